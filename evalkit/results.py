@@ -1,0 +1,324 @@
+"""What was found: scores of trials, and the runs that they belong to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from evalkit.suite import Setting, Suite
+from evalkit.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+InfrastructureStatus = Literal["timeout", "unreachable", "crashed", "no_trace", "unserializable"]
+TrialStatus = Literal[
+    "completed", "timeout", "unreachable", "crashed", "no_trace", "unserializable"
+]
+ScoreStatus = Literal["scored", "nothing_to_judge", "could_not_judge"]
+RunStatus = Literal["running", "interrupted", "complete"]
+FindingKind = Literal[
+    "missing",
+    "unexpected",
+    "out_of_order",
+    "wrong_arguments",
+    "superfluous_arguments",
+    "forbidden",
+    "failed",
+    "duplicate",
+    "retry",
+    "loop",
+    "fallback",
+    "detour",
+    "wrong_route",
+    "outcome",
+]
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a score is about: an expected step, an actual one, or both.
+
+    ``expected`` is the position in the case's expected steps; ``step`` the number of the actual
+    step in the trajectory's pre-order walk; ``name`` says which step for a person.
+    """
+
+    kind: FindingKind
+    name: str
+    expected: int | None = None
+    step: int | None = None
+    detail: str = ""
+
+
+class Score(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A judgement of one trial: a value in [0, 1], passed or not, and why.
+
+    ``value`` and ``passed`` are None together: either there was nothing to judge, or the scorer
+    could not judge; ``status`` says which and ``reason`` why. ``data`` holds counts and pairs
+    that a report adds up (JSON values only).
+    """
+
+    scorer: str
+    value: float | None
+    passed: bool | None
+    reason: str
+    steps: tuple[Finding, ...] = ()
+    status: ScoreStatus = "scored"
+    data: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if self.status != "scored":
+            if self.value is not None or self.passed is not None:
+                raise ValueError(f"score {self.scorer}: a value needs status 'scored'")
+            return
+        if self.value is None or self.passed is None:
+            raise ValueError(f"score {self.scorer}: no value; say why with nothing_to_judge()")
+        if not (math.isfinite(self.value) and 0 <= self.value <= 1):
+            raise ValueError(f"score {self.scorer}: {self.value!r} is not in [0, 1]")
+
+
+def nothing_to_judge(scorer: str, reason: str) -> Score:
+    """No score: the case states nothing that this scorer could look at."""
+    return Score(scorer, None, None, reason, status="nothing_to_judge")
+
+
+def could_not_judge(scorer: str, reason: str) -> Score:
+    """No score: the scorer failed, or the recording lacks what it needs. Gates fail closed."""
+    return Score(scorer, None, None, reason, status="could_not_judge")
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution of one case. ``route`` is the case's; the trajectory holds the one taken.
+
+    A status other than ``completed`` is an infrastructure failure: not a wrong answer.
+    ``started`` is seconds since the epoch; ``latency_s`` is wall time of the last attempt.
+    """
+
+    case: str
+    trial: int
+    route: str
+    status: TrialStatus = "completed"
+    error: str | None = None
+    attempts: int = 1
+    started: float = 0.0
+    latency_s: float | None = None
+    trajectory: Trajectory | None = None
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What identifies a trial within its run."""
+        return (self.case, self.trial)
+
+
+class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which cases of the dataset a run was asked for; empty means all."""
+
+    routes: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.routes or self.cases or self.tags or self.limit is not None)
+
+
+class PlannedCase(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A case that a run set out to try, as it was then."""
+
+    id: str
+    route: str
+    digest: str
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution of a suite for one version of the pipeline.
+
+    ``planned`` are the cases it set out to try, each ``trials`` times; ``settings`` are those
+    that the pipeline was given. ``started`` and ``finished`` are seconds since the epoch.
+    """
+
+    id: str
+    label: str
+    suite: Suite
+    suite_path: str | None = None
+    dataset_path: str | None = None
+    dataset_digest: str
+    planned: tuple[PlannedCase, ...]
+    trials: int
+    settings: dict[str, Setting] = {}
+    selection: Selection = Selection()
+    status: RunStatus = "running"
+    started: float
+    finished: float | None = None
+    commit: str | None = None
+    evalkit_version: str = ""
+    scopes: dict[str, str] = {}
+    stray_spans: int = 0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A stored run with its tables, as comparison and gate read it.
+
+    ``trials``: case, route, trial, status, error, latency_s, tokens_in, tokens_out, cost_usd,
+    route_taken, attempts, started. ``scores``: case, route, trial, scorer, value, passed,
+    status, reason, findings (JSON text), one row per score of a completed trial.
+    """
+
+    run: Run
+    trials: pa.Table
+    scores: pa.Table
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A mean over cases with its 95 % confidence interval; None where nothing was scored."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+class ScorerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One scorer on one route of one run.
+
+    ``pass_hat`` maps k to pass^k (the chance that k trials of a case all pass, averaged over
+    cases); ``not_judged`` counts trials that the scorer could not judge.
+    """
+
+    scorer: str
+    estimate: Estimate
+    pass_hat: dict[int, float]
+    scored: int
+    not_judged: int = 0
+
+
+class RouteSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One route of one run. Latency in seconds; tokens and cost are means per trial."""
+
+    run: str
+    label: str
+    route: str
+    cases: int
+    trials: int
+    infrastructure: int
+    scorers: tuple[ScorerSummary, ...]
+    latency_p50: float | None
+    latency_p99: float | None
+    tokens: float | None
+    cost_usd: float | None
+
+
+Verdict = Literal[
+    "regressed",
+    "broken",
+    "improved",
+    "ok",
+    "inconclusive",
+    "new",
+    "missing",
+    "unmeasurable",
+]
+
+
+class CaseChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A case whose scores differ between baseline and candidate; ``difference`` of means."""
+
+    case: str
+    owner: str | None
+    baseline_passed: int
+    baseline_trials: int
+    candidate_passed: int
+    candidate_trials: int
+    difference: float
+
+
+class StepChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding about one step that became more frequent: shares of the route's scored trials."""
+
+    kind: FindingKind
+    name: str
+    expected: int | None
+    baseline: float
+    candidate: float
+    cases: tuple[str, ...]
+
+
+class GateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision for one route and scorer.
+
+    ``difference`` is candidate minus baseline, paired by case, with its 95 % interval
+    [``low``, ``high``]; ``p`` is one-sided for a drop, ``p_adjusted`` after Holm over routes x
+    scorers; ``detectable`` is the drop that this much data would show with 80 % power; ``broken``
+    are cases that reliably passed and now reliably fail; ``reason`` is one sentence for a person.
+    """
+
+    route: str
+    scorer: str
+    verdict: Verdict
+    baseline: float | None
+    candidate: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_adjusted: float | None
+    broken: tuple[str, ...]
+    detectable: float | None
+    cases: int
+    trials: int
+    reason: str
+    owners: tuple[str, ...] = ()
+    changes: tuple[CaseChange, ...] = ()
+    steps: tuple[StepChange, ...] = ()
+
+
+class GateReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The gate's decision for a run, with the exit code it means and what a reader must know."""
+
+    run: str
+    label: str
+    baseline: str | None
+    baseline_label: str | None
+    exit: int
+    alpha: float
+    rows: tuple[GateRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+class CaseScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One scorer on one case over its trials; ``reason`` is that of the worst trial."""
+
+    scorer: str
+    mean: float | None
+    passed: int
+    scored: int
+    reason: str
+
+
+class CaseSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One case of a run over its trials; ``infrastructure`` counts trials by failure status."""
+
+    case: str
+    route: str
+    owner: str | None
+    tags: tuple[str, ...]
+    trials: int
+    infrastructure: dict[str, int]
+    error: str | None
+    latency_s: float | None
+    scores: tuple[CaseScore, ...]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What reporters render: a run per route and case, and the gate's decision if there is one."""
+
+    run: Run
+    routes: tuple[RouteSummary, ...]
+    cases: tuple[CaseSummary, ...]
+    gate: GateReport | None = None
+    notes: tuple[str, ...] = ()

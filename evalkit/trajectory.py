@@ -1,0 +1,142 @@
+"""What happened: a trace read as an ordered, nested list of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+StepKind = Literal[
+    "workflow",
+    "agent",
+    "node",
+    "llm",
+    "tool",
+    "retriever",
+    "reranker",
+    "embedding",
+    "guardrail",
+    "handoff",
+    "other",
+]
+STEP_KINDS: tuple[str, ...] = get_args(StepKind)
+
+MAX_DEPTH = 100
+"""Steps nest at most this deep; the normalizer lifts deeper ones to this level."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that the pipeline did. ``None`` means unknown, never zero and never wrong.
+
+    ``tokens_in`` is the whole prompt, cached tokens included; ``tokens_out`` includes reasoning.
+    """
+
+    kind: StepKind
+    name: str
+    arguments: Any = None
+    output: Any = None
+    status: Literal["ok", "error"] = "ok"
+    error: str | None = None
+    model_requested: str | None = None
+    model_served: str | None = None
+    provider: str | None = None
+    stop_reason: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_cached: int | None = None
+    tokens_reasoning: int | None = None
+    cost_usd: float | None = None
+    actor: Literal["agent", "user"] = "agent"
+    agent: str | None = None
+    call_id: str | None = None
+    span_id: str | None = None
+    start_ns: int | None = None
+    end_ns: int | None = None
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How a person names this step, for instance ``tool compliance_review``."""
+        return f"{self.kind} {self.name}"
+
+
+class Visit(NamedTuple):
+    """A step met on a walk: its number in pre-order, its depth, and its parent's number."""
+
+    number: int
+    depth: int
+    parent: int | None
+    step: Step
+
+
+class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of the spans of a trace: nothing is dropped without being counted."""
+
+    spans: int = 0
+    wrappers: int = 0
+    not_understood: int = 0
+    quarantined: int = 0
+    unknown_keys: dict[str, int] = {}
+    conventions: dict[str, int] = {}
+    scopes: dict[str, str] = {}
+
+
+class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution of the pipeline: its steps in order of start, and what it answered.
+
+    ``said`` are the messages that the user was sent, in order, where the recording tells.
+    ``output`` is the final answer. ``route`` is the route taken, read from the trace.
+    """
+
+    steps: tuple[Step, ...] = ()
+    output: Any = None
+    said: tuple[str, ...] = ()
+    route: str | None = None
+    trace_id: str | None = None
+    stop_reason: str | None = None
+    coverage: Coverage = Coverage()
+
+    def walk(self) -> Iterator[Visit]:
+        """Every step in pre-order, without recursion."""
+        pending: list[tuple[Step, int, int | None]] = [
+            (step, 0, None) for step in reversed(self.steps)
+        ]
+        number = 0
+        while pending:
+            step, depth, parent = pending.pop()
+            yield Visit(number, depth, parent, step)
+            pending.extend((child, depth + 1, number) for child in reversed(step.steps))
+            number += 1
+
+    @property
+    def tokens_in(self) -> int | None:
+        """Prompt tokens, summed over the innermost steps that report them."""
+        total: int | None = _sum_leaves(self, "tokens_in")
+        return total
+
+    @property
+    def tokens_out(self) -> int | None:
+        """Completion tokens, summed over the innermost steps that report them."""
+        total: int | None = _sum_leaves(self, "tokens_out")
+        return total
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost in US dollars, summed over the innermost steps that report it."""
+        total: float | None = _sum_leaves(self, "cost_usd")
+        return total
+
+
+def _sum_leaves(trajectory: Trajectory, field: str) -> Any:
+    """Sum a field over reporting steps with no reporting step below: nothing counts twice."""
+    visits = list(trajectory.walk())
+    reported_below = set()
+    total = None
+    for number, _, parent, step in reversed(visits):
+        value = getattr(step, field)
+        if number not in reported_below and value is not None:
+            total = value if total is None else total + value
+        if parent is not None and (value is not None or number in reported_below):
+            reported_below.add(parent)
+    return total
