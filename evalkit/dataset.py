@@ -22,7 +22,7 @@ STEP_KEYS = (
 """The keys that name an expected step: one of them, or ``any_of``. ``step`` is of any kind."""
 
 PREDICATES = frozenset(
-    {"any", "one_of", "ge", "le", "regex", "contains", "approx", "absent", "equals"}
+    {"any", "one_of", "ge", "le", "regex", "contains", "approx", "absent", "equals", "ordered"}
 )
 """An object whose keys are all of these is a predicate on an argument, not a plain value."""
 

@@ -45,7 +45,7 @@ def load(kind: str, name: str, folder: str | Path | None = None) -> Any:
         )
     try:
         return point.load()
-    except Exception as error:  # a third party's import may raise anything
+    except (Exception, SystemExit) as error:  # a third party's import may raise anything
         raise PluginError(
             f"{kind} {name!r} ({point.value}) does not load: {_say(error)}"
         ) from error
@@ -56,7 +56,7 @@ def load_object(path: str) -> Any:
     module_name, _, attribute = path.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise PluginError(f"{path!r} does not import: {_say(error)}") from error
     for part in attribute.split("."):
         try:

@@ -22,8 +22,9 @@ from evalkit.trajectory import Step, Trajectory
 class Scorer(Protocol):
     """Judges one trial. Pure and synchronous; raising is recorded as "could not judge".
 
-    A scorer may ask, by keyword parameter, for ``effects`` (:class:`evalkit.suite.Effects`) and
-    ``scores`` (those already given to this trial, by scorer name). Other keyword parameters are
+    A scorer may ask, by keyword parameter, for ``effects`` (:class:`evalkit.suite.Effects`),
+    ``scores`` (those already given to this trial, by scorer name) and ``folder`` (the suite's,
+    where the modules of a user's functions are looked for). Other keyword parameters are
     arguments that a suite may set: ``{my_scorer: {threshold: 0.8}}``.
     """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import secrets
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -322,3 +324,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cases: tuple[CaseSummary, ...]
     gate: GateReport | None = None
     notes: tuple[str, ...] = ()
+
+
+def new_run_id(now: float) -> str:
+    """An id for a run that starts at ``now`` (seconds since the epoch): sorts by time, unique."""
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{moment}-{secrets.token_hex(3)}"

@@ -1,0 +1,42 @@
+"""Trajectories are walked without recursion and add up without counting twice."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.trajectory import Step, Trajectory
+
+
+def test_the_walk_is_in_pre_order_with_parents() -> None:
+    trajectory = Trajectory(
+        steps=(
+            Step(kind="agent", name="a", steps=(Step(kind="llm", name="b"),)),
+            Step(kind="tool", name="c"),
+        )
+    )
+    walked = [(v.number, v.depth, v.parent, v.step.name) for v in trajectory.walk()]
+    assert walked == [(0, 0, None, "a"), (1, 1, 0, "b"), (2, 0, None, "c")]
+
+
+def test_tokens_reported_by_a_parent_and_its_children_count_once() -> None:
+    inner = Step(kind="llm", name="m", tokens_in=10, tokens_out=3, cost_usd=0.5)
+    agent = Step(kind="agent", name="a", tokens_in=20, tokens_out=6, steps=(inner, inner))
+    assert Trajectory(steps=(agent,)).tokens_in == 20
+    only_agent = Step(kind="agent", name="a", tokens_in=20)
+    assert Trajectory(steps=(only_agent, inner)).tokens_in == 30
+    assert Trajectory(steps=(agent,)).cost_usd == 1.0
+
+
+def test_unknown_is_not_zero() -> None:
+    assert Trajectory(steps=(Step(kind="tool", name="t"),)).tokens_in is None
+
+
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_numbers_of_the_walk_are_consecutive(shape: list[int]) -> None:
+    steps: tuple[Step, ...] = ()
+    for width in shape:
+        steps = tuple(
+            Step(kind="node", name="n", steps=steps if i == 0 else ()) for i in range(width)
+        )
+    walked = list(Trajectory(steps=steps).walk())
+    assert [v.number for v in walked] == list(range(len(walked)))
+    assert all(v.parent is None or v.parent < v.number for v in walked)
