@@ -1,0 +1,1 @@
+"""The built-in scorers, one module each: a function ``(case, trajectory) -> Score``."""

@@ -1,0 +1,91 @@
+"""A step's arguments against those that a case states: what fails, and what is superfluous."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from evalkit.dataset import ArgumentsMode
+from evalkit.predicates import ABSENT, all_hold, describe, holds, is_predicate
+from evalkit.values import MAX_DEPTH, show
+
+MAX_SHOWN = 50
+"""At most so many arguments of one step are named."""
+
+
+class Mismatch(NamedTuple):
+    """One value that does not hold: its dotted path, what was stated, what was found."""
+
+    path: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        about = f"{self.path}: " if self.path else ""
+        return f"{about}expected {self.expected}, found {self.found}"
+
+
+def arguments_hold(
+    stated: Mapping[str, Any] | None, found: Any, mode: ArgumentsMode = "stated"
+) -> bool:
+    """Whether a step's arguments hold what is stated; ``None`` states nothing."""
+    if stated is None or mode == "ignore":
+        return True
+    return all_hold(stated, {} if found is None else found, exact=mode == "exact")
+
+
+def mismatches(
+    stated: Mapping[str, Any] | None, found: Any, mode: ArgumentsMode = "stated"
+) -> tuple[Mismatch, ...]:
+    """The arguments that do not hold (at most 50): path, what was stated, what was found."""
+    if arguments_hold(stated, found, mode):
+        return ()
+    failing = _explain("", stated, {} if found is None else found, mode == "exact", 0)
+    return tuple(islice(failing, MAX_SHOWN))
+
+
+def superfluous(stated: Mapping[str, Any] | None, found: Any) -> tuple[str, ...]:
+    """Paths (at most 50) of keys that are found but not stated, within objects too."""
+    if stated is None or not isinstance(found, Mapping):
+        return ()
+    return tuple(islice(_unstated("", stated, found, 0), MAX_SHOWN))
+
+
+def _explain(path: str, stated: Any, found: Any, exact: bool, depth: int) -> Iterator[Mismatch]:
+    """Where it fails, as deep down in objects as the place can be told."""
+    if depth > MAX_DEPTH:
+        yield Mismatch(path, describe(stated), f"nesting deeper than {MAX_DEPTH} levels")
+    elif _names_keys(stated, depth) and isinstance(found, Mapping):
+        for key, value in stated.items():
+            inner = found.get(key, ABSENT)
+            if not holds(value, inner, exact=exact):
+                yield from _explain(_join(path, key), value, inner, exact, depth + 1)
+        if exact:
+            for key in found:
+                if key not in stated:
+                    yield Mismatch(_join(path, key), "nothing", show(found[key]))
+    else:
+        yield Mismatch(path, describe(stated), show(found))
+
+
+def _names_keys(stated: Any, depth: int) -> bool:
+    """Whether keys are names: always at the top, below it unless all are predicates' names."""
+    return isinstance(stated, Mapping) and (depth == 0 or not is_predicate(stated))
+
+
+def _unstated(
+    path: str, stated: Mapping[str, Any], found: Mapping[Any, Any], depth: int
+) -> Iterator[str]:
+    if depth > MAX_DEPTH:
+        return
+    for key, value in found.items():
+        if key not in stated:
+            yield _join(path, key)
+        elif isinstance(value, Mapping) and _names_keys(stated[key], depth + 1):
+            yield from _unstated(_join(path, key), stated[key], value, depth + 1)
+
+
+def _join(path: str, key: Any) -> str:
+    name = str(key)[:100]
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,324 @@
+"""Which row goes with which column: optimal pairing in any order, in list, or in partial order.
+
+Rows are what is expected, columns what was found in order of time; ``weights[row][column]`` is
+what pairing them is worth (a positive integer, absent: they don't go together). Every function
+returns the column of each row, or None, such that the weights' sum is the greatest possible.
+Among equals, early rows go with early columns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+
+from evalkit.errors import InputError
+
+Weights = Sequence[Mapping[int, int]]
+Pairing = list[int | None]
+
+MAX_CELLS = 25_000_000
+MAX_STATES = 200_000
+_SMALL = 4_096
+
+
+class TooLargeError(InputError):
+    """An exact alignment would take too long; the message says what to make smaller."""
+
+
+def pair_off(options: Sequence[Sequence[int]]) -> list[int] | None:
+    """A column of its own for every row out of its options; None if there is none for all."""
+    taken: dict[int, int] = {}
+    for row in range(len(options)):
+        came_from: dict[int, int] = {}
+        queue = deque([row])
+        free = None
+        while queue and free is None:
+            at = queue.popleft()
+            for column in options[at]:
+                if column not in came_from:
+                    came_from[column] = at
+                    if column not in taken:
+                        free = column
+                        break
+                    queue.append(taken[column])
+        if free is None:
+            return None
+        _shift(free, row, came_from, taken)
+    columns = {row: column for column, row in taken.items()}
+    return [columns[row] for row in range(len(options))]
+
+
+def _shift(column: int, start: int, came_from: dict[int, int], taken: dict[int, int]) -> None:
+    """Gives ``column`` to the row that reached it, that row's column to the one before, ..."""
+    held = {row: place for place, row in taken.items()}
+    while True:
+        row = came_from[column]
+        taken[column] = row
+        if row == start:
+            return
+        column = held[row]
+
+
+# --- any order ----------------------------------------------------------------------------
+
+
+def in_any_order(weights: Weights) -> Pairing:
+    """The assignment of greatest weight."""
+    pairing: Pairing = [None] * len(weights)
+    for rows in _components(weights, [0] * len(weights)):
+        if len(rows) == 1:
+            options = weights[rows[0]]
+            pairing[rows[0]] = min(options, key=lambda column: (-options[column], column))
+        else:
+            for row, column in _assign(weights, rows):
+                pairing[row] = column
+    return pairing
+
+
+def _components(weights: Weights, before: Sequence[int]) -> list[list[int]]:
+    """Rows that compete for a column or have an order, together; rows without columns left out."""
+    root = list(range(len(weights)))
+
+    def find(row: int) -> int:
+        while root[row] != row:
+            root[row] = root[root[row]]
+            row = root[row]
+        return row
+
+    owner: dict[int, int] = {}
+    for row, options in enumerate(weights):
+        for column in options:
+            root[find(row)] = find(owner.setdefault(column, row))
+        for other in _bits(before[row]):
+            root[find(row)] = find(other)
+    groups: dict[int, list[int]] = {}
+    for row, options in enumerate(weights):
+        if options:
+            groups.setdefault(find(row), []).append(row)
+    return list(groups.values())
+
+
+def _bits(mask: int) -> Iterable[int]:
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
+
+
+def _assign(weights: Weights, rows: list[int]) -> list[tuple[int, int]]:
+    columns = sorted({column for row in rows for column in weights[row]})
+    place = {column: number for number, column in enumerate(columns)}
+    if len(rows) * len(columns) > _SMALL:
+        solved = _assign_large(weights, rows, place)
+    else:
+        solved = _assign_small(weights, rows, place)
+    return [
+        (rows[row], columns[column])
+        for row, column in solved
+        if columns[column] in weights[rows[row]]
+    ]
+
+
+def _assign_large(
+    weights: Weights, rows: list[int], place: Mapping[int, int]
+) -> list[tuple[int, int]]:
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    if len(rows) * len(place) > MAX_CELLS:
+        raise TooLargeError(_too_large(len(rows), len(place)))
+    matrix = np.zeros((len(rows), len(place)))
+    for number, row in enumerate(rows):
+        for column, weight in weights[row].items():
+            matrix[number, place[column]] = weight
+    found, chosen = linear_sum_assignment(matrix, maximize=True)
+    return list(zip(found.tolist(), chosen.tolist(), strict=True))
+
+
+def _assign_small(
+    weights: Weights, rows: list[int], place: Mapping[int, int]
+) -> list[tuple[int, int]]:
+    """As scipy does it, without loading scipy: exact in integers, early rows to early columns."""
+    height, width = len(rows), len(place)
+    scale = height * height * width + 1
+    cost = [[0] * width for _ in rows]
+    for number, row in enumerate(rows):
+        for column, weight in weights[row].items():
+            at = place[column]
+            cost[number][at] = -(weight * scale + (height - number) * (width - at))
+    if height <= width:
+        return _hungarian(cost)
+    turned = [list(column) for column in zip(*cost, strict=True)]
+    return [(row, column) for column, row in _hungarian(turned)]
+
+
+def _hungarian(cost: list[list[int]]) -> list[tuple[int, int]]:
+    """The cheapest assignment of every row; shortest augmenting paths with potentials."""
+    height, width = len(cost), len(cost[0])
+    row_price, column_price = [0] * (height + 1), [0] * (width + 1)
+    owner, way = [0] * (width + 1), [0] * (width + 1)
+    for row in range(1, height + 1):
+        owner[0], at = row, 0
+        slack: list[float] = [float("inf")] * (width + 1)
+        done = [False] * (width + 1)
+        while owner[at]:
+            done[at] = True
+            current, step, closest = owner[at], float("inf"), 0
+            for column in range(1, width + 1):
+                if not done[column]:
+                    here = cost[current - 1][column - 1] - row_price[current] - column_price[column]
+                    if here < slack[column]:
+                        slack[column], way[column] = here, at
+                    if slack[column] < step:
+                        step, closest = slack[column], column
+            for column in range(width + 1):
+                if done[column]:
+                    row_price[owner[column]] += int(step)
+                    column_price[column] -= int(step)
+                else:
+                    slack[column] -= step
+            at = closest
+        while at:
+            owner[at], at = owner[way[at]], way[at]
+    return [(owner[column] - 1, column - 1) for column in range(1, width + 1) if owner[column]]
+
+
+# --- in list order ------------------------------------------------------------------------
+
+
+def in_sequence(weights: Weights) -> Pairing:
+    """The alignment of greatest weight in which rows and columns keep their order.
+
+    Raises TooLargeError beyond 25 million cells of rows x columns that go with any.
+    """
+    pairing: Pairing = [None] * len(weights)
+    rows = [row for row, options in enumerate(weights) if options]
+    columns = sorted({column for row in rows for column in weights[row]})
+    top = max((max(weights[row].values()) for row in rows), default=0)
+    done = 0
+    for row, column in zip(rows, columns, strict=False):  # what fits at once needs no table
+        if weights[row].get(column) != top:
+            break
+        pairing[row] = column
+        done += 1
+    _align(weights, rows[done:], columns[done:], pairing)
+    return pairing
+
+
+def _align(weights: Weights, rows: list[int], columns: list[int], pairing: Pairing) -> None:
+    """Weighted longest common subsequence, by table."""
+    if len(rows) * len(columns) > MAX_CELLS:
+        raise TooLargeError(_too_large(len(rows), len(columns)))
+    table = [[0] * (len(columns) + 1)]
+    for row in rows:
+        above, options = table[-1], weights[row]
+        gains = map(int.__add__, above, (options.get(column, 0) for column in columns))
+        table.append([0, *accumulate(map(max, above[1:], gains), max)])
+    row_at, column_at = len(rows), len(columns)
+    while row_at and column_at:
+        best = table[row_at][column_at]
+        if best == table[row_at][column_at - 1]:
+            column_at -= 1
+        elif best == table[row_at - 1][column_at]:
+            row_at -= 1
+        else:
+            row_at, column_at = row_at - 1, column_at - 1
+            pairing[rows[row_at]] = columns[column_at]
+
+
+# --- in partial order ---------------------------------------------------------------------
+
+
+def in_partial_order(weights: Weights, before: Sequence[int]) -> Pairing:
+    """The assignment of greatest weight in which no row comes before one of ``before[row]``.
+
+    ``before[row]`` is a bit mask of rows, transitively closed. Rows left out order nothing.
+    Exact: where the assignment in any order breaks the order, all ways that matter are searched.
+    Raises TooLargeError beyond 200,000 states.
+    """
+    pairing = in_any_order(weights)
+    if _in_order(pairing, before):
+        return pairing
+    pairing = [None] * len(weights)
+    spent = 0
+    for rows in _components(weights, before):
+        spent = _search(weights, before, rows, pairing, spent)
+    return pairing
+
+
+def _in_order(pairing: Pairing, before: Sequence[int]) -> bool:
+    for row, column in enumerate(pairing):
+        if column is not None:
+            for earlier in _bits(before[row]):
+                other = pairing[earlier]
+                if other is not None and other >= column:
+                    return False
+    return True
+
+
+_Trail = tuple["_Trail", int, int] | None
+
+
+def _search(
+    weights: Weights, before: Sequence[int], rows: list[int], pairing: Pairing, spent: int
+) -> int:
+    """Column by column, over the sets of rows that may still be paired; the best way to each.
+
+    That set decides all that can follow: pairing a row rules out it and all that had to come
+    before it. Returns the states visited so far.
+    """
+    twin = _twins(weights, before, rows)
+    last = {row: max(weights[row]) for row in rows}
+    states: dict[int, tuple[int, _Trail]] = {sum(1 << row for row in rows): (0, None)}
+    for column in sorted({column for row in rows for column in weights[row]}):
+        here = [row for row in rows if column in weights[row]]
+        still_open = sum(1 << row for row in rows if last[row] > column)
+        following: dict[int, tuple[int, _Trail]] = {}
+        spent += len(states)
+        if spent > MAX_STATES:
+            raise TooLargeError(
+                f"more than {MAX_STATES:,} partial orders of {len(rows)} expected steps fit: "
+                "name fewer steps alike, or order more of them with `after`"
+            )
+        for mask, (weight, trail) in states.items():
+            usable = {twin[row]: row for row in reversed(here) if mask >> row & 1}
+            for row in usable.values():
+                left = mask & ~(1 << row) & ~before[row] & still_open
+                gain = weight + weights[row][column]
+                if left not in following or gain > following[left][0]:
+                    following[left] = (gain, (trail, row, column))
+            if not _must_pair(usable, weights, before, mask, column):
+                left = mask & still_open
+                if left not in following or weight > following[left][0]:
+                    following[left] = (weight, trail)
+        states = following
+    trail = max(states.values(), key=lambda state: state[0])[1]
+    while trail is not None:
+        trail, row, column = trail
+        pairing[row] = column
+    return spent
+
+
+def _twins(weights: Weights, before: Sequence[int], rows: list[int]) -> dict[int, object]:
+    """What interchangeable rows have in common: the first of them may stand for all."""
+    after = {row: [other for other in rows if before[other] >> row & 1] for row in rows}
+    return {row: (before[row], *after[row], *sorted(weights[row].items())) for row in rows}
+
+
+def _must_pair(
+    usable: Mapping[object, int], weights: Weights, before: Sequence[int], mask: int, column: int
+) -> bool:
+    """Whether leaving the column out can't be better: one use, the best there is, in the way
+    of nothing."""
+    if len(usable) != 1:
+        return False
+    (row,) = usable.values()
+    return not before[row] & mask and weights[row][column] == max(weights[row].values())
+
+
+def _too_large(rows: int, columns: int) -> str:
+    return (
+        f"{rows:,} expected x {columns:,} actual steps of the same names are too many to align "
+        f"(at most {MAX_CELLS:,} pairs): expect fewer steps, or split the case"
+    )

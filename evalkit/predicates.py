@@ -1,0 +1,312 @@
+"""Does a found value hold what a case states of it? Plain values, predicates, and why not.
+
+A plain value must be equal after JSON normalisation (1 = 1.0, True is no 1); an object may have
+further keys; a list has the same elements in any order. A non-empty object whose keys are all in
+:data:`evalkit.dataset.PREDICATES` is a predicate, and all its keys must hold:
+
+=============  =====================================================================
+``any``        true: there, whatever its value
+``absent``     true: not there at all (null is there); false: there
+``one_of``     holds one of these values or predicates
+``ge``, ``le`` a number at least, at most this
+``approx``     a number within a millionth (1e-9 near zero), or of ``{value, tolerance}``
+``regex``      a text in which this RE2 pattern is found
+``contains``   a text with this part, or a list with this element, or with all of a list's
+``ordered``    a list whose elements hold these, in this order
+``equals``     exactly this literal: never read as predicate, no further keys, lists in order
+=============  =====================================================================
+
+The arguments themselves are never a predicate: their keys are names of arguments.
+Comparison is bounded: 64 levels deep, a million values; beyond that a value does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from evalkit.assignment import pair_off
+from evalkit.dataset import PREDICATES
+from evalkit.values import (
+    MAX_DEPTH,
+    NUMBERS,
+    SCALARS,
+    canonical,
+    found_in,
+    is_number,
+    regex_problem,
+    show,
+    within,
+)
+
+MAX_COMPARISONS = 1_000_000
+
+ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "nothing"})()
+"""What is found where a key is not there."""
+
+
+class _TooMuchError(Exception):
+    """The comparison went too deep or took too long."""
+
+
+class _Comparison:
+    """What one comparison may still spend, and whether unstated keys are wrong."""
+
+    __slots__ = ("exact", "left", "literal")
+
+    def __init__(self, exact: bool, literal: bool = False) -> None:
+        self.exact = exact
+        self.literal = literal
+        self.left = MAX_COMPARISONS
+
+
+# --- public questions ---------------------------------------------------------------------
+
+
+def holds(stated: Any, found: Any, *, exact: bool = False) -> bool:
+    """Whether a value holds a plain value or predicate; ``exact`` forbids further keys."""
+    try:
+        return _holds(stated, found, _Comparison(exact), 0)
+    except _TooMuchError:
+        return False
+
+
+def same(one: Any, other: Any) -> bool:
+    """JSON equality: 1 = 1.0, True is no 1, same keys, lists in the same order."""
+    try:
+        return _holds(one, other, _Comparison(exact=True, literal=True), 0)
+    except _TooMuchError:
+        return False
+
+
+def all_hold(stated: Mapping[str, Any], found: Any, *, exact: bool = False) -> bool:
+    """Whether an object's values hold by key; the object itself is never read as a predicate."""
+    if type(found) is dict:  # most differ in a plain value: told without further ado
+        for key, value in stated.items():
+            if type(value) in SCALARS and not _equal_scalars(value, found.get(key, ABSENT)):
+                return False
+    try:
+        return _object(stated, found, _Comparison(exact), 0)
+    except _TooMuchError:
+        return False
+
+
+def is_predicate(stated: Any) -> bool:
+    """Whether an object is a predicate: not empty, and all its keys are predicates' names."""
+    return isinstance(stated, Mapping) and bool(stated) and PREDICATES.issuperset(stated)
+
+
+def describe(stated: Any) -> str:
+    """What is stated of a value, for a person: ``>= 5000``, ``one of ['a', 'b']``, ``'a'``."""
+    if not is_predicate(stated):
+        return show(stated)
+    return " and ".join(
+        _WORDING[key].format("not " if value is False else "", show(value))
+        for key, value in stated.items()
+    )
+
+
+_WORDING = {
+    "any": "any value",
+    "absent": "{0}nothing",
+    "one_of": "one of {1}",
+    "ge": ">= {1}",
+    "le": "<= {1}",
+    "approx": "about {1}",
+    "regex": "text matching {1}",
+    "contains": "something with {1}",
+    "ordered": "in this order {1}",
+    "equals": "exactly {1}",
+}
+
+
+# --- comparison ---------------------------------------------------------------------------
+
+
+def _holds(stated: Any, found: Any, at: _Comparison, depth: int) -> bool:
+    kind = type(stated)
+    if kind in SCALARS:
+        return _equal_scalars(stated, found)
+    at.left -= 1
+    if depth > MAX_DEPTH or at.left < 0:
+        raise _TooMuchError
+    if isinstance(stated, Mapping):
+        if not at.literal and is_predicate(stated):
+            return all(_PREDICATE[key](value, found, at, depth) for key, value in stated.items())
+        return _object(stated, found, at, depth)
+    if isinstance(stated, list | tuple):
+        compare = _in_order if at.literal else _any_order
+        return compare(stated, found, at, depth)
+    return False
+
+
+def _equal_scalars(stated: Any, found: Any) -> bool:
+    kind, other = type(stated), type(found)
+    return (kind is other or (kind in NUMBERS and other in NUMBERS)) and bool(stated == found)
+
+
+def _object(stated: Mapping[str, Any], found: Any, at: _Comparison, depth: int) -> bool:
+    if not isinstance(found, Mapping):
+        return False
+    for key, value in stated.items():
+        if not _holds(value, found.get(key, ABSENT), at, depth + 1):
+            return False
+    return not at.exact or all(key in stated for key in found)
+
+
+def _in_order(stated: Sequence[Any], found: Any, at: _Comparison, depth: int) -> bool:
+    return (
+        isinstance(found, list | tuple)
+        and len(stated) == len(found)
+        and all(_holds(one, other, at, depth + 1) for one, other in zip(stated, found, strict=True))
+    )
+
+
+def _any_order(stated: Sequence[Any], found: Any, at: _Comparison, depth: int) -> bool:
+    return (
+        isinstance(found, list | tuple)
+        and len(stated) == len(found)
+        and _each_has_its_own(stated, found, at, depth)
+    )
+
+
+def _each_has_its_own(stated: Sequence[Any], found: Any, at: _Comparison, depth: int) -> bool:
+    """Whether every stated element holds for an element of its own: optimal, not greedy."""
+    left = list(found)
+    counts: dict[Hashable, list[int]] = {}
+    for place, value in enumerate(left):
+        if type(value) in SCALARS:
+            counts.setdefault(canonical(value), []).append(place)
+    used = set()
+    patterns = []
+    for one in stated:  # equal plain values are interchangeable: no search needed
+        if type(one) not in SCALARS:
+            patterns.append(one)
+        elif places := counts.get(canonical(one)):
+            used.add(places.pop())
+        else:
+            return False
+    rest = [value for place, value in enumerate(left) if place not in used]
+    options = [
+        [place for place, value in enumerate(rest) if _holds(one, value, at, depth + 1)]
+        for one in patterns
+    ]
+    return pair_off(options) is not None
+
+
+def _contains(part: Any, found: Any, at: _Comparison, depth: int) -> bool:
+    if isinstance(found, str):
+        return isinstance(part, str) and part in found
+    if not isinstance(found, list | tuple):
+        return False
+    parts = part if isinstance(part, list | tuple) else (part,)
+    return _each_has_its_own(parts, found, at, depth)
+
+
+def _equals(literal: Any, found: Any, at: _Comparison, depth: int) -> bool:
+    strict = _Comparison(exact=True, literal=True)
+    strict.left = at.left
+    return found is not ABSENT and _holds(literal, found, strict, depth + 1)
+
+
+def _approx(stated: Any, found: Any, at: _Comparison, depth: int) -> bool:
+    if isinstance(stated, Mapping):
+        return within(found, stated["value"], stated.get("tolerance"))
+    return within(found, stated)
+
+
+_Test = Callable[[Any, Any, _Comparison, int], bool]
+_PREDICATE: dict[str, _Test] = {
+    "any": lambda wanted, found, at, depth: found is not ABSENT,
+    "absent": lambda wanted, found, at, depth: (found is ABSENT) == bool(wanted),
+    "one_of": lambda options, found, at, depth: any(
+        _holds(option, found, at, depth + 1) for option in options
+    ),
+    "ge": lambda least, found, at, depth: is_number(found) and found >= least,
+    "le": lambda most, found, at, depth: is_number(found) and found <= most,
+    "approx": _approx,
+    "regex": lambda pattern, found, at, depth: found_in(pattern, found),
+    "contains": _contains,
+    "ordered": _in_order,
+    "equals": _equals,
+}
+
+
+# --- checking a dataset ----------------------------------------------------------------------
+
+
+def problems(args: Mapping[str, Any] | None) -> list[str]:
+    """What is wrong with a step's stated arguments: each with its path and what would be right."""
+    found: list[str] = []
+    pending: list[tuple[str, Any, int]] = [
+        (str(key)[:100], value, 1) for key, value in (args or {}).items()
+    ]
+    while pending:
+        path, stated, depth = pending.pop(0)
+        if depth > MAX_DEPTH:
+            return [*found, f"{path[:200]}: nested deeper than {MAX_DEPTH} levels"]
+        if is_predicate(stated):
+            found += [f"{path}: {said}" for said in _predicate_problems(stated)]
+            within_it = _patterns_within(stated)
+        elif isinstance(stated, Mapping):
+            within_it = list(stated.items())
+        else:
+            within_it = list(enumerate(stated)) if isinstance(stated, list | tuple) else []
+        pending += [(f"{path}.{str(key)[:100]}", value, depth + 1) for key, value in within_it]
+    return found
+
+
+def _patterns_within(predicate: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """The values within a predicate that may be predicates themselves."""
+    inner: list[tuple[Any, Any]] = []
+    for key in ("one_of", "ordered", "contains"):
+        value = predicate.get(key)
+        if isinstance(value, list | tuple):
+            inner += [(f"{key}[{place}]", item) for place, item in enumerate(value)]
+        elif key == "contains" and value is not None:
+            inner.append((key, value))
+    return inner
+
+
+def _predicate_problems(predicate: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in predicate.items():
+        if said := _PROBLEM[key](value):
+            yield said
+    least, most = predicate.get("ge"), predicate.get("le")
+    if is_number(least) and is_number(most) and least > most:  # type: ignore[operator] # numbers
+        yield f"no number is both >= {least} and <= {most}"
+    if predicate.get("absent") is True and len(predicate) > 1:
+        yield "`absent` goes with no other predicate"
+
+
+def _needs(right: bool, key: str, what: str, value: Any) -> str | None:
+    return None if right else f"`{key}` needs {what}, found {show(value)}"
+
+
+def _approx_problem(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        right = (
+            set(value) <= {"value", "tolerance"}
+            and is_number(value.get("value"))
+            and is_number(value.get("tolerance", 0))
+            and value.get("tolerance", 0) >= 0
+        )
+    else:
+        right = is_number(value)
+    return _needs(right, "approx", "a number, or {value, tolerance}", value)
+
+
+_PROBLEM: dict[str, Callable[[Any], str | None]] = {
+    "any": lambda value: _needs(value is True, "any", "true", value),
+    "absent": lambda value: _needs(type(value) is bool, "absent", "true or false", value),
+    "one_of": lambda value: _needs(
+        isinstance(value, list | tuple) and bool(value), "one_of", "a list of values", value
+    ),
+    "ge": lambda value: _needs(is_number(value), "ge", "a number", value),
+    "le": lambda value: _needs(is_number(value), "le", "a number", value),
+    "approx": _approx_problem,
+    "regex": regex_problem,
+    "contains": lambda value: None,
+    "ordered": lambda value: _needs(isinstance(value, list | tuple), "ordered", "a list", value),
+    "equals": lambda value: None,
+}

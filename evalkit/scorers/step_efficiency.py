@@ -1,0 +1,144 @@
+"""Did it get there without surplus steps, and if not, what were they?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Literal
+
+import msgspec
+
+from evalkit.dataset import Case, Expected, ExpectedStep
+from evalkit.matching import Alignment, align
+from evalkit.results import Finding, Score, nothing_to_judge
+from evalkit.suite import Effects
+from evalkit.trajectory import Step, Trajectory
+from evalkit.values import canonical
+
+NAME = "step_efficiency"
+MAX_FINDINGS = 100
+MAX_PERIOD = 32
+"""Loops of longer sequences are not looked for."""
+
+Cause = Literal["duplicate", "retry", "loop", "fallback", "detour"]
+
+
+def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
+    """necessary / max(necessary, taken), in [0, 1]; passed: no surplus step.
+
+    ``necessary`` are the expected steps that are not optional, ``taken`` the considered actual
+    steps (see :mod:`evalkit.matching`) without those that enclose others and without optional
+    ones. Where nothing necessary happened at all the value is 0: doing nothing is not efficient.
+    Nothing expected and nothing done is nothing to judge; nothing expected and something done, 0.
+
+    Each surplus step has exactly one cause, the first that fits: ``loop`` (it repeats, call by
+    call, the sequence of two or more different steps right before it), ``duplicate`` (as an
+    earlier step that succeeded), ``retry`` (as an earlier step that failed), ``fallback`` (right
+    after a failed step, with another name or model), ``detour``. Steps are alike if kind, name,
+    arguments and the model asked for are.
+    """
+    if case.expect.steps is None:
+        return nothing_to_judge(NAME, "the case states no expected steps")
+    steps = tuple(_unordered(stated) for stated in case.expect.steps if stated.actor == "agent")
+    expect = Expected(steps=steps, match="unordered", args=case.expect.args)
+    alignment = align(expect, trajectory, Effects())
+    taken = len(_taken(alignment))
+    necessary = len(alignment.necessary)
+    if not necessary and not taken:
+        return nothing_to_judge(NAME, "no step was necessary and none was taken")
+    surplus = _causes(alignment)
+    happened = len(alignment.missing) < necessary
+    return Score(
+        NAME,
+        necessary / max(necessary, taken) if happened else 0.0,
+        happened and not surplus,
+        _reason(necessary, taken, happened, surplus),
+        tuple(
+            Finding(cause, alignment.step(number).label, step=number)
+            for number, cause in list(surplus.items())[:MAX_FINDINGS]
+        ),
+        data={"necessary": necessary, "taken": taken, "causes": dict(Counter(surplus.values()))},
+    )
+
+
+def _unordered(stated: ExpectedStep) -> ExpectedStep:
+    return msgspec.structs.replace(stated, after=()) if stated.after else stated
+
+
+def _taken(alignment: Alignment) -> list[int]:
+    """What was done, in order: considered steps but the user's and the optional ones expected."""
+    free = {
+        pair.step for pair in alignment.pairs if alignment.expected_step(pair.expected).optional
+    }
+    return [
+        number
+        for number in alignment.considered
+        if number not in free and alignment.step(number).actor == "agent"
+    ]
+
+
+def _reason(necessary: int, taken: int, happened: bool, surplus: dict[int, Cause]) -> str:
+    if not necessary:
+        return f"no step was necessary, {taken} taken"
+    if not happened:
+        return f"none of the {necessary} necessary steps happened"
+    if not surplus:
+        return "no surplus step"
+    counts = Counter(surplus.values()).most_common()
+    causes = ", ".join(f"{count} {cause}" for cause, count in counts)
+    return f"{len(surplus)} surplus of {taken} steps ({causes}); {necessary} necessary"
+
+
+# --- causes -------------------------------------------------------------------------------
+
+
+def _causes(alignment: Alignment) -> dict[int, Cause]:
+    """The cause of each surplus step, by its number in the walk."""
+    if not alignment.unexpected:
+        return {}
+    surplus = set(alignment.unexpected)
+    steps = [alignment.step(number) for number in alignment.considered]
+    likeness = [_likeness(step) for step in steps]
+    looping = _looping(likeness)
+    succeeded: set[Hashable] = set()
+    failed: set[Hashable] = set()
+    causes: dict[int, Cause] = {}
+    for place, number in enumerate(alignment.considered):
+        if number in surplus:
+            if place in looping:
+                causes[number] = "loop"
+            elif likeness[place] in succeeded:
+                causes[number] = "duplicate"
+            elif likeness[place] in failed:
+                causes[number] = "retry"
+            else:
+                causes[number] = "fallback" if _falls_back(steps, place) else "detour"
+        (failed if steps[place].status == "error" else succeeded).add(likeness[place])
+    return causes
+
+
+def _likeness(step: Step) -> Hashable:
+    return (step.kind, step.name, step.model_requested, canonical(step.arguments))
+
+
+def _looping(likeness: Sequence[Hashable]) -> set[int]:
+    """Places that repeat the sequence of two or more different steps right before it."""
+    numbers: dict[Hashable, int] = {}
+    series = [numbers.setdefault(one, len(numbers)) for one in likeness]
+    found: set[int] = set()
+    if len(numbers) == len(series):  # no step is alike any other
+        return found
+    for period in range(2, min(MAX_PERIOD, len(series) // 2) + 1):
+        repeated = 0
+        for place in range(period, len(series)):
+            repeated = repeated + 1 if series[place] == series[place - period] else 0
+            if repeated >= period and len(set(series[place - period + 1 : place + 1])) > 1:
+                found.update(range(place - period + 1, place + 1))
+    return found
+
+
+def _falls_back(steps: Sequence[Step], place: int) -> bool:
+    if not place or steps[place - 1].status != "error":
+        return False
+    before, step = steps[place - 1], steps[place]
+    return before.name != step.name or before.model_requested != step.model_requested

@@ -1,0 +1,165 @@
+"""Did it go the expected way? The case's match mode over the optimal alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from evalkit.dataset import ArgumentsMode, Case, Expected, ExpectedStep, MatchMode
+from evalkit.errors import InputError
+from evalkit.matching import Alignment, Forbidden, WrongArguments, align, may_call_nothing_more
+from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
+from evalkit.suite import Effects
+from evalkit.trajectory import Step, Trajectory
+
+NAME = "trajectory_match"
+MAX_FINDINGS = 100
+"""At most so many steps are named by one score; ``data`` counts all."""
+
+
+def trajectory_match(
+    case: Case,
+    trajectory: Trajectory,
+    /,
+    *,
+    effects: Effects = Effects(),  # noqa: B008 # frozen
+) -> Score:
+    """Passed by the mode's definition; value: F1 of the optimal alignment, in [0, 1].
+
+    ``exact``: these steps in this order and no others; ``in_order``: these in this order, others
+    between them; ``any_order`` = ``superset``: these, others too; ``unordered``: these and no
+    others; ``subset``: no others; ``effects``: the state changes that succeeded are the expected
+    ones. A step that must never happen fails every mode. An expectation of no steps means that
+    nothing may be called, in every mode. Could not judge: all that fails are arguments which the
+    trace does not record.
+    """
+    return judge(case.expect, trajectory, effects)
+
+
+def match(
+    expected: Iterable[Mapping[str, Any] | ExpectedStep],
+    actual: Iterable[Mapping[str, Any] | Step],
+    *,
+    mode: MatchMode = "in_order",
+    args: ArgumentsMode = "stated",
+) -> Score:
+    """The score that a suite would give these steps.
+
+    Steps are records, or objects ``{"name": ..., "args": {...}}`` for tool calls; ``args`` may
+    be left out: then an expected call states nothing of them, and an actual one has none.
+    """
+    expect = Expected(steps=tuple(map(_expected, expected)), match=mode, args=args)
+    return judge(expect, Trajectory(steps=tuple(map(_actual, actual))), Effects())
+
+
+def _expected(given: Mapping[str, Any] | ExpectedStep) -> ExpectedStep:
+    if isinstance(given, ExpectedStep):
+        return given
+    return ExpectedStep(tool=_name(given), args=given.get("args"))
+
+
+def _actual(given: Mapping[str, Any] | Step) -> Step:
+    if isinstance(given, Step):
+        return given
+    arguments = given.get("args")
+    return Step(kind="tool", name=_name(given), arguments={} if arguments is None else arguments)
+
+
+def _name(given: Mapping[str, Any]) -> str:
+    unknown = set(given) - {"name", "args"}
+    name = given.get("name")
+    if unknown or not isinstance(name, str):
+        raise InputError(f'a step is {{"name": ..., "args": {{...}}}}, found keys {sorted(given)}')
+    return name
+
+
+def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
+    """The score of a trajectory against an expectation."""
+    if expect.steps is None and not expect.never:
+        return nothing_to_judge(NAME, "the case states no expected steps")
+    alignment = align(expect, trajectory, effects)
+    if not alignment.passed and (unrecorded := _only_unrecorded(alignment)):
+        return could_not_judge(
+            NAME, f"the trace does not record the arguments of {unrecorded}, which the case states"
+        )
+    findings = tuple(islice(_findings(alignment), MAX_FINDINGS))
+    return Score(
+        NAME,
+        alignment.f1,
+        alignment.passed,
+        "as expected" if alignment.passed else _reason(findings),
+        findings,
+        data=_counts(alignment),
+    )
+
+
+def _counts(alignment: Alignment) -> dict[str, Any]:
+    return {
+        "mode": alignment.expect.match,
+        "precision": alignment.precision,
+        "recall": alignment.recall,
+        "right": len(alignment.pairs),
+        "wrong_arguments": len(alignment.wrong),
+        "missing": len(alignment.missing),
+        "out_of_order": len(alignment.out_of_order),
+        "unexpected": len(alignment.unexpected),
+        "forbidden": len(alignment.forbidden),
+    }
+
+
+def _only_unrecorded(alignment: Alignment) -> str | None:
+    """The first step with unrecorded arguments, if those are all that fails."""
+    unexpected = alignment.unexpected and may_call_nothing_more(alignment.expect)
+    missing = alignment.missing and alignment.expect.match != "subset"
+    doubtful: list[WrongArguments | Forbidden] = [*alignment.wrong, *alignment.forbidden]
+    if unexpected or missing or alignment.out_of_order:
+        return None
+    if not all(one.unrecorded for one in doubtful):
+        return None
+    return alignment.step(doubtful[0].step).label
+
+
+# --- naming steps -------------------------------------------------------------------------
+
+
+def _findings(alignment: Alignment) -> Iterator[Finding]:
+    """What fails, gravest first; then superfluous arguments, which don't."""
+    for never in alignment.forbidden:
+        yield Finding("forbidden", alignment.step(never.step).label, step=never.step)
+    if alignment.expect.match != "subset":
+        for position in alignment.missing:
+            yield Finding("missing", alignment.expected_step(position).label, expected=position)
+    for wrong in alignment.wrong:
+        detail = "; ".join(map(str, wrong.mismatches))
+        yield _about("wrong_arguments", alignment, wrong.expected, wrong.step, detail)
+    for pair in alignment.out_of_order:
+        yield _about("out_of_order", alignment, pair.expected, pair.step, "")
+    if may_call_nothing_more(alignment.expect):
+        for number in alignment.unexpected:
+            yield Finding("unexpected", alignment.step(number).label, step=number)
+    for extra in alignment.superfluous:
+        detail = ", ".join(extra.paths)
+        yield _about("superfluous_arguments", alignment, extra.expected, extra.step, detail)
+
+
+def _about(kind: Any, alignment: Alignment, expected: int, step: int, detail: str) -> Finding:
+    label = alignment.step(step).label
+    return Finding(kind, label, expected=expected, step=step, detail=detail[:500])
+
+
+def _reason(findings: tuple[Finding, ...]) -> str:
+    """The gravest finding as a sentence, and how many more there are."""
+    failing = [one for one in findings if one.kind != "superfluous_arguments"]
+    first = failing[0]
+    more = f"; and {len(failing) - 1} more" if len(failing) > 1 else ""
+    return _SENTENCE[first.kind].format(name=first.name[:200], detail=first.detail[:300]) + more
+
+
+_SENTENCE = {
+    "forbidden": "{name} must never happen, and did",
+    "missing": "expected {name}: missing",
+    "wrong_arguments": "expected {name}: wrong arguments ({detail})",
+    "out_of_order": "expected {name}: happened out of order",
+    "unexpected": "{name}: not expected",
+}

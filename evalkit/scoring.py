@@ -1,0 +1,178 @@
+"""Applies scorers to a trial, and keeps their failures as data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evalkit import plugins
+from evalkit.dataset import Case
+from evalkit.errors import PluginError
+from evalkit.results import Score, could_not_judge
+from evalkit.suite import Effects, ScorerUse
+from evalkit.trajectory import Trajectory
+
+GIVEN = ("effects", "folder", "scores")
+"""Keyword parameters by which a scorer asks for what evalkit knows; no suite sets them."""
+
+MAX_SCORES = 100
+"""At most so many scores from one scorer for one trial."""
+
+
+@dataclass(frozen=True)
+class BoundScorer:
+    """A scorer that is loaded, checked and given its arguments."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    wants_scores: bool = False
+
+
+def bind(
+    uses: Sequence[ScorerUse], effects: Effects, folder: str | Path | None
+) -> tuple[BoundScorer, ...]:
+    """Loads and checks the scorers that a suite uses; those that ask for ``scores`` come last.
+
+    Raises PluginError for one that does not load, is not callable with ``(case, trajectory)`` and
+    its arguments, or is listed twice.
+    """
+    bound = [_bind(use, effects, folder) for use in uses]
+    names = [scorer.name for scorer in bound]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise PluginError(f"scorer {twice[0]!r} is listed twice: list it once")
+    return tuple(sorted(bound, key=lambda scorer: scorer.wants_scores))
+
+
+def score_trial(
+    case: Case, trajectory: Trajectory, scorers: Sequence[BoundScorer]
+) -> tuple[Score, ...]:
+    """All scores of a trial. A scorer that fails could not judge; the others go on.
+
+    Nothing that a scorer raises gets out, but KeyboardInterrupt, SystemExit and MemoryError.
+    """
+    scores: dict[str, Score] = {}
+    for scorer in scorers:
+        for score in _apply(scorer, case, trajectory, scores):
+            scores[score.scorer] = score
+    return tuple(scores.values())
+
+
+# --- binding ------------------------------------------------------------------------------
+
+
+def _bind(use: ScorerUse, effects: Effects, folder: str | Path | None) -> BoundScorer:
+    function = plugins.load("scorer", use.name, folder)
+    parameters = _parameters(use.name, function)
+    known = _settable(parameters)
+    for name in use.arguments:
+        if name not in known and not _takes_any(parameters):
+            listed = ", ".join(known) or "none"
+            raise PluginError(f"scorer {use.name!r} has no argument {name!r}; it has: {listed}")
+        if name in GIVEN:
+            raise PluginError(f"scorer {use.name!r}: evalkit itself gives {name!r}; leave it out")
+    arguments = dict(use.arguments)
+    if "effects" in parameters:
+        arguments["effects"] = effects
+    if "folder" in parameters:
+        arguments["folder"] = None if folder is None else str(folder)
+    wants_scores = "scores" in parameters
+    _check_call(use.name, function, {**arguments, **({"scores": {}} if wants_scores else {})})
+    return BoundScorer(use.name.rpartition(":")[2], function, arguments, wants_scores)
+
+
+def _parameters(name: str, function: Any) -> Mapping[str, inspect.Parameter]:
+    if inspect.isclass(function) or not callable(function):
+        found = "a class" if inspect.isclass(function) else f"a {type(function).__name__}"
+        raise PluginError(f"scorer {name!r} is {found}, not a function (case, trajectory) -> Score")
+    called = function if inspect.isroutine(function) else type(function).__call__
+    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+        raise PluginError(f"scorer {name!r} is async: a scorer is a plain function")
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        raise PluginError(f"scorer {name!r} does not tell its parameters: wrap it") from None
+
+
+def _settable(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """The parameters that a suite may set: all but the case, the trajectory and what is given."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    first_two = [name for name, one in parameters.items() if one.kind in positional][:2]
+    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [
+        name
+        for name, one in parameters.items()
+        if one.kind in by_keyword and name not in first_two and name not in GIVEN
+    ]
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+
+
+def _check_call(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    try:
+        inspect.signature(function).bind(None, None, **arguments)
+    except TypeError as error:
+        raise PluginError(
+            f"scorer {name!r} can't be called as (case, trajectory) "
+            f"with the suite's arguments {sorted(arguments)}: {error}"
+        ) from None
+
+
+# --- applying -----------------------------------------------------------------------------
+
+
+def _apply(
+    scorer: BoundScorer, case: Case, trajectory: Trajectory, so_far: Mapping[str, Score]
+) -> list[Score]:
+    """The scorer's scores; if anything is wrong with them, one that says so in their stead."""
+    try:
+        given = {"scores": dict(so_far)} if scorer.wants_scores else {}
+        returned = scorer.function(case, trajectory, **scorer.arguments, **given)
+        return _checked(scorer.name, returned, so_far)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a plug-in may raise anything, test frameworks' own included
+        return [could_not_judge(scorer.name, _say(error))]
+
+
+def _checked(name: str, returned: Any, so_far: Mapping[str, Score]) -> list[Score]:
+    if inspect.iscoroutine(returned):
+        returned.close()
+    listed = [returned] if isinstance(returned, Score) else returned
+    if isinstance(listed, str | bytes | Mapping) or not isinstance(listed, Iterable):
+        return [_refused(name, f"returned a {type(returned).__name__}, not a Score")]
+    scores = list(islice(listed, MAX_SCORES + 1))
+    if len(scores) > MAX_SCORES:
+        return [_refused(name, f"returned more than {MAX_SCORES} scores")]
+    if not scores:
+        return [_refused(name, "returned no score; say why with nothing_to_judge()")]
+    found: dict[str, Score] = {}
+    for score in scores:
+        if not isinstance(score, Score):
+            return [_refused(name, f"returned a {type(score).__name__} among its scores")]
+        if score.scorer in found or score.scorer in so_far:
+            return [_refused(name, f"returned a second score named {str(score.scorer)[:100]!r}")]
+        # Through JSON and back: what can't be stored, or is of a wrong type, shows now.
+        found[score.scorer] = msgspec.json.decode(msgspec.json.encode(score), type=Score)
+    return list(found.values())
+
+
+def _refused(name: str, what: str) -> Score:
+    return could_not_judge(name, f"the scorer {what}")
+
+
+def _say(error: BaseException) -> str:
+    """The error on one line, bounded."""
+    try:
+        text = " ".join(str(error)[:1000].split())[:300]
+    except Exception:  # an exception's own __str__ may raise anything
+        text = ""
+    return f"{type(error).__name__}: {text or 'no message'}"

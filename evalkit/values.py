@@ -1,0 +1,98 @@
+"""JSON values: numbers, texts, equality and how a person is shown them. All bounded."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import re2
+
+MAX_DEPTH = 64
+MAX_TEXT = 10_000_000
+RELATIVE_TOLERANCE = 1e-6
+ABSOLUTE_TOLERANCE = 1e-9
+NUMBERS = frozenset({int, float})
+SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    return type(value) in NUMBERS and (type(value) is int or math.isfinite(value))
+
+
+def within(found: Any, value: float, tolerance: float | None = None) -> bool:
+    """Whether a number lies within ``tolerance`` of ``value`` (default: a millionth of it)."""
+    if not is_number(found):
+        return False
+    try:
+        if tolerance is not None:
+            return bool(abs(found - value) <= tolerance)
+        close = math.isclose(found, value, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+    except OverflowError:  # an integer beyond any float
+        return False
+    return close
+
+
+def found_in(pattern: str, text: Any) -> bool:
+    """Whether an RE2 pattern is found in a text; in linear time, and never in other values."""
+    if not isinstance(text, str):
+        return False
+    # A lone surrogate cannot be encoded for RE2; only it is replaced.
+    clean = text[:MAX_TEXT].encode("utf-8", "replace").decode("utf-8")
+    return _compiled(pattern).search(clean) is not None
+
+
+def regex_problem(pattern: Any) -> str | None:
+    """What is wrong with an RE2 pattern, if anything."""
+    import re2
+
+    if not isinstance(pattern, str):
+        return f"a regex is text, found {show(pattern)}"
+    try:
+        _compiled(pattern)
+    except (re2.error, UnicodeEncodeError) as error:
+        said = error.args[0] if error.args else "no RE2 pattern"
+        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return f"regex {show(pattern)}: {text}"
+    return None
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re2._Regexp[str]:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+def canonical(value: Any, depth: int = 0) -> Hashable:
+    """A hashable form of a JSON value; equal forms mean equal values (1 = 1.0, True is no 1)."""
+    if depth > MAX_DEPTH:
+        return "..."
+    if isinstance(value, Mapping):
+        keys = sorted(value, key=str)
+        return ("{}", tuple((str(key), canonical(value[key], depth + 1)) for key in keys))
+    if isinstance(value, list | tuple):
+        return ("[]", tuple(canonical(item, depth + 1) for item in value))
+    if type(value) is bool:
+        return ("bool", value)
+    return value if type(value) in SCALARS else ("other", repr(value)[:200])
+
+
+_short = reprlib.Repr()
+_short.maxlevel = 4
+_short.maxdict = _short.maxlist = _short.maxtuple = 8
+_short.maxstring = _short.maxother = 100
+
+
+def show(value: Any) -> str:
+    """A value on one line, cut to a length that a person reads."""
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return "a number of thousands of digits"

@@ -1,0 +1,79 @@
+"""Right, wrong, missed and spurious choices of tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from evalkit.dataset import Case, Expected, ExpectedStep
+from evalkit.results import Score
+from evalkit.scorers.tool_selection import tool_selection
+from evalkit.trajectory import Step, Trajectory
+
+
+def judge(expected: Any, actual: str, *others: Step) -> Score:
+    steps = (
+        None
+        if expected is None
+        else tuple(ExpectedStep(tool=one) if isinstance(one, str) else one for one in expected)
+    )
+    case = Case(id="c", input="?", route="r", expect=Expected(steps=steps))
+    done = tuple(Step(kind="tool", name=one, arguments={}) for one in actual)
+    return tool_selection(case, Trajectory(steps=(*done, *others)))
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "value", "counts"),
+    [
+        ("ab", "ab", 1, (2, 0, 0, 0)),
+        ("ab", "ba", 1, (2, 0, 0, 0)),
+        ("aa", "aa", 1, (2, 0, 0, 0)),
+        ("ab", "ac", 1 / 2, (1, 1, 0, 0)),
+        ("ab", "a", 1 / 2, (1, 0, 1, 0)),
+        ("a", "a" * 20, 1 / 20, (1, 0, 0, 19)),
+        ("a", "", 0, (0, 0, 1, 0)),
+        ("", "a", 0, (0, 0, 0, 1)),
+        ("", "", 1, (0, 0, 0, 0)),
+    ],
+)
+def test_counts(expected: str, actual: str, value: float, counts: tuple[int, ...]) -> None:
+    score = judge(expected, actual)
+    assert score.value == pytest.approx(value)
+    assert score.passed is (value == 1)
+    assert tuple(score.data[key] for key in ("right", "wrong", "missed", "spurious")) == counts
+
+
+def test_confusion_pairs_expected_with_chosen() -> None:
+    score = judge("abd", "acde")
+    assert score.data["confusion"] == [["a", "a"], ["d", "d"], ["b", "c"], [None, "e"]]
+    assert score.reason == "expected tool b: c called instead; and 1 more"
+    assert [(one.kind, one.expected, one.step) for one in score.steps] == [
+        ("missing", 1, 1),
+        ("unexpected", None, 3),
+    ]
+
+
+def test_positions_are_those_of_the_case() -> None:
+    score = judge([ExpectedStep(node="n"), "a"], "")
+    assert score.steps[0].expected == 1
+
+
+def test_optional_and_alternatives() -> None:
+    optional = [ExpectedStep(tool="a", optional=True)]
+    assert judge(optional, "a").value == judge(optional, "").value == 1
+    either = [ExpectedStep(any_of=(ExpectedStep(tool="a"), ExpectedStep(node="n")))]
+    assert judge(either, "").passed
+    assert judge(either, "a").data["right"] == 1
+
+
+def test_retrievals_are_decisions_if_the_case_names_one() -> None:
+    retrieval = Step(kind="retriever", name="r")
+    assert judge("a", "a", retrieval).value == 1
+    assert judge([ExpectedStep(retriever="r")], "").value == 0
+    assert judge([ExpectedStep(retriever="r")], "", retrieval).value == 1
+    assert judge([ExpectedStep(retriever="r")], "x", retrieval).value == 0.5
+
+
+def test_no_expectation_is_nothing_to_judge() -> None:
+    assert judge(None, "a").status == "nothing_to_judge"
