@@ -1,0 +1,1 @@
+"""One module per attribute convention; each has a class with ``name``, ``claims`` and ``read``."""

@@ -1,0 +1,186 @@
+"""Span attributes as plain, bounded values: what is too big, too deep or odd is cut, never raised.
+
+Attributes come from traces and are hostile: texts of any size, JSON of any depth, numbers that
+are no numbers. Conventions read them only through these functions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+MAX_TEXT = 1_000_000
+"""Longer strings are cut, and JSON in longer strings is not parsed. Characters."""
+
+MAX_NESTING = 64
+"""Deeper values are replaced by a marker."""
+
+MAX_NAME = 500
+MAX_COUNT = 2**53
+
+_DIGITS = re.compile(r"[0-9]{1,15}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """The value as bounded JSON data: finite numbers, clean and cut strings, limited nesting."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool | int | float):
+        return _number(value)
+    if isinstance(value, bytes | bytearray):
+        return clean_text(bytes(value[:MAX_TEXT]).decode("utf-8", "replace"))
+    if depth >= MAX_NESTING:
+        return "… (nested too deeply)"
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, depth + 1) for item in value]
+    return clean_text(repr(value))
+
+
+def _number(value: bool | int | float | None) -> bool | int | float | None:
+    """The number as JSON can hold it: finite, and whole ones within 64 bits."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or -(2**63) <= value < 2**63:
+        return value
+    return _as_float(value)
+
+
+def clean_text(value: str) -> str:
+    """The string without lone surrogates, at most MAX_TEXT characters and a marker long."""
+    if len(value) > MAX_TEXT:
+        value = f"{value[:MAX_TEXT]}… (cut, {len(value):,} characters)"
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+
+
+def parsed(value: Any) -> Any:
+    """What a JSON string holds; any other value, and text that is no JSON, as it is."""
+    if not isinstance(value, str) or len(value) > MAX_TEXT or value[:1] not in _JSON_STARTS:
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return value
+
+
+_JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
+
+
+def structured(value: Any) -> Any:
+    """Like :func:`parsed`, but only objects and lists: the text ``42`` stays a text."""
+    return parsed(value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
+
+
+def as_map(value: Any) -> Mapping[str, Any]:
+    """The value, or the object in its JSON text, as a map; empty if it is none."""
+    found = parsed(value)
+    return found if isinstance(found, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value, or the list in its JSON text, as a list; empty if it is none."""
+    found = parsed(value)
+    return list(found) if isinstance(found, list | tuple) else []
+
+
+def text(value: Any) -> str | None:
+    """The value if it is a string with something in it."""
+    return value if isinstance(value, str) and value else None
+
+
+def step_name(*values: Any) -> str:
+    """The first value that can be a name, on one line of at most MAX_NAME characters."""
+    for value in values:
+        if isinstance(value, str) and (found := " ".join(value[: 4 * MAX_NAME].split())):
+            return clean_text(found[:MAX_NAME])
+    return "unnamed"
+
+
+def label(value: Any) -> str | None:
+    """The value as a short string on one line, or None: models, providers, ids, stop reasons."""
+    return step_name(value) if isinstance(value, str) and value.strip() else None
+
+
+def count(*values: Any) -> int | None:
+    """The first value that is a whole number of tokens; numbers in text count too."""
+    for value in values:
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if 0 <= value < MAX_COUNT and value == int(value):
+            return int(value)
+    return None
+
+
+def amount(*values: Any) -> float | None:
+    """The first value that is a finite number of at least zero: a cost."""
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        found = _as_float(value)
+        if found is not None and found >= 0:
+            return found
+    return None
+
+
+def indexed(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
+    """Flattened lists: ``PREFIX.0.a.b``, ``PREFIX.10.c`` as ``[{"a.b": ..}, {"c": ..}]``."""
+    found: dict[int, dict[str, Any]] = {}
+    start = len(prefix) + 1
+    for key, value in attributes.items():
+        if not key.startswith(prefix):
+            continue
+        number, _, rest = key[start:].partition(".")
+        if rest and _DIGITS.fullmatch(number):
+            found.setdefault(int(number), {})[rest] = value
+    return [found[number] for number in sorted(found)]
+
+
+def _as_float(value: int | float) -> float | None:
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+_STOP_REASONS = {
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "tool-calls": "tool_calls",
+    "function_call": "tool_calls",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "content-filter": "content_filter",
+}
+
+
+def stop_reason(*values: Any) -> str | None:
+    """Why the model stopped, in OpenAI's words (``stop``, ``tool_calls``, ``length``, ...).
+
+    Takes strings, enum reprs such as ``FinishReason.STOP``, and lists or JSON lists of them.
+    """
+    for value in values:
+        found = structured(value)
+        if isinstance(found, list | tuple):
+            found = next((item for item in found if text(item)), None)
+        if (reason := label(found)) is not None:
+            reason = reason.rpartition(".")[2].lower()
+            return _STOP_REASONS.get(reason, reason)
+    return None
+
+
+def model_output(content: Any, calls: list[dict[str, Any]]) -> Any:
+    """What a model answered: its text, or ``{"content", "tool_calls"}`` if it calls tools.
+
+    A call is ``{"id", "name", "arguments"}``.
+    """
+    return {"content": content, "tool_calls": calls} if calls else content

@@ -1,0 +1,314 @@
+"""OpenInference: ``openinference.span.kind`` and its flattened attributes.
+
+The same keys mean different things by instrumentation; the rules here were read off captures of
+LangChain, LangGraph, the OpenAI Agents SDK and others (see ``tests/tracing``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from evalkit.protocols import Reading
+from evalkit.spans import Span
+from evalkit.tracing.attributes import (
+    amount,
+    as_map,
+    count,
+    indexed,
+    label,
+    model_output,
+    parsed,
+    plain,
+    step_name,
+    stop_reason,
+    structured,
+    text,
+)
+from evalkit.tracing.langchain import (
+    tool_message,
+    without_envelopes,
+)
+from evalkit.trajectory import Step
+
+KIND = "openinference.span.kind"
+
+# LangChain's and LangGraph's own building blocks, and the Agents SDK's loop: how the pipeline is
+# put together, not what it does.
+_WRAPPER_STARTS = ("Runnable", "ChannelWrite", "ChannelRead", "__")
+_WRAPPER_ENDS = ("PromptTemplate", "OutputParser")
+_WRAPPERS = frozenset({"LangGraph", "Agent workflow", "turn", "Prompt"})
+
+# Instrumentations that write the model asked for, not the model that answered, as the model.
+_REQUESTED_MODEL_SCOPES = ("litellm", "dspy", "strands", "adk", "pydantic_ai", "llama_index")
+
+_HANDOFF = "handoff to "
+
+
+class OpenInference:
+    """Reads spans of OpenInference instrumentations."""
+
+    name = "openinference"
+
+    def claims(self, span: Span) -> bool:
+        """Whether the span has an OpenInference kind."""
+        return KIND in span.attributes
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its kind; LangGraph's and LangChain's inner spans are wrappers."""
+        kind = span.attributes[KIND]
+        reader = _READERS.get(kind.upper()) if isinstance(kind, str) else None
+        return reader(span, parent) if reader else Reading(role="unknown")
+
+
+def _wrapper(span: Span, parent: Span | None) -> Reading:
+    return Reading(role="wrapper")
+
+
+def _chain(span: Span, parent: Span | None) -> Reading:
+    metadata = as_map(span.attributes.get("metadata"))
+    if "langgraph_node" in metadata:
+        is_node = metadata["langgraph_node"] == span.name and not span.name.startswith("__")
+        if not is_node or _is_inside_agent(span, parent, metadata):
+            return Reading(role="wrapper")
+        return _step(_unit("node", span))
+    if metadata.get("ls_integration") == "langgraph" or (parent is None and _is_graph(span)):
+        return _step(_unit("workflow", span))
+    if _is_building_block(span.name):
+        return Reading(role="wrapper")
+    return _step(_unit("node", span))
+
+
+def _is_graph(span: Span) -> bool:
+    return span.name == "LangGraph" or not _is_building_block(span.name)
+
+
+def _is_building_block(name: str) -> bool:
+    return name in _WRAPPERS or name.startswith(_WRAPPER_STARTS) or name.endswith(_WRAPPER_ENDS)
+
+
+def _is_inside_agent(span: Span, parent: Span | None, metadata: Mapping[str, Any]) -> bool:
+    """Whether a graph node belongs to LangChain's ``create_agent`` and not to the pipeline."""
+    if metadata.get("ls_integration") == "langchain_create_agent":
+        return True
+    below_agent = parent is not None and parent.attributes.get(KIND) == "AGENT"
+    return below_agent and span.name in ("model", "tools")
+
+
+def _agent(span: Span, parent: Span | None) -> Reading:
+    """AGENT is what an instrumentation takes for one: anything with "agent" in its name."""
+    metadata = as_map(span.attributes.get("metadata"))
+    agent = label(span.attributes.get("agent.name")) or label(metadata.get("lc_agent_name"))
+    if "langgraph_node" in metadata and agent != span.name:
+        if metadata["langgraph_node"] == span.name:
+            return _step(_unit("node", span))
+        return Reading(role="wrapper")
+    is_graph = metadata.get("ls_integration") == "langgraph"
+    is_trace = span.scope.endswith("openai_agents") and agent is None
+    if is_graph or is_trace:
+        return _step(_unit("workflow", span))
+    return _step(_unit("agent", span))
+
+
+def _unit(kind: Any, span: Span) -> Step:
+    """A workflow, agent, node or guardrail: what went in and what came out."""
+    return Step(
+        kind=kind,
+        name=step_name(span.attributes.get("agent.name") if kind == "agent" else None, span.name),
+        arguments=plain(without_envelopes(_value(span, "input"))),
+        output=plain(without_envelopes(_value(span, "output"))),
+        agent=label(span.attributes.get("agent.name")),
+    )
+
+
+def _guardrail(span: Span, parent: Span | None) -> Reading:
+    return _step(_unit("guardrail", span))
+
+
+def _other(span: Span, parent: Span | None) -> Reading:
+    return _step(_unit("other", span))
+
+
+def _llm(span: Span, parent: Span | None) -> Reading:
+    found = span.attributes
+    requested, served = _models(span)
+    messages = indexed(found, "llm.output_messages")
+    calls = [call for message in messages for call in _tool_calls(message)]
+    step = Step(
+        kind="llm",
+        name=step_name(span.name),
+        output=plain(model_output(_content(messages), calls)),
+        model_requested=requested,
+        model_served=served,
+        provider=label(found.get("llm.provider")) or label(found.get("llm.system")),
+        stop_reason=stop_reason(
+            found.get("llm.finish_reason"),
+            *(message.get("message.finish_reason") for message in messages),
+        ),
+        tokens_in=count(found.get("llm.token_count.prompt")),
+        tokens_out=count(found.get("llm.token_count.completion")),
+        tokens_cached=count(found.get("llm.token_count.prompt_details.cache_read")),
+        tokens_reasoning=count(found.get("llm.token_count.completion_details.reasoning")),
+        cost_usd=amount(found.get("llm.cost.total")),
+        agent=label(found.get("agent.name")),
+    )
+    return _step(step)
+
+
+def _models(span: Span) -> tuple[str | None, str | None]:
+    """The model asked for, and the model that answered where that can be told."""
+    found = span.attributes
+    is_response = span.scope.endswith("openai_agents") and span.name == "response"
+    # The Responses API echoes its parameters: that is the model which answered.
+    asked = {} if is_response else as_map(found.get("llm.invocation_parameters"))
+    requested = (
+        label(found.get("llm.request.model_name"))
+        or label(asked.get("model"))
+        or label(asked.get("model_name"))
+    )
+    served = label(found.get("llm.response.model_name"))
+    named = label(found.get("llm.model_name"))
+    tells_request = (
+        span.error
+        or span.scope.endswith(_REQUESTED_MODEL_SCOPES)
+        or (span.scope.endswith("openai_agents") and span.name == "generation")
+    )
+    if tells_request:
+        return requested or named, served
+    return requested, served or named
+
+
+def _content(messages: list[dict[str, Any]]) -> str | None:
+    texts = [message.get("message.content") for message in messages]
+    texts += [
+        part.get("message_content.text")
+        for message in messages
+        for part in indexed(message, "message.contents")
+    ]
+    return "\n".join(found for found in texts if isinstance(found, str)) or None
+
+
+def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": label(call.get("tool_call.id")),
+            "name": step_name(call.get("tool_call.function.name")),
+            "arguments": parsed(call.get("tool_call.function.arguments")),
+        }
+        for call in indexed(message, "message.tool_calls")
+    ]
+
+
+def _tool(span: Span, parent: Span | None) -> Reading:
+    found = span.attributes
+    if span.name.startswith(_HANDOFF) and "tool.name" not in found:
+        ends = {"from": _value(span, "input"), "to": _value(span, "output")}
+        handed = step_name(span.name[len(_HANDOFF) :])
+        return _step(Step(kind="handoff", name=handed, arguments=plain(ends)))
+    message = tool_message(_value(span, "output"))
+    step = Step(
+        kind="tool",
+        name=step_name(found.get("tool.name"), span.name),
+        arguments=plain(_arguments(span)),
+        output=plain(message.output),
+        status="error" if message.error else "ok",
+        error=message.error,
+        call_id=label(message.call_id) or _call_id(found),
+    )
+    return _step(step)
+
+
+def _call_id(found: Mapping[str, Any]) -> str | None:
+    keys = ("tool_call.id", "tool.id", "tool.call_id")
+    return next((label(found[key]) for key in keys if key in found), None)
+
+
+def _arguments(span: Span) -> Any:
+    value = _value(span, "input")
+    if value is None:
+        # Some instrumentations keep the tool's JSON Schema here, others the call's arguments.
+        value = as_map(span.attributes.get("tool.parameters"))
+        return None if not value or "properties" in value else value
+    if isinstance(value, Mapping) and "kwargs" in value and set(value) <= {"args", "kwargs"}:
+        return value["kwargs"]
+    return value
+
+
+def _retriever(span: Span, parent: Span | None) -> Reading:
+    documents = _documents(span.attributes, "retrieval.documents")
+    step = Step(
+        kind="retriever",
+        name=step_name(span.name),
+        arguments=plain(_query(_value(span, "input"))),
+        output=plain(documents or _value(span, "output")),
+    )
+    return _step(step)
+
+
+def _reranker(span: Span, parent: Span | None) -> Reading:
+    found = span.attributes
+    documents = _documents(found, "reranker.output_documents")
+    step = Step(
+        kind="reranker",
+        name=step_name(span.name),
+        arguments=plain(_query(found.get("reranker.query") or _value(span, "input"))),
+        output=plain(documents or _value(span, "output")),
+        model_requested=label(found.get("reranker.model_name")),
+    )
+    return _step(step)
+
+
+def _query(value: Any) -> Any:
+    """A bare query as the argument that it is, so that an expectation can name it."""
+    return {"query": value} if isinstance(value, str) else value
+
+
+def _documents(found: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
+    documents = []
+    for flat in indexed(found, prefix):
+        metadata = as_map(flat.get("document.metadata"))
+        document = {
+            "id": flat.get("document.id") or metadata.get("id"),
+            "content": flat.get("document.content"),
+            "score": flat.get("document.score", metadata.get("score")),
+            "metadata": dict(metadata),
+        }
+        documents.append({key: value for key, value in document.items() if value not in (None, {})})
+    return documents
+
+
+def _embedding(span: Span, parent: Span | None) -> Reading:
+    found = span.attributes
+    step = Step(
+        kind="embedding",
+        name=step_name(span.name),
+        model_requested=label(found.get("embedding.model_name")),
+        tokens_in=count(found.get("llm.token_count.prompt"), found.get("llm.token_count.total")),
+    )
+    return _step(step)
+
+
+def _value(span: Span, side: str) -> Any:
+    """``input.value`` or ``output.value``: parsed where it says that it is JSON, or looks so."""
+    value = span.attributes.get(f"{side}.value")
+    if span.attributes.get(f"{side}.mime_type") == "application/json":
+        return parsed(value)
+    return structured(value) if text(value) else value
+
+
+def _step(step: Step) -> Reading:
+    return Reading(role="step", step=step)
+
+
+_READERS: dict[str, Callable[[Span, Span | None], Reading]] = {
+    "CHAIN": _chain,
+    "AGENT": _agent,
+    "LLM": _llm,
+    "TOOL": _tool,
+    "RETRIEVER": _retriever,
+    "RERANKER": _reranker,
+    "EMBEDDING": _embedding,
+    "GUARDRAIL": _guardrail,
+    "EVALUATOR": _other,
+    "PROMPT": _wrapper,
+}

@@ -1,0 +1,141 @@
+"""The messages of GenAI spans, wherever and in whichever shape a version puts them.
+
+Attributes as JSON (``gen_ai.output.messages`` with parts), flattened (``gen_ai.completion.0.role``,
+``gen_ai.output.messages.0.message.role``), and span events (``gen_ai.choice``,
+``gen_ai.content.completion``, ``gen_ai.client.inference.operation.details``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from evalkit.spans import Span
+from evalkit.tracing.attributes import (
+    as_list,
+    as_map,
+    indexed,
+    label,
+    parsed,
+    step_name,
+    structured,
+)
+
+_OLD_KEYS = {"input": "gen_ai.prompt", "output": "gen_ai.completion"}
+_OLD_EVENTS = {
+    "input": {
+        "gen_ai.system.message": "system",
+        "gen_ai.user.message": "user",
+        "gen_ai.assistant.message": "assistant",
+        "gen_ai.tool.message": "tool",
+    },
+    "output": {"gen_ai.choice": "assistant"},
+}
+
+
+class Answer(NamedTuple):
+    """What a model said: its text, the tools it called, and why it stopped."""
+
+    text: str | None
+    calls: list[dict[str, Any]]
+    stop_reason: Any
+
+
+def answer(span: Span) -> Answer:
+    """All output messages of the span as one answer."""
+    texts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    reason: Any = None
+    for message in _raw(span, "output"):
+        said, called = _read(message)
+        texts += said
+        calls += called
+        reason = reason or message.get("finish_reason")
+    return Answer("\n".join(texts) or None, calls, reason)
+
+
+def messages(span: Span, side: str) -> list[dict[str, Any]]:
+    """The span's ``input`` or ``output`` messages as ``{"role", "content"[, "tool_calls"]}``."""
+    found = []
+    for raw in _raw(span, side):
+        texts, calls = _read(raw)
+        message = {"role": raw.get("role"), "content": "\n".join(texts) or None}
+        found.append({**message, "tool_calls": calls} if calls else message)
+    return found
+
+
+def _raw(span: Span, side: str) -> list[Mapping[str, Any]]:
+    """The messages as recorded, from the first place that has some."""
+    key, old_key = f"gen_ai.{side}.messages", _OLD_KEYS[side]
+    sources = [span.attributes, *(event.attributes for event in span.events)]
+    for source in sources:
+        if found := _maps(source.get(key)) or _flattened(source, key, old_key):
+            return found
+    if found := list(_from_events(span, side)):
+        return found
+    return next((old for source in sources if (old := _old_value(source.get(old_key)))), [])
+
+
+def _flattened(source: Mapping[str, Any], key: str, old_key: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    for flat in [*indexed(source, key), *indexed(source, old_key)]:
+        message = {name.removeprefix("message."): value for name, value in flat.items()}
+        message["tool_calls"] = [
+            {name.removeprefix("tool_call."): value for name, value in call.items()}
+            for call in indexed(message, "tool_calls")
+        ]
+        found.append(message)
+    return found
+
+
+def _from_events(span: Span, side: str) -> Iterator[Mapping[str, Any]]:
+    roles = _OLD_EVENTS[side]
+    for event in span.events:
+        if event.name not in roles:
+            continue
+        message = parsed(event.attributes.get("message"))
+        if isinstance(message, Mapping):
+            yield {**event.attributes, **message}
+        else:
+            content = event.attributes.get("content") if message is None else message
+            yield {"role": roles[event.name], **event.attributes, "content": structured(content)}
+
+
+def _old_value(value: Any) -> list[Mapping[str, Any]]:
+    found = structured(value)
+    if isinstance(found, str):
+        return [{"content": found}]
+    return [found] if isinstance(found, Mapping) else _maps(found)
+
+
+def _maps(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in as_list(value) if isinstance(item, Mapping)]
+
+
+def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The texts and the tool calls of one message, with parts or in the older shapes."""
+    content = message.get("content")
+    texts = [content] if isinstance(content, str) and content else []
+    calls = [_call(as_map(call)) for call in as_list(message.get("tool_calls"))]
+    for part in [*_maps(message.get("parts")), *_maps(content if not texts else None)]:
+        kind = part.get("type")
+        said = part.get("content", part.get("text"))
+        if kind in ("text", None) and isinstance(said, str):
+            texts.append(said)
+        elif kind in ("tool_call", "tool_use", "function_call"):
+            calls.append(_call(part))
+        elif isinstance(used := part.get("toolUse"), Mapping):
+            calls.append(_call({**used, "id": used.get("toolUseId")}))
+    return texts, calls
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = as_map(call.get("function")) or {
+        "name": call.get("function.name", call.get("name")),
+        "arguments": call.get("function.arguments", call.get("arguments", call.get("input"))),
+    }
+    return {
+        "id": label(call.get("id")),
+        "name": step_name(function.get("name")),
+        "arguments": parsed(function.get("arguments")),
+    }

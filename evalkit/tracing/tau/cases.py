@@ -1,0 +1,128 @@
+"""A benchmark's task becomes a case: the calls and words that it expects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from evalkit.dataset import PREDICATES, Case, Expected, ExpectedStep, Origin, OutcomeCheck
+from evalkit.suite import Effects
+
+MAX_ID = 200
+
+WRITES = {
+    "airline": (
+        "book_reservation",
+        "cancel_reservation",
+        "send_certificate",
+        "update_reservation_baggages",
+        "update_reservation_flights",
+        "update_reservation_passengers",
+    ),
+    "retail": (
+        "cancel_pending_order",
+        "exchange_delivered_order_items",
+        "modify_pending_order_address",
+        "modify_pending_order_items",
+        "modify_pending_order_payment",
+        "modify_user_address",
+        "return_delivered_order_items",
+    ),
+}
+"""The state-changing tools of the domains that we know by heart."""
+
+READING_VERBS = frozenset(
+    (
+        *("calculate", "can", "check", "count", "describe", "fetch", "find", "get", "inspect"),
+        *("is", "list", "lookup", "query", "read", "retrieve", "run", "search", "show"),
+        *("think", "transfer", "view"),
+    )
+)
+"""In other domains a tool whose name begins with one of these only reads."""
+
+
+class Action(msgspec.Struct, frozen=True):
+    """An expected call; tau-bench writes its arguments as ``kwargs``."""
+
+    name: str
+    arguments: dict[str, Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    action_id: str | None = None
+    requestor: str | None = None
+    compare_args: tuple[str, ...] | None = None
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task of either benchmark. ``actions`` None: it says nothing about calls."""
+
+    id: str
+    input: Any
+    actions: tuple[Action, ...] | None = None
+    said: tuple[str, ...] = ()
+    notes: str | None = None
+
+
+def to_case(task: Task, domain: str, source: str) -> Case:
+    """The task as a case whose route is the domain.
+
+    Only state-changing calls are judged (match ``effects``), so a task that expects no call
+    expects that nothing changes.
+    """
+    actions = None if task.actions is None else tuple(map(_step, task.actions))
+    return Case(
+        id=case_id(domain, task.id),
+        input=task.input,
+        route=domain,
+        expect=Expected(
+            outcome=tuple(OutcomeCheck(said=text) for text in dict.fromkeys(task.said) if text),
+            steps=actions,
+            match="effects" if actions is not None else "in_order",
+        ),
+        source=Origin(kind="benchmark", name=source, notes=task.notes),
+    )
+
+
+def case_id(domain: str, task_id: str) -> str:
+    """``domain-task``; an id that would be too long ends in a digest of the whole."""
+    whole = f"{domain}-{task_id}"
+    if len(whole) <= MAX_ID:
+        return whole
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
+    return f"{whole[: MAX_ID - 13]}-{digest}"
+
+
+def find_domain(tools: Iterable[str]) -> str | None:
+    """The domain that these tools are of, where it is one that we know."""
+    names = set(tools)
+    shared = {domain: len(names.intersection(writes)) for domain, writes in WRITES.items()}
+    best = max(shared, key=lambda domain: shared[domain])
+    return best if shared[best] else None
+
+
+def effects_of(domain: str, tools: Iterable[str]) -> Effects:
+    """The domain's state-changing tools; judged by their names where we don't know the domain."""
+    known = WRITES.get(domain)
+    if known:
+        return Effects(write=known)
+    changing = {name for name in tools if name.partition("_")[0].lower() not in READING_VERBS}
+    return Effects(write=tuple(sorted(changing)))
+
+
+def literal(value: Any) -> Any:
+    """A literal as an expectation of a dataset: what would read as a predicate is quoted."""
+    if isinstance(value, dict):
+        if value and PREDICATES.issuperset(value):
+            return {"equals": value}
+        return {key: literal(item) for key, item in value.items()}
+    return [literal(item) for item in value] if isinstance(value, list) else value
+
+
+def _step(action: Action) -> ExpectedStep:
+    given = (action.kwargs if action.arguments is None else action.arguments) or {}
+    compared = given if action.compare_args is None else set(action.compare_args)
+    args = {key: literal(value) for key, value in given.items() if key in compared}
+    actor: Literal["agent", "user"] = "user" if action.requestor == "user" else "agent"
+    return ExpectedStep(tool=action.name, args=args or None, actor=actor)

@@ -1,0 +1,63 @@
+"""Spans as a forest in a stable order. Nothing here recurses: a trace may be of any depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evalkit.spans import Span
+
+
+class Forest(NamedTuple):
+    """Spans ordered by start, end and id, with each one's parent as an index, or None.
+
+    ``parents_first`` lists the indices so that a parent comes before its children.
+    ``quarantined`` counts spans left out: repeated ids, and those that are their own ancestors.
+    """
+
+    spans: list[Span]
+    parents: list[int | None]
+    parents_first: list[int]
+    quarantined: int
+
+
+def grow(spans: Sequence[Span]) -> Forest:
+    """The spans as a forest; a span whose parent is not among them is a root."""
+    unique: dict[tuple[str, str], Span] = {}
+    for span in spans:
+        unique.setdefault((span.trace_id, span.span_id), span)
+    looped = _on_cycles(unique)
+    ordered = sorted(
+        (span for key, span in unique.items() if key not in looped),
+        key=lambda span: (span.start_ns, span.end_ns, span.span_id),
+    )
+    index = {(span.trace_id, span.span_id): number for number, span in enumerate(ordered)}
+    parents = [index.get((span.trace_id, span.parent_id or "")) for span in ordered]
+    return Forest(ordered, parents, _parents_first(parents), len(spans) - len(ordered))
+
+
+def _on_cycles(spans: dict[tuple[str, str], Span]) -> set[tuple[str, str]]:
+    """The spans that are their own ancestors. What hangs off them becomes a root."""
+    looped: set[tuple[str, str]] = set()
+    walked_by: dict[tuple[str, str], int] = {}
+    for walk, start in enumerate(spans):
+        key = start
+        while key in spans and key not in walked_by:
+            walked_by[key] = walk
+            key = (key[0], spans[key].parent_id or "")
+        if walked_by.get(key) != walk or key in looped:
+            continue
+        while key not in looped:  # met a span of this very walk: it is on a cycle
+            looped.add(key)
+            key = (key[0], spans[key].parent_id or "")
+    return looped
+
+
+def _parents_first(parents: list[int | None]) -> list[int]:
+    children: list[list[int]] = [[] for _ in parents]
+    found: list[int] = []
+    for number, parent in enumerate(parents):
+        (found if parent is None else children[parent]).append(number)
+    for number in found:  # grows while it is read: breadth first
+        found.extend(children[number])
+    return found

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evalkit.errors import InputError
+from evalkit.tracing.otlp import inflate, read_otlp_json, read_otlp_protobuf
+
+TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    span = {"traceId": TRACE, "spanId": SPAN, "name": "work", **fields}
+    scoped = {"scope": {"name": "lib", "version": "1.2"}, "spans": [span]}
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [scoped]}]}
+
+
+def test_json_span_with_everything() -> None:
+    attributes = [
+        {"key": "text", "value": {"stringValue": "hello"}},
+        {"key": "yes", "value": {"boolValue": False}},
+        {"key": "number", "value": {"intValue": "9007199254740993"}},
+        {"key": "real", "value": {"doubleValue": 1.5}},
+        {"key": "list", "value": {"arrayValue": {"values": [{"intValue": 1}, {}]}}},
+        {
+            "key": "map",
+            "value": {"kvlistValue": {"values": [{"key": "a", "value": {"stringValue": "b"}}]}},
+        },
+        {"key": "raw", "value": {"bytesValue": base64.b64encode(b"\x00\x01").decode()}},
+        {"key": "nothing", "value": {}},
+    ]
+    event = {"name": "exception", "timeUnixNano": "7", "attributes": attributes[:1]}
+    [span] = read_otlp_json(
+        json.dumps(
+            document(
+                parentSpanId=PARENT,
+                startTimeUnixNano="5",
+                endTimeUnixNano=9,
+                attributes=attributes,
+                events=[event],
+                status={"code": "STATUS_CODE_ERROR", "message": "broke"},
+                kind="SPAN_KIND_CLIENT",
+                unknownField={"deep": [1]},
+            )
+        )
+    )
+    assert (span.trace_id, span.span_id, span.parent_id) == (TRACE, SPAN, PARENT)
+    assert (span.name, span.start_ns, span.end_ns) == ("work", 5, 9)
+    assert span.attributes == {
+        "text": "hello",
+        "yes": False,
+        "number": 9007199254740993,
+        "real": 1.5,
+        "list": [1, None],
+        "map": {"a": "b"},
+        "raw": b"\x00\x01",
+        "nothing": None,
+    }
+    assert span.events[0].name == "exception"
+    assert span.events[0].attributes == {"text": "hello"}
+    assert (span.error, span.status_message) == (True, "broke")
+    assert (span.scope, span.scope_version) == ("lib", "1.2")
+    assert span.resource == {"service.name": "shop"}
+
+
+def test_base64_ids_and_numeric_enums() -> None:
+    encoded = document(
+        traceId=base64.b64encode(bytes.fromhex(TRACE)).decode(),
+        spanId=base64.b64encode(bytes.fromhex(SPAN)).decode(),
+        parentSpanId="",
+        status={"code": 2},
+    )
+    [span] = read_otlp_json(json.dumps(encoded).encode())
+    assert (span.trace_id, span.span_id, span.parent_id) == (TRACE, SPAN, None)
+    assert span.error
+
+
+def test_upper_case_ids_are_the_same_ids() -> None:
+    [span] = read_otlp_json(json.dumps(document(traceId=TRACE.upper(), spanId=SPAN.upper())))
+    assert (span.trace_id, span.span_id) == (TRACE, SPAN)
+
+
+def test_a_collectors_file_has_one_document_per_line() -> None:
+    line = json.dumps(document())
+    assert len(read_otlp_json(f"{line}\n\n{line}\n")) == 2
+    with pytest.raises(InputError, match="line 2 is no OTLP JSON"):
+        read_otlp_json(f'{line}\n{{"resourceSpans": 3}}\n')
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "no OTLP JSON"),
+        (b"[1]", "no OTLP JSON"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[" * 100_000, "no OTLP JSON"),
+        (json.dumps(document(traceId="abc")).encode(), "'abc' is no id of 16 bytes"),
+        (json.dumps(document(spanId="0" * 16)).encode(), "is no id of 8 bytes"),
+        (json.dumps(document(name=7)).encode(), "no OTLP JSON"),
+    ],
+)
+def test_malformed_json_is_refused_with_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        read_otlp_json(data)
+
+
+def test_deep_values_are_bounded() -> None:
+    value: dict[str, Any] = {"stringValue": "bottom"}
+    for _ in range(150):
+        value = {"arrayValue": {"values": [value]}}
+    [span] = read_otlp_json(json.dumps(document(attributes=[{"key": "deep", "value": value}])))
+    assert "bottom" not in str(span.attributes)
+
+
+def test_protobuf_gives_what_json_gives() -> None:
+    from google.protobuf.json_format import ParseDict
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    fields = document(
+        parentSpanId=PARENT,
+        startTimeUnixNano="5",
+        endTimeUnixNano="9",
+        attributes=[
+            {"key": "list", "value": {"arrayValue": {"values": [{"doubleValue": 0.5}]}}},
+            {"key": "map", "value": {"kvlistValue": {"values": [{"key": "k", "value": {}}]}}},
+        ],
+        status={"code": 2, "message": "broke"},
+    )
+    as_base64 = json.loads(json.dumps(fields))
+    span = as_base64["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    for key in ("traceId", "spanId", "parentSpanId"):
+        span[key] = base64.b64encode(bytes.fromhex(span[key])).decode()
+    message = ParseDict(as_base64, ExportTraceServiceRequest())
+    from_json = read_otlp_json(json.dumps(fields))
+    assert read_otlp_protobuf(message.SerializeToString()) == from_json
+
+
+def test_malformed_protobuf_is_refused() -> None:
+    with pytest.raises(InputError, match="no OTLP protobuf"):
+        read_otlp_protobuf(b"\x0a\xff\xff\xff\xff\x0f")
+
+
+def test_inflate_is_bounded() -> None:
+    assert inflate(gzip.compress(b"a" * 1000), 1000) == b"a" * 1000
+    assert inflate(gzip.compress(b"a") + gzip.compress(b"b"), 10) == b"ab"
+    with pytest.raises(InputError, match="more than 999 bytes"):
+        inflate(gzip.compress(b"a" * 1000), 999)
+    with pytest.raises(InputError, match="cut off"):
+        inflate(gzip.compress(b"abc" * 100)[:-9], 1000)
+    with pytest.raises(InputError, match="not gzip"):
+        inflate(b"plain text", 1000)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["key", "value", "stringValue", "intValue", "values", "arrayValue"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "traceId",
+                "spanId",
+                "parentSpanId",
+                "name",
+                "attributes",
+                "events",
+                "status",
+                "startTimeUnixNano",
+                "endTimeUnixNano",
+            ]
+        ),
+        JSON,
+        max_size=5,
+    )
+)
+def test_any_span_is_read_or_refused(fields: dict[str, Any]) -> None:
+    try:
+        [span] = read_otlp_json(json.dumps(document(**fields)))
+    except InputError:
+        return
+    assert len(span.span_id) == 16
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    for read in (read_otlp_json, read_otlp_protobuf):
+        with contextlib.suppress(InputError):
+            assert isinstance(read(data), list)
