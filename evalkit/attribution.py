@@ -1,0 +1,119 @@
+"""At which step a route got worse: findings that became more frequent than chance explains."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from evalkit.observations import ScoreRows
+from evalkit.permutation import permutation_drop
+from evalkit.results import Finding, FindingKind, Recorded, StepChange
+
+# Whose findings tell the step where a scorer only judges the outcome.
+STEPWISE = "trajectory_match"
+_MOST_TESTED = 50
+_NOISE = 0.05
+
+Key = tuple[FindingKind, str, int | None]
+_decode = msgspec.json.Decoder(list[Finding]).decode
+
+
+class _Findings(NamedTuple):
+    """Per case the findings of each scored trial, each finding once."""
+
+    trials: dict[str, list[frozenset[Key]]]
+
+    def counts(self) -> Counter[Key]:
+        return Counter(key for trials in self.trials.values() for keys in trials for key in keys)
+
+    def total(self) -> int:
+        return sum(len(trials) for trials in self.trials.values())
+
+
+def step_changes(
+    candidate: tuple[Recorded, ScoreRows],
+    baseline: tuple[Recorded, ScoreRows],
+    scorer: str,
+    cases: tuple[str, ...],
+    *,
+    most: int = 5,
+) -> tuple[StepChange, ...]:
+    """What a scorer found more often in the candidate's trials of these cases, largest rise first.
+
+    Findings are grouped by kind, name and expected position; a group counts if its share of
+    trials rose with p <= 0.05 by the within-case permutation test. A scorer that only judges the
+    outcome is explained by the findings of trajectory_match, and by its own if there are none.
+    """
+    own = _changes(candidate, baseline, scorer, cases)
+    stepwise = [change for change in own if change.kind != "outcome"]
+    if not stepwise and scorer != STEPWISE:
+        stepwise = _changes(candidate, baseline, STEPWISE, cases)
+    return tuple((stepwise or own)[:most])
+
+
+def _changes(
+    candidate: tuple[Recorded, ScoreRows],
+    baseline: tuple[Recorded, ScoreRows],
+    scorer: str,
+    cases: tuple[str, ...],
+) -> list[StepChange]:
+    before, after = _findings(*baseline, scorer, cases), _findings(*candidate, scorer, cases)
+    if not before.trials or not after.trials:
+        return []
+    was, now = before.counts(), after.counts()
+    rises = {key: now[key] / after.total() - was[key] / before.total() for key in now}
+    ranked = sorted(
+        (key for key in rises if rises[key] > 0), key=lambda key: (-rises[key], str(key))
+    )
+    return [
+        StepChange(
+            kind=key[0],
+            name=key[1],
+            expected=key[2],
+            baseline=was[key] / before.total(),
+            candidate=now[key] / after.total(),
+            cases=tuple(
+                case for case in cases if any(key in keys for keys in after.trials.get(case, ()))
+            ),
+        )
+        for key in ranked[:_MOST_TESTED]
+        if _rose(key, before, after)
+    ]
+
+
+def _rose(key: Key, before: _Findings, after: _Findings) -> bool:
+    both = [case for case in after.trials if case in before.trials]
+    arms = [
+        [[float(key in keys) for keys in arm.trials[case]] for case in both]
+        for arm in (before, after)
+    ]
+    return bool(both) and permutation_drop(*arms).p_rise <= _NOISE
+
+
+def _findings(
+    recorded: Recorded, scores: ScoreRows, scorer: str, cases: tuple[str, ...]
+) -> _Findings:
+    trials: dict[str, list[frozenset[Key]]] = defaultdict(list)
+    if scorer not in scores.scorers:
+        return _Findings(trials)
+    chosen = set(cases)
+    wanted = np.isin(scores.case, [at for at, case in enumerate(scores.cases) if case in chosen])
+    mine = np.flatnonzero(wanted & scores.judged & (scores.scorer == scores.scorers.index(scorer)))
+    texts = recorded.scores["findings"].take(scores.row[mine]).to_pylist()
+    for case, text in zip(scores.case[mine].tolist(), texts, strict=True):
+        trials[scores.cases[case]].append(_read(text))
+    return _Findings(trials)
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str | None) -> frozenset[Key]:
+    """The findings of one score; none where the stored text is not a list of findings."""
+    try:
+        found = _decode(text) if text else []
+    except (msgspec.DecodeError, RecursionError):
+        return frozenset()
+    return frozenset((finding.kind, finding.name, finding.expected) for finding in found)

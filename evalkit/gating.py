@@ -1,0 +1,273 @@
+"""The gate: two stored runs and a policy in, a verdict per route and scorer out.
+
+:func:`decide` reads nothing and runs nothing. What cannot be measured fails closed; what is
+measured is judged by :func:`evalkit.verdicts.judge`, all routes and scorers as one family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from evalkit.attribution import step_changes
+from evalkit.comparison import Paired, common_cases, pair
+from evalkit.errors import ExitCode, InputError
+from evalkit.measurement import (
+    Counts,
+    Side,
+    count_trials,
+    doubt_of_cases,
+    doubt_of_trials,
+    lost_routes,
+    missing_cases,
+    read_side,
+)
+from evalkit.results import CaseChange, GateReport, GateRow, Recorded, Verdict
+from evalkit.suite import GatePolicy
+from evalkit.verdicts import Judgement, judge
+from evalkit.wording import report_notes, say_missing, say_verdict
+
+FAILING: frozenset[Verdict] = frozenset({"regressed", "broken", "missing"})
+UNDECIDED: frozenset[Verdict] = frozenset({"unmeasurable", "inconclusive"})
+
+
+class _Open(NamedTuple):
+    """A comparison that can be made."""
+
+    route: str
+    scorer: str
+    paired: Paired
+    missing: tuple[str, ...]
+
+
+def decide(candidate: Recorded, baseline: Recorded | None, policy: GatePolicy) -> GateReport:
+    """Judges a run against its baseline, per route and scorer of ``policy.on``.
+
+    Exit 1 if anything regressed, broke or is missing; else 3 if anything is unmeasurable or
+    inconclusive, or nothing at all was judged; else 0. Without a baseline every measurable route
+    is ``new``. Raises InputError for a scorer that neither run knows.
+    """
+    after = read_side(candidate, policy.on)
+    before = read_side(baseline, policy.on) if baseline else None
+    _check_scorers(policy, after, before)
+    notes = report_notes(after, before)
+    common = common_cases(candidate, baseline) if baseline else {}
+    places: list[GateRow | _Open] = []
+    for route in [*after.routes, *lost_routes(after, before)]:
+        for scorer in policy.on:
+            place = _place(after, before, common.get(route, ()), route, scorer, policy)
+            if isinstance(place, str):
+                notes.append(place)
+            else:
+                places.append(place)
+    rows = _judge_open(places, after, before, policy.alpha)
+    if not rows:
+        notes.append("nothing was judged: no route has scores of " + ", ".join(policy.on))
+    return GateReport(
+        run=candidate.run.id,
+        label=candidate.run.label,
+        baseline=baseline.run.id if baseline else None,
+        baseline_label=baseline.run.label if baseline else None,
+        exit=int(exit_code(row.verdict for row in rows)),
+        alpha=policy.alpha,
+        rows=rows,
+        notes=tuple(notes),
+    )
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> ExitCode:
+    """What a gate with these verdicts returns to the shell; no verdict at all is no pass."""
+    found = set(verdicts)
+    if found & FAILING:
+        return ExitCode.GATE_FAILED
+    return ExitCode.INCOMPLETE if found & UNDECIDED or not found else ExitCode.PASSED
+
+
+def _check_scorers(policy: GatePolicy, after: Side, before: Side | None) -> None:
+    sides = [side for side in (after, before) if side]
+    stored = {name for side in sides for name in side.scores.scorers}
+    named = {use.name for side in sides for use in side.recorded.run.suite.scorer_uses}
+    for scorer in policy.on:
+        if scorer not in stored | named:
+            known = ", ".join(sorted(stored)) or "none"
+            raise InputError(f"no run has scores of {scorer!r}. Scorers that are stored: {known}")
+
+
+def _place(
+    after: Side,
+    before: Side | None,
+    common: tuple[str, ...],
+    route: str,
+    scorer: str,
+    policy: GatePolicy,
+) -> GateRow | _Open | str:
+    """A row that is settled, a comparison to be made, or a note why there is neither."""
+    now = count_trials(after, route, scorer)
+    was = count_trials(before, route, scorer) if before else Counts(0, 0, 0, 0, 0)
+    missing = missing_cases(after, before, route) if before else ()
+    doubt = doubt_of_trials(now, was, policy.max_infrastructure)
+    if before and not doubt:
+        doubt = doubt_of_cases(after, before, common, scorer, policy.max_infrastructure)
+    if route not in after.routes:
+        return _settled(after, before, route, scorer, "missing", say_missing(missing), missing)
+    if now.completed and not missing and not (now.seen or was.seen):
+        return f"route {route}: nothing for {scorer} to judge"
+    verdict: Verdict
+    if doubt:
+        verdict = "missing" if missing else "unmeasurable"
+        reason = f"{say_missing(missing)}; {doubt}" if missing else doubt
+    elif before is None or route not in before.routes:
+        verdict = "new"
+        reason = "the baseline has no such route" if before else "no baseline was given"
+    else:
+        shared = pair(common, after.observed[scorer], before.observed[scorer])
+        if shared.cases:
+            return _Open(route, scorer, shared, missing)
+        verdict, reason = _without_pairs(was, missing, scorer)
+    return _settled(after, before, route, scorer, verdict, reason, missing)
+
+
+def _without_pairs(was: Counts, missing: tuple[str, ...], scorer: str) -> tuple[Verdict, str]:
+    """The verdict where both runs have the route but no scored case in common."""
+    if missing:
+        return "missing", say_missing(missing)
+    if not was.scored:
+        return "new", f"the baseline has no scores of {scorer} on this route"
+    return (
+        "inconclusive",
+        "no case is the same in both runs: compare runs of one version of the dataset",
+    )
+
+
+def _judge_open(
+    places: list[GateRow | _Open], after: Side, before: Side | None, alpha: float
+) -> tuple[GateRow, ...]:
+    """Every place as a row; the comparisons are judged together, as one family."""
+    found = iter(judge([one.paired for one in places if isinstance(one, _Open)], alpha))
+    rows: list[GateRow] = []
+    for place in places:
+        if isinstance(place, GateRow):
+            rows.append(place)
+        elif before:
+            rows.append(_row(place, next(found), after, before))
+    return tuple(rows)
+
+
+def _row(one: _Open, found: Judgement, after: Side, before: Side) -> GateRow:
+    was = float(np.mean([seen.mean for seen in one.paired.baseline]))
+    now = float(np.mean([seen.mean for seen in one.paired.candidate]))
+    verdict: Verdict = found.verdict
+    reason = say_verdict(one.paired, found, was, now)
+    if one.missing and verdict not in FAILING:
+        verdict, reason = "missing", f"{say_missing(one.missing)}; of the others, {reason}"
+    elif one.missing:
+        reason = f"{reason}; {say_missing(one.missing)}"
+    told = verdict in FAILING or verdict == "improved"
+    changes = _changes(one.paired, after, rising=verdict == "improved") if told else ()
+    worse = found.verdict in FAILING
+    return GateRow(
+        route=one.route,
+        scorer=one.scorer,
+        verdict=verdict,
+        baseline=was,
+        candidate=now,
+        difference=found.interval.mean,
+        low=found.interval.low,
+        high=found.interval.high,
+        p=found.p,
+        p_adjusted=found.p_adjusted,
+        broken=found.broken,
+        detectable=found.detectable,
+        cases=len(one.paired.cases),
+        trials=one.paired.trials,
+        reason=reason,
+        owners=_owners(after, before, one.route),
+        changes=(*_lost(one.missing, before, one.scorer), *changes),
+        steps=step_changes(
+            (after.recorded, after.scores),
+            (before.recorded, before.scores),
+            one.scorer,
+            one.paired.cases,
+        )
+        if worse
+        else (),
+    )
+
+
+def _settled(
+    after: Side,
+    before: Side | None,
+    route: str,
+    scorer: str,
+    verdict: Verdict,
+    reason: str,
+    missing: tuple[str, ...] = (),
+) -> GateRow:
+    """A row that no comparison decides."""
+    seen = after.seen(route, scorer)
+    return GateRow(
+        route=route,
+        scorer=scorer,
+        verdict=verdict,
+        baseline=before.mean(route, scorer) if before else None,
+        candidate=after.mean(route, scorer),
+        difference=None,
+        low=None,
+        high=None,
+        p=None,
+        p_adjusted=None,
+        broken=(),
+        detectable=None,
+        cases=len(seen),
+        trials=sum(len(one.values) for one in seen.values()),
+        reason=reason,
+        owners=_owners(after, before, route),
+        changes=_lost(missing, before, scorer),
+    )
+
+
+def _changes(paired: Paired, after: Side, *, rising: bool) -> tuple[CaseChange, ...]:
+    """The cases whose mean moved, the largest drop (or rise) first."""
+    owners = {case.id: case.owner for case in after.recorded.run.planned}
+    rows = zip(paired.cases, paired.baseline, paired.candidate, strict=True)
+    changes = [
+        CaseChange(
+            case=case,
+            owner=owners[case],
+            baseline_passed=int(sum(before.passed)),
+            baseline_trials=len(before.passed),
+            candidate_passed=int(sum(now.passed)),
+            candidate_trials=len(now.passed),
+            difference=now.mean - before.mean,
+        )
+        for case, before, now in rows
+        if now.mean != before.mean
+    ]
+    return tuple(sorted(changes, key=lambda change: change.difference, reverse=rising))
+
+
+def _lost(missing: tuple[str, ...], before: Side | None, scorer: str) -> tuple[CaseChange, ...]:
+    """Missing cases as changes: no candidate trials, and all of the baseline's mean lost."""
+    if before is None or not missing:
+        return ()
+    owners = {case.id: case.owner for case in before.recorded.run.planned}
+    known = before.observed[scorer]
+    return tuple(
+        CaseChange(
+            case=case,
+            owner=owners[case],
+            baseline_passed=int(sum(known[case].passed)) if case in known else 0,
+            baseline_trials=len(known[case].passed) if case in known else 0,
+            candidate_passed=0,
+            candidate_trials=0,
+            difference=-known[case].mean if case in known else 0.0,
+        )
+        for case in missing
+    )
+
+
+def _owners(after: Side, before: Side | None, route: str) -> tuple[str, ...]:
+    planned = after.planned(route) or (before.planned(route) if before else ())
+    return tuple(sorted({case.owner for case in planned if case.owner}))

@@ -1,0 +1,160 @@
+"""Numbers in, intervals and corrected p-values out. The tests are in :mod:`evalkit.permutation`.
+
+Intervals take cases as clusters: trials of one case are not independent evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+CONFIDENCE = 0.95
+_ITERATIONS = 12  # of a fixed point that settles to three digits in about eight
+_TINY = 1e-9
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % confidence interval, within the range that the mean can have."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def holm(ps: Sequence[float]) -> tuple[float, ...]:
+    """Holm's adjusted p-values: each at most alpha keeps the family's error rate at alpha.
+
+    A p that is not a number adjusts to 1 and still counts in the family.
+    """
+    known = [1.0 if math.isnan(p) else p for p in ps]
+    adjusted = [1.0] * len(known)
+    highest = 0.0
+    for rank, at in enumerate(sorted(range(len(known)), key=known.__getitem__)):
+        highest = max(highest, min(1.0, (len(known) - rank) * known[at]))
+        adjusted[at] = highest
+    return tuple(adjusted)
+
+
+def pass_hat(successes: ArrayLike, trials: ArrayLike, k: int) -> NDArray[np.float64]:
+    """pass^k per case: the chance that k trials all pass, C(c, k) / C(n, k), unbiased for k <= n.
+
+    Averaged over cases it is tau-bench's pass^k. Raises ValueError where k is not in 1..trials.
+    """
+    passed, tried = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
+    if k < 1 or np.any(tried < k):
+        raise ValueError(f"pass^{k} needs at least {max(1, k)} trials of every case")
+    drawn = np.arange(k)
+    shares = (passed[..., None] - drawn) / (tried[..., None] - drawn)
+    result: NDArray[np.float64] = np.prod(np.maximum(0.0, shares), axis=-1)
+    return result
+
+
+def pass_at(successes: ArrayLike, trials: ArrayLike, k: int) -> NDArray[np.float64]:
+    """pass@k per case: the chance that at least one of k trials passes, unbiased for k <= n."""
+    return 1.0 - pass_hat(np.asarray(trials) - np.asarray(successes), trials, k)
+
+
+def mean_interval(case_means: Sequence[float] | NDArray[np.float64]) -> Interval | None:
+    """The mean over cases, each a number in [0, 1]; None without cases.
+
+    Student's t over the cases and two pseudo-cases, one at 0 and one at 1 (Agresti and Coull's
+    idea): agreement of a few cases is no proof, so the interval never has zero width. Measured
+    coverage over 72 settings (5 to 60 cases, 1 to 5 trials; sure, flaky, mixed, two-humped): 94
+    to 100 %, where plain t falls to 5 %.
+    """
+    return _interval(np.asarray(case_means, dtype=float), np.array([0.0, 1.0]), 0.0)
+
+
+def paired_interval(differences: Sequence[float] | NDArray[np.float64]) -> Interval | None:
+    """The mean over cases of candidate minus baseline, each in [-1, 1]; None without cases.
+
+    Student's t over the cases and two pseudo-cases: one that did not change, and one half each at
+    -1 and 1 (Agresti and Min's for paired proportions). Measured coverage over 216 settings (no
+    change, a fifth broken, nearly all lost; mixes as above): 98 % on average, at worst 91 %.
+    """
+    # weight 1 at 0 and 1/2 at each end: the same sum and sum of squares as two at +-sqrt(1/2)
+    return _interval(np.asarray(differences, dtype=float), np.sqrt([0.5, 0.5]) * [-1, 1], -1.0)
+
+
+def _interval(
+    values: NDArray[np.float64], pseudo: NDArray[np.float64], lowest: float
+) -> Interval | None:
+    if not len(values):
+        return None
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Interval(mean, lowest, 1.0)
+    from scipy.special import stdtrit
+
+    padded = np.append(values, pseudo)
+    center, error = float(padded.mean()), float(padded.std()) / math.sqrt(len(padded))
+    reach = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * error
+    low, high = min(mean, center - reach), max(mean, center + reach)
+    return Interval(mean, max(lowest, low), min(1.0, high))
+
+
+def percentile(values: Sequence[float] | NDArray[np.float64], q: float) -> float | None:
+    """The q-th percentile (0 to 100), interpolated between neighbours; None without values."""
+    known = np.asarray(values, dtype=float)
+    return float(np.percentile(known, q)) if len(known) else None
+
+
+def detectable(
+    baseline: Sequence[Sequence[float]],
+    candidate: Sequence[Sequence[float]],
+    alpha: float,
+    *,
+    power: float = 0.8,
+) -> float | None:
+    """The drop of the mean over cases that this design shows with 80 % power; None if none.
+
+    An approximation: normal, for a drop in proportion to each case's mean, with one-sided
+    ``alpha`` as already divided for further tests. The variance between trials is measured within
+    the arms (over both where each has one trial), and grows where a case that always passed would
+    no longer: as it does for scores of 0 and 1, which for graded ones is the worst case. At least
+    the share of cases that must flip fully before the permutation test can reach ``alpha``.
+    """
+    cases = len(baseline)
+    splits = sorted(
+        (
+            math.log(math.comb(len(before) + len(after), len(after)))
+            for before, after in zip(baseline, candidate, strict=True)
+        ),
+        reverse=True,
+    )
+    enough = np.flatnonzero(np.cumsum(splits) >= -math.log(alpha))
+    if not len(enough):
+        return None
+    normal = NormalDist()
+    sure = normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)
+    pairs = list(zip(baseline, candidate, strict=True))
+    before, after = (np.array([len(arm) for arm in side], float) for side in (baseline, candidate))
+    means = np.array([(sum(was) + sum(now)) / (len(was) + len(now)) for was, now in pairs])
+    variances = np.array([_trial_variance(was, now) for was, now in pairs])
+    smallest = (int(enough[0]) + 1) / cases
+    # Scores lie on steps, and a tie counts against the drop.
+    tie = 1 / (cases * float(after.mean()))
+    drop = 0.0
+    for _ in range(_ITERATIONS):
+        lower = means * max(0.0, 1 - drop / max(_TINY, float(means.mean())))
+        grown = np.maximum(0.0, lower * (1 - lower) - means * (1 - means))
+        # what the permutation test sees: both arms pooled, the shift between them included
+        pooled = variances + grown / 2 + (means - lower) ** 2 / 4
+        spread = math.sqrt(float((pooled * (1 / before + 1 / after)).sum())) / cases
+        drop = min(1.0, max(smallest, sure * spread + tie))
+    return drop
+
+
+def _trial_variance(before: Sequence[float], after: Sequence[float]) -> float:
+    within = len(before) + len(after) - 2
+    arms = (before, after) if within else ((*before, *after),)
+    squares = 0.0
+    for arm in arms:
+        mean = math.fsum(arm) / len(arm)
+        squares += math.fsum((value - mean) ** 2 for value in arm)
+    return squares / max(1, within)

@@ -1,0 +1,116 @@
+"""What a person reads beside a verdict: the sentence of a row, and the notes of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from evalkit.comparison import Paired
+from evalkit.measurement import Side, name_some
+from evalkit.verdicts import Judgement
+
+
+def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str:
+    """The decision in one sentence, with the case means before (``was``) and after (``now``)."""
+    moved = "fell" if now < was else "rose" if now > was else "stayed"
+    change = f"from {was:.2f} to {now:.2f}" if moved != "stayed" else f"at {now:.2f}"
+    count = f"{len(paired.cases)} case{'s' if len(paired.cases) != 1 else ''}"
+    size, low, high = found.interval
+    mean = (
+        f"mean {moved} {change} over {count} "
+        f"({size:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}; p {found.p_adjusted:.2g})"
+    )
+    if found.verdict == "broken":
+        flipped = len(found.broken)
+        what = (
+            "case that always passed now always fails"
+            if flipped == 1
+            else "cases that always passed now always fail"
+        )
+        return f"{flipped} {what}: {name_some(found.broken)}; {mean}"
+    if found.verdict == "inconclusive":
+        return (
+            f"too little data to tell: even if all of {count} had gone from always passing to "
+            f"always failing, p would be {found.attainable:.2g}; {_needed(paired, found)}"
+        )
+    if found.verdict == "ok" and found.detectable is not None:
+        return f"{mean}; a drop of {found.detectable:.2f} would show with 80 % power"
+    return mean
+
+
+def _needed(paired: Paired, found: Judgement) -> str:
+    """What it takes for the worst outcome to show, at the correction that applied here."""
+    per_case = found.attainable ** (1 / len(paired.cases))
+    cases = max(len(paired.cases) + 1, int(np.ceil(np.log(found.level) / np.log(per_case))))
+    trials = paired.trials / len(paired.cases) / 2
+    return f"it takes at least {cases} cases of {trials:.3g} trials in each run, or more trials"
+
+
+def report_notes(after: Side, before: Side | None) -> list[str]:
+    """What a reader must know beside the verdicts."""
+    notes = [note for side in (before, after) if side for note in _run_notes(side, side is after)]
+    if before is None:
+        return notes
+    old, new = before.recorded.run, after.recorded.run
+    if new.selection:
+        absent = {case.id for case in old.planned} - {case.id for case in new.planned}
+        notes.append(
+            f"only a selection was run: {len(absent)} cases of the baseline are not judged"
+        )
+    digests = {case.id: case.digest for case in old.planned}
+    added = [case.id for case in new.planned if case.id not in digests]
+    changed = [case.id for case in new.planned if digests.get(case.id, case.digest) != case.digest]
+    if added:
+        notes.append(f"cases that the baseline does not have, not compared: {name_some(added)}")
+    if changed:
+        notes.append(f"cases that changed since the baseline, not compared: {name_some(changed)}")
+    if old.dataset_digest != new.dataset_digest:
+        notes.append("the dataset changed since the baseline: cases that are the same are compared")
+    if old.settings != new.settings:
+        notes.append(f"the settings changed: {_differences(old.settings, new.settings)}")
+    if old.scopes != new.scopes:
+        notes.append(
+            f"the instrumentation changed: {_differences(old.scopes, new.scopes)}; "
+            "steps may be recorded differently"
+        )
+    return notes
+
+
+def _run_notes(side: Side, is_candidate: bool) -> list[str]:
+    run, trials = side.recorded.run, side.trials
+    name = "candidate" if is_candidate else "baseline"
+    notes = []
+    failed = int((~trials.completed).sum())
+    if failed:
+        notes.append(
+            f"{name}: {failed} of {len(trials.case)} trials failed for infrastructure reasons "
+            "and are not counted as wrong answers"
+        )
+    done = np.bincount(trials.case[trials.completed], minlength=len(run.planned))
+    none = [case.id for case, count in zip(run.planned, done, strict=True) if not count]
+    if none:
+        notes.append(f"{name}: cases without a completed trial: {name_some(none)}")
+    if run.status != "complete":
+        notes.append(f"{name}: the run is {run.status}, not complete")
+    if run.stray_spans:
+        notes.append(f"{name}: {run.stray_spans} spans belong to no trial")
+    strays = side.recorded.trials.num_rows - len(trials.case)
+    if strays:
+        notes.append(f"{name}: {strays} trials are of cases that were not planned, and ignored")
+    return notes
+
+
+def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    keys = [
+        key for key in {**old, **new} if (key in old, old.get(key)) != (key in new, new.get(key))
+    ]
+    return ", ".join(f"{key} {old.get(key, 'not set')} → {new.get(key, 'not set')}" for key in keys)
+
+
+def say_missing(missing: tuple[str, ...]) -> str:
+    """Which cases of the baseline this run did not plan."""
+    if not missing:
+        return "this run has no case on this route"
+    plural = "s" if len(missing) != 1 else ""
+    return f"{len(missing)} case{plural} of the baseline not in this run: {name_some(missing)}"

@@ -1,0 +1,324 @@
+"""Verdicts and exit codes, from runs built by hand and from recorded agents."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from evalkit.errors import InputError
+from evalkit.gating import decide
+from evalkit.results import PlannedCase, Selection
+from evalkit.suite import GatePolicy
+from tests.recordings import of_tau, of_values, recorded, score, tau, trial
+
+SHARED = Path(__file__).parents[2] / "shared"
+ON = GatePolicy(on=("task_completion",))
+
+
+def route(cases, trials):
+    return {f"case {at}": list(trials) for at in range(cases)}
+
+
+def verdicts(report):
+    return {(row.route, row.scorer): row.verdict for row in report.rows}
+
+
+def test_a_drop_is_named_with_its_size_interval_and_cases():
+    baseline = of_values(
+        {"exceptions": route(14, [1, 1, 1]), "other": {"o": [1, 1, 1], "q": [1, 1, 1]}}
+    )
+    candidate = of_values(
+        {"exceptions": route(14, [0, 0, 0]), "other": {"o": [1, 1, 1], "q": [1, 1, 1]}}
+    )
+    report = decide(candidate, baseline, ON)
+    row, other = report.rows
+    assert report.exit == 1
+    assert (row.verdict, other.verdict) == ("regressed", "ok")
+    assert (row.baseline, row.candidate, row.difference) == (1.0, 0.0, -1.0)
+    assert row.low == -1.0
+    assert -1 < row.high < -0.4
+    assert row.p < row.p_adjusted < 1e-9
+    assert row.broken == tuple(f"case {at}" for at in range(14))
+    assert len(row.changes) == 14
+    assert row.changes[0].owner == "exceptions team"
+    assert row.owners == ("exceptions team",)
+    assert row.reason.startswith("mean fell from 1.00 to 0.00 over 14 cases (-1.00, 95 % interval")
+
+
+def test_broken_cases_among_improving_ones_are_broken_and_not_regressed():
+    flaky = {f"f{at}": [1, 0, 1, 0, 1] for at in range(30)}
+    better = {f"f{at}": [1, 1, 1, 0, 1] for at in range(30)}
+    baseline = of_values({"r": {"x": [1] * 5, "y": [1] * 5, **flaky}})
+    candidate = of_values({"r": {"x": [0] * 5, "y": [0] * 5, **better}})
+    report = decide(candidate, baseline, ON)
+    (row,) = report.rows
+    assert (report.exit, row.verdict, row.broken) == (1, "broken", ("x", "y"))
+    assert "always passed now always fail: x, y" in row.reason
+    assert [change.case for change in row.changes[:2]] == ["x", "y"]
+
+
+def test_an_improvement_is_told_and_never_blocks():
+    baseline, candidate = (of_values({"r": route(10, [v] * 3)}) for v in (0, 1))
+    report = decide(candidate, baseline, ON)
+    assert (report.exit, report.rows[0].verdict) == (0, "improved")
+    assert report.rows[0].changes[0].difference == 1
+
+
+@pytest.mark.parametrize("values", [[1, 1, 1], [0, 0, 0], [1, 0, 1], [0.4, 0.4, 0.4], [1]])
+@pytest.mark.parametrize("cases", [1, 8])
+def test_identical_runs_pass(values, cases):
+    run = of_values({"r": route(cases, values)})
+    report = decide(run, run, ON)
+    assert (report.exit, report.rows[0].verdict) == (0, "ok")
+
+
+def test_a_design_that_could_never_tell_is_inconclusive_and_says_what_it_takes():
+    baseline, candidate = (of_values({"r": route(1, [v] * 3)}) for v in (1, 0))
+    report = decide(candidate, baseline, GatePolicy(on=("task_completion",), alpha=0.01))
+    (row,) = report.rows
+    assert (report.exit, row.verdict) == (3, "inconclusive")
+    assert row.detectable is None
+    assert "at least 2 cases of 3 trials" in row.reason
+    assert row.broken == ("case 0",)
+
+
+def test_correction_over_routes_makes_the_same_drop_harder_to_prove():
+    def gate(others):
+        more = {f"o{at}": {f"o{at}-{n}": [1] * 3 for n in range(5)} for at in range(others)}
+        baseline = of_values({"r": route(2, [1, 1, 1]), **more})
+        candidate = of_values({"r": route(2, [0, 0, 0]), **more})
+        return decide(candidate, baseline, ON)
+
+    assert gate(0).exit == 1
+    alone, among = gate(0).rows[0], gate(8).rows[0]
+    assert among.p == alone.p
+    assert among.p_adjusted == pytest.approx(9 * alone.p)
+    assert gate(30).rows[0].verdict == "inconclusive"
+
+
+def test_missing_cases_and_routes_fail_and_are_named():
+    baseline = of_values({"r": route(10, [1, 1, 1]), "gone": {"g": [1, 1, 1]}})
+    kept = {case: values for case, values in route(10, [1, 1, 1]).items() if case != "case 3"}
+    report = decide(of_values({"r": kept}), baseline, ON)
+    assert report.exit == 1
+    assert verdicts(report) == {
+        ("r", "task_completion"): "missing",
+        ("gone", "task_completion"): "missing",
+    }
+    assert "1 case of the baseline not in this run: case 3" in report.rows[0].reason
+    assert report.rows[0].changes[0].candidate_trials == 0
+    assert report.rows[1].owners == ("gone team",)
+
+
+def test_a_regression_beside_missing_cases_is_still_a_regression():
+    baseline = of_values({"r": route(10, [1, 1, 1])})
+    candidate = of_values({"r": route(9, [0, 0, 0])})
+    (row,) = decide(candidate, baseline, ON).rows
+    assert row.verdict == "regressed"
+    assert "not in this run: case 9" in row.reason
+
+
+def test_a_selection_is_judged_for_what_was_selected():
+    baseline = of_values({"r": route(10, [1, 1, 1]), "s": {"g": [1, 1, 1]}})
+    candidate = of_values({"r": route(10, [1, 1, 1])}, selection=Selection(routes=("r",)))
+    report = decide(candidate, baseline, ON)
+    assert (report.exit, verdicts(report)) == (0, {("r", "task_completion"): "ok"})
+    assert any("only a selection was run: 1 case" in note for note in report.notes)
+    lost = of_values({"r": route(9, [1, 1, 1])}, selection=Selection(routes=("r",)))
+    assert decide(lost, baseline, ON).rows[0].verdict == "missing"
+
+
+def test_infrastructure_failures_are_unmeasurable_and_never_a_regression():
+    baseline = of_values({"r": route(20, [1, 1, 1])})
+    candidate = of_values(
+        {"r": route(16, [1, 1, 1]) | {f"case {n}": [None] * 3 for n in range(16, 20)}}
+    )
+    report = decide(candidate, baseline, ON)
+    assert (report.exit, report.rows[0].verdict) == (3, "unmeasurable")
+    assert "12 of 60 trials did not complete" in report.rows[0].reason
+    lenient = GatePolicy(on=("task_completion",), max_infrastructure=0.5)
+    assert decide(candidate, baseline, lenient).exit == 0
+
+
+def test_trials_that_were_never_made_count_as_not_completed():
+    baseline = of_values({"r": route(10, [1, 1, 1])})
+    never = of_values({"r": route(9, [1, 1, 1]) | {"case 9": []}})
+    assert decide(never, baseline, ON).rows[0].verdict == "unmeasurable"
+    stopped = of_values({"r": route(10, [1, 1])}, status="interrupted")
+    assert decide(stopped, baseline, ON).rows[0].verdict == "unmeasurable"
+    fewer = of_values({"r": route(10, [1, 1])})
+    assert decide(fewer, baseline, ON).exit == 0
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), math.inf, -1.0])
+def test_what_was_not_judged_or_is_no_score_fails_closed(value):
+    cases = [PlannedCase(f"c{at}", "r", "x") for at in range(5)]
+    trials = [trial(case.id, number) for case in cases for number in range(3)]
+    status = "could_not_judge" if value is None else "scored"
+    good = [score(row["case"], row["trial"], "task_completion", 1.0) for row in trials]
+    bad = [good[0] | {"value": value, "passed": True, "status": status}, *good[1:]]
+    baseline, candidate = recorded(cases, trials, good), recorded(cases, trials, bad)
+    report = decide(candidate, baseline, ON)
+    assert (report.exit, report.rows[0].verdict) == (3, "unmeasurable")
+    silent = decide(recorded(cases, trials, good[2:]), baseline, ON)
+    assert (silent.exit, silent.rows[0].verdict) == (3, "unmeasurable")
+
+
+def test_scores_that_vanished_are_unmeasurable_and_none_at_all_is_no_pass():
+    cases = [PlannedCase(f"c{at}", "r", "x") for at in range(5)]
+    trials = [trial(case.id, 0) for case in cases]
+    scored = [score(case.id, 0, "task_completion", 1.0) for case in cases]
+    baseline, candidate = recorded(cases, trials, scored), recorded(cases, trials, [])
+    assert decide(candidate, baseline, ON).rows[0].verdict == "unmeasurable"
+    assert decide(baseline, candidate, ON).rows[0].verdict == "new"
+    nothing = decide(candidate, candidate, ON)
+    assert (nothing.exit, nothing.rows) == (3, ())
+    assert "route r: nothing for task_completion to judge" in nothing.notes
+
+
+def test_a_scorer_that_no_run_knows_is_an_input_error():
+    run = of_values({"r": route(3, [1])})
+    with pytest.raises(InputError, match=r"no run has scores of 'tone'.*stored: task_completion"):
+        decide(run, run, GatePolicy(on=("tone",)))
+
+
+def test_without_a_baseline_or_its_route_everything_is_new():
+    run = of_values({"r": route(3, [1])})
+    report = decide(run, None, ON)
+    assert (report.exit, report.rows[0].verdict, report.baseline) == (0, "new", None)
+    more = of_values({"r": route(3, [1]), "added": {"n": [0]}})
+    report = decide(more, run, ON)
+    assert (report.exit, verdicts(report)[("added", "task_completion")]) == (0, "new")
+
+
+def test_changed_cases_are_not_compared():
+    baseline = of_values({"r": route(6, [1, 1, 1])})
+    candidate = of_values({"r": route(6, [0, 0, 0])})
+
+    def edited(run, count):
+        planned = [
+            msgspec.structs.replace(case, digest="edited") if at < count else case
+            for at, case in enumerate(run.run.planned)
+        ]
+        changed = msgspec.structs.replace(run.run, planned=tuple(planned), dataset_digest="e")
+        return type(run)(changed, run.trials, run.scores)
+
+    report = decide(edited(candidate, 2), baseline, ON)
+    assert (report.rows[0].verdict, report.rows[0].cases) == ("regressed", 4)
+    assert any(
+        "changed since the baseline, not compared: case 0, case 1" in n for n in report.notes
+    )
+    assert decide(edited(candidate, 6), baseline, ON).rows[0].verdict == "inconclusive"
+
+
+def test_notes_tell_what_else_differs():
+    run = of_values({"r": route(3, [1])}, settings={"variant": "a"}, scopes={"openinference": "1"})
+    later = of_values(
+        {"r": route(3, [1])},
+        settings={"variant": "b"},
+        scopes={"openinference": "2"},
+        stray_spans=4,
+    )
+    notes = " | ".join(decide(later, run, ON).notes)
+    assert "the settings changed: variant a → b" in notes
+    assert "the instrumentation changed: openinference 1 → 2" in notes
+    assert "4 spans belong to no trial" in notes
+
+
+def test_the_step_where_a_route_diverges_is_named_for_scorers_that_see_only_outcomes():
+    def run(broken):
+        cases = [PlannedCase(f"c{at}", "r", "x") for at in range(8)]
+        trials = [trial(case.id, number) for case in cases for number in range(3)]
+        gone = {"kind": "missing", "name": "retriever retrieve_policy", "expected": 1}
+        noise = {"kind": "retry", "name": "tool search"}
+        found = json.dumps([gone, noise] if broken else [noise])
+        outcome = json.dumps([{"kind": "outcome", "name": "contains review"}] if broken else [])
+        value = 0.0 if broken else 1.0
+        scores = [
+            score(row["case"], row["trial"], scorer, value, findings=text)
+            for row in trials
+            for scorer, text in (("task_completion", outcome), ("trajectory_match", found))
+        ]
+        scores[1]["findings"] = "{not findings"
+        return recorded(cases, trials, scores)
+
+    policy = GatePolicy(on=("task_completion", "trajectory_match"))
+    for row in decide(run(True), run(False), policy).rows:
+        (step,) = row.steps
+        assert (step.kind, step.name, step.expected) == ("missing", "retriever retrieve_policy", 1)
+        assert (step.baseline, step.candidate) == (0.0, pytest.approx(23 / 24))
+        assert len(step.cases) == 8
+    (row,) = decide(run(False), run(False), ON).rows
+    assert row.steps == ()
+
+
+def test_false_alarms_stay_below_alpha_and_a_large_drop_is_found():
+    rng = np.random.default_rng(42)
+
+    def run(drop):
+        chances = {
+            f"{name}{at}": p for name in "ab" for at, p in enumerate([0.97] * 12 + [0.5] * 6)
+        }
+        return of_values(
+            {
+                name: {
+                    case: (rng.random(3) < p - drop).astype(float).tolist()
+                    for case, p in chances.items()
+                    if case.startswith(name)
+                }
+                for name in "ab"
+            }
+        )
+
+    alarms = [decide(run(0), run(0), ON).exit for _ in range(60)]
+    found = [decide(run(0.4), run(0), ON).exit for _ in range(20)]
+    assert sum(code == 1 for code in alarms) <= 7
+    assert sum(code == 1 for code in found) >= 18
+
+
+def rewards(name, **chosen):
+    if not SHARED.is_dir():
+        pytest.skip("the recorded agent runs are not here")
+    runs = tau(name, SHARED)
+    return of_tau([run for run in runs if all(v in str(run[k]) for k, v in chosen.items())])
+
+
+REWARD = GatePolicy(on=("reward",))
+RETAIL = "tau2_retail114_gpt-4.1-mini_base_run0221b"
+
+
+def test_one_model_against_itself_passes():
+    name = "tau1_gpt-4o_airline_50x4"
+    if not SHARED.is_dir():
+        pytest.skip("the recorded agent runs are not here")
+    runs = tau(name, SHARED)
+    early, late = (
+        of_tau([r for r in runs if (r["trial"] < 2) == first]) for first in (True, False)
+    )
+    for candidate, baseline in ((late, early), (early, late)):
+        report = decide(candidate, baseline, REWARD)
+        assert (report.exit, report.rows[0].verdict) == (0, "ok")
+    report = decide(rewards(RETAIL, run="run0221b"), rewards(RETAIL, run="base"), REWARD)
+    assert (report.exit, report.rows[0].verdict) == (0, "ok")
+
+
+def test_a_weaker_model_regresses_and_a_stronger_one_improves():
+    name = "tau2_airline50_sonnet45_gptoss120b"
+    strong, weak = rewards(name, model="claude"), rewards(name, model="gpt-oss")
+    worse, better = decide(weak, strong, REWARD), decide(strong, weak, REWARD)
+    assert (worse.exit, worse.rows[0].verdict, len(worse.rows[0].broken)) == (1, "regressed", 18)
+    assert worse.rows[0].p == pytest.approx(20 / 2**19)
+    assert (better.exit, better.rows[0].verdict) == (0, "improved")
+
+
+def test_runs_that_never_started_are_infrastructure_and_no_wrong_answers():
+    name = "tau2_retail114_gpt-5-mini_base_vs_mermaid"
+    plain, guided = rewards(name, run="base"), rewards(name, run="mermaid")
+    report = decide(guided, plain, REWARD)
+    assert (report.exit, report.rows[0].verdict, report.rows[0].cases) == (0, "ok", 111)
+    assert any("baseline: 3 of 114 trials failed for infrastructure" in n for n in report.notes)

@@ -1,0 +1,228 @@
+"""The tests for a drop, against brute force and the tests that statisticians already have."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.permutation import (
+    attainable_p,
+    broken_cases,
+    drop_test,
+    permutation_drop,
+)
+
+
+def brute(baseline, candidate, flips=False):
+    """All splits of all cases: the drop of each and how many cases flip fully."""
+    per_case = []
+    for before, after in zip(baseline, candidate, strict=True):
+        pooled = [*before, *after]
+        splits = []
+        for dealt in itertools.combinations(range(len(pooled)), len(after)):
+            now = [pooled[at] for at in dealt]
+            was = [pooled[at] for at in range(len(pooled)) if at not in dealt]
+            splits.append((np.mean(now) - np.mean(was), min(was) == 1 and max(now) == 0))
+        per_case.append(splits)
+    combined = list(itertools.product(*per_case))
+    drops = np.array([sum(split[0] for split in splits) for splits in combined])
+    flipped = np.array([sum(split[1] for split in splits) for splits in combined])
+    return drops, flipped
+
+
+def observed(baseline, candidate):
+    drop = sum(np.mean(b) - np.mean(a) for a, b in zip(baseline, candidate, strict=True))
+    return drop, sum(all(a) and not any(b) for a, b in zip(baseline, candidate, strict=True))
+
+
+def arms(values, cases=4, trials=3):
+    trials = st.lists(values, min_size=1, max_size=trials)
+    return st.lists(st.tuples(trials, trials), min_size=1, max_size=cases).map(
+        lambda cases: ([list(a) for a, _ in cases], [list(b) for _, b in cases])
+    )
+
+
+binary = st.sampled_from([0.0, 1.0])
+graded = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 0.75, 1.0])
+anything = st.floats(0, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arms(binary, 3) | arms(graded, 3) | arms(anything, 3))
+def test_p_is_the_share_of_splits_with_at_least_this_drop(both):
+    baseline, candidate = both
+    found = permutation_drop(baseline, candidate)
+    drops, _ = brute(baseline, candidate)
+    here, _ = observed(baseline, candidate)
+    tied = np.abs(drops - here) <= 1e-8
+    assert found.exact
+    assert found.standard_error == 0
+    assert found.p == pytest.approx(np.mean((drops < here) | tied), abs=1e-9)
+    assert found.p_rise == pytest.approx(np.mean((drops > here) | tied), abs=1e-9)
+    assert found.mid_p == pytest.approx(found.p - np.mean(tied) / 2, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arms(binary, cases=3), st.integers(0, 1))
+def test_joint_p_is_the_null_distribution_of_the_smaller_part(both, extra):
+    baseline = both[0] + [[1.0, 1.0]] * extra
+    candidate = both[1] + [[0.0, 0.0]] * extra
+    found = drop_test(baseline, candidate, baseline, candidate)
+    drops, flips = brute(baseline, candidate)
+    drops = drops.round(9)
+    # P(drop at most d) and P(at least f flips), of every split by its rank
+    linear = np.searchsorted(np.sort(drops), drops, side="right") / len(drops)
+    sparse = 1 - np.searchsorted(np.sort(flips), flips, side="left") / len(flips)
+    smaller = min(found.linear.p, found.sparse)
+    if smaller <= 0.25:
+        assert found.p == pytest.approx(np.mean(np.minimum(linear, sparse) <= smaller + 1e-9))
+    assert smaller <= found.p <= min(1.0, 2 * smaller) + 1e-12
+
+
+@settings(max_examples=60, deadline=None)
+@given(arms(graded) | arms(anything), st.randoms(use_true_random=False))
+def test_order_of_cases_and_trials_does_not_matter(both, random):
+    baseline, candidate = both
+    order = random.sample(range(len(baseline)), len(baseline))
+    shuffled = [
+        [random.sample(arm[at], len(arm[at])) for at in order] for arm in (baseline, candidate)
+    ]
+    before = permutation_drop(baseline, candidate)
+    after = permutation_drop(*shuffled)
+    assert after.p == pytest.approx(before.p, abs=1e-9)
+    assert 0 < after.p <= 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(graded, min_size=1, max_size=4), min_size=1, max_size=6))
+def test_identical_data_are_no_drop(scores):
+    passed = [[float(value == 1) for value in case] for case in scores]
+    assert permutation_drop(scores, scores).p >= 0.5
+    assert drop_test(scores, scores, passed, passed).p == 1
+
+
+def test_one_trial_a_case_is_exact_mcnemar():
+    fixed, broke, same = 1, 18, 31
+    baseline = [[0.0]] * fixed + [[1.0]] * broke + [[1.0]] * same
+    candidate = [[1.0]] * fixed + [[0.0]] * broke + [[1.0]] * same
+    expected = sum(math.comb(19, k) for k in range(fixed + 1)) / 2**19
+    assert permutation_drop(baseline, candidate).p == pytest.approx(expected)
+
+
+def test_one_case_is_fisher_and_hypergeometric():
+    from scipy.stats import fisher_exact, hypergeom
+
+    baseline, candidate = [1.0] * 8 + [0.0] * 2, [1.0] * 3 + [0.0] * 6
+    found = permutation_drop([baseline], [candidate])
+    table = [[3, 6], [8, 2]]
+    assert found.p == pytest.approx(fisher_exact(table, alternative="less").pvalue)
+    assert found.p == pytest.approx(hypergeom(19, 11, 9).cdf(3))
+
+
+def test_one_case_of_continuous_scores_is_scipys_permutation_test():
+    from scipy.stats import permutation_test
+
+    rng = np.random.default_rng(3)
+    baseline, candidate = rng.random(5).tolist(), (rng.random(5) * 0.7).tolist()
+    theirs = permutation_test(
+        (candidate, baseline), lambda a, b: np.mean(a) - np.mean(b), alternative="less"
+    )
+    assert permutation_drop([baseline], [candidate]).p == pytest.approx(theirs.pvalue)
+
+
+def test_drawn_splits_agree_with_counted_ones_and_repeat():
+    rng = np.random.default_rng(5)
+    chances = rng.beta(4, 1, 40)
+    baseline = [(rng.random(4) < chance).astype(float).tolist() for chance in chances]
+    candidate = [(rng.random(4) < chance - 0.07).astype(float).tolist() for chance in chances]
+    counted = permutation_drop(baseline, candidate)
+    # irrational scores, in the same order of drops: no grid, too many splits to count
+    scale = math.sqrt(0.5)
+    drawn = permutation_drop(
+        [[value * scale for value in case] for case in baseline],
+        [[value * scale for value in case] for case in candidate],
+    )
+    assert counted.exact
+    assert not drawn.exact
+    assert drawn.standard_error > 0
+    assert abs(drawn.p - counted.p) < 5 * drawn.standard_error
+    assert drawn == permutation_drop(
+        [[value * scale for value in case] for case in reversed(baseline)],
+        [[value * scale for value in case] for case in reversed(candidate)],
+    )
+
+
+def test_drawn_p_values_are_never_smaller_than_uniform():
+    rng = np.random.default_rng(11)
+    ps = np.array(
+        [
+            permutation_drop(rng.random((12, 3)).tolist(), rng.random((12, 3)).tolist()).p
+            for _ in range(300)
+        ]
+    )
+    for level in (0.01, 0.05, 0.1, 0.2, 0.5):
+        assert np.mean(ps <= level) <= level + 3 * math.sqrt(level * (1 - level) / len(ps))
+
+
+def test_two_broken_cases_among_flaky_ones_are_seen_by_the_sparse_part_alone():
+    flaky = [[1.0, 0.0, 1.0, 0.0, 1.0]] * 40
+    improved = [[1.0, 1.0, 1.0, 0.0, 1.0]] * 40
+    baseline = [[1.0] * 5] * 2 + flaky
+    candidate = [[0.0] * 5] * 2 + improved
+    found = drop_test(baseline, candidate, baseline, candidate)
+    assert found.broken == (0, 1)
+    assert found.sparse < 1e-4
+    assert found.linear.p > 0.5
+    assert found.p < 1e-3
+
+
+def test_cases_flip_by_chance_only_if_their_passes_allow_it():
+    p, broken = broken_cases([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0]], [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    assert broken == (0,)
+    assert p == pytest.approx(1 / 20)
+    p, broken = broken_cases([[1.0, 1.0], [1.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]])
+    assert broken == (0,)
+    assert p == pytest.approx(1 - (5 / 6) ** 2)
+
+
+def test_graded_scores_flip_with_the_pass_and_not_with_the_value():
+    baseline, candidate = [[0.9, 0.9, 0.9]] * 3, [[0.8, 0.8, 0.8]] * 3
+    passed, failed = [[1.0] * 3] * 3, [[0.0] * 3] * 3
+    found = drop_test(baseline, candidate, passed, failed)
+    assert found.broken == (0, 1, 2)
+    assert found.p == pytest.approx(20.0**-3)
+
+
+def test_a_p_too_small_for_a_float_is_not_zero():
+    baseline, candidate = [[1.0] * 5] * 300, [[0.0] * 5] * 300
+    found = drop_test(baseline, candidate, baseline, candidate)
+    assert 0 < found.p < 1e-200
+    assert attainable_p([5] * 300, [5] * 300) > 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=6))
+def test_attainable_p_is_that_of_every_case_flipping(sizes):
+    baseline = [[1.0] * before for before, _ in sizes]
+    candidate = [[0.0] * after for _, after in sizes]
+    smallest = attainable_p([before for before, _ in sizes], [after for _, after in sizes])
+    assert permutation_drop(baseline, candidate).p == pytest.approx(smallest)
+    assert drop_test(baseline, candidate, baseline, candidate).p >= smallest * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "message"),
+    [
+        ([[1.0]], [], "1 baseline cases but 0"),
+        ([[1.0], []], [[1.0], [1.0]], "case 1 has no trials"),
+        ([[float("nan")]], [[1.0]], "case 0 has a score that is not finite"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused(baseline, candidate, message):
+    with pytest.raises(ValueError, match=message):
+        permutation_drop(baseline, candidate)
