@@ -1,0 +1,222 @@
+"""The columns of a run's tables, and a trial as rows of them: there and back, the same trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from evalkit.results import Finding, Score, Trial
+from evalkit.trajectory import Coverage, Step, Trajectory
+
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "trials": {
+        "case": "VARCHAR",
+        "trial": "BIGINT",
+        "route": "VARCHAR",
+        "status": "VARCHAR",
+        "error": "VARCHAR",
+        "attempts": "BIGINT",
+        "started": "DOUBLE",
+        "latency_s": "DOUBLE",
+        "tokens_in": "BIGINT",
+        "tokens_out": "BIGINT",
+        "cost_usd": "DOUBLE",
+        "route_taken": "VARCHAR",
+        "trace_id": "VARCHAR",
+        "stop_reason": "VARCHAR",
+        "output": "VARCHAR",
+        "said": "VARCHAR",
+        "coverage": "VARCHAR",
+    },
+    "steps": {
+        "case": "VARCHAR",
+        "trial": "BIGINT",
+        "number": "BIGINT",
+        "parent": "BIGINT",
+        "depth": "BIGINT",
+        "kind": "VARCHAR",
+        "name": "VARCHAR",
+        "arguments": "VARCHAR",
+        "output": "VARCHAR",
+        "status": "VARCHAR",
+        "error": "VARCHAR",
+        "model_requested": "VARCHAR",
+        "model_served": "VARCHAR",
+        "provider": "VARCHAR",
+        "stop_reason": "VARCHAR",
+        "tokens_in": "BIGINT",
+        "tokens_out": "BIGINT",
+        "tokens_cached": "BIGINT",
+        "tokens_reasoning": "BIGINT",
+        "cost_usd": "DOUBLE",
+        "actor": "VARCHAR",
+        "agent": "VARCHAR",
+        "call_id": "VARCHAR",
+        "span_id": "VARCHAR",
+        "start_ns": "BIGINT",
+        "end_ns": "BIGINT",
+    },
+    "scores": {
+        "case": "VARCHAR",
+        "trial": "BIGINT",
+        "route": "VARCHAR",
+        "scorer": "VARCHAR",
+        "value": "DOUBLE",
+        "passed": "BOOLEAN",
+        "status": "VARCHAR",
+        "reason": "VARCHAR",
+        "findings": "VARCHAR",
+        "data": "VARCHAR",
+    },
+}
+"""Columns and their SQL types, per table. ``arguments``, ``output``, ``said``, ``coverage``,
+``findings`` and ``data`` are JSON text: no value in them can make a load fail."""
+
+RECORDED_TRIALS = tuple(COLUMNS["trials"])[:12]
+"""The columns of trials that comparison and gate read."""
+
+_STEP_FIELDS = tuple(COLUMNS["steps"])[5:]
+_encode = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
+_decode_findings = msgspec.json.Decoder(tuple[Finding, ...]).decode
+_decode_coverage = msgspec.json.Decoder(Coverage).decode
+_decode_said = msgspec.json.Decoder(tuple[str, ...]).decode
+
+Row = tuple[Any, ...]
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else _encode(value).decode()
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else _decode_json(text)
+
+
+def _trial_row(trial: Trial) -> list[Row]:
+    happened = trial.trajectory
+    row: Row = (
+        trial.case,
+        trial.trial,
+        trial.route,
+        trial.status,
+        trial.error,
+        trial.attempts,
+        trial.started,
+        trial.latency_s,
+    )
+    if happened is None:
+        return [(*row, *(None,) * (len(COLUMNS["trials"]) - len(row)))]
+    told: Row = (
+        happened.tokens_in,
+        happened.tokens_out,
+        happened.cost_usd,
+        happened.route,
+        happened.trace_id,
+        happened.stop_reason,
+        _json(happened.output),
+        _json(happened.said or None),
+        _json(happened.coverage),
+    )
+    return [row + told]
+
+
+def _step_rows(trial: Trial) -> list[Row]:
+    if trial.trajectory is None:
+        return []
+    rows = []
+    for number, depth, parent, step in trial.trajectory.walk():
+        kind, name, arguments, output, *rest, _ = msgspec.structs.astuple(step)
+        place = (trial.case, trial.trial, number, parent, depth)
+        rows.append((*place, kind, name, _json(arguments), _json(output), *rest))
+    return rows
+
+
+def _score_rows(trial: Trial) -> list[Row]:
+    key = (trial.case, trial.trial, trial.route)
+    return [
+        (
+            *key,
+            score.scorer,
+            score.value,
+            score.passed,
+            score.status,
+            score.reason,
+            _json(score.steps or None),
+            _json(score.data or None),
+        )
+        for score in trial.scores
+    ]
+
+
+ROWS: Mapping[str, Callable[[Trial], list[Row]]] = {
+    "trials": _trial_row,
+    "steps": _step_rows,
+    "scores": _score_rows,
+}
+_UNBOUNDED = ("arguments", "output", "said", "error", "reason", "findings", "data")
+_LONG_TEXTS = {
+    table: [place for place, name in enumerate(names) if name in _UNBOUNDED]
+    for table, names in COLUMNS.items()
+}
+
+
+def text_size(table: str, rows: Sequence[Row]) -> int:
+    """Characters in the columns that grow without limit."""
+    return sum(len(row[place] or "") for place in _LONG_TEXTS[table] for row in rows)
+
+
+def trial_of(row: Row, steps: Sequence[Row], scores: Sequence[Row]) -> Trial:
+    told = dict(zip(COLUMNS["trials"], row, strict=True))
+    return Trial(
+        case=told["case"],
+        trial=told["trial"],
+        route=told["route"],
+        status=told["status"],
+        error=told["error"],
+        attempts=told["attempts"],
+        started=told["started"],
+        latency_s=told["latency_s"],
+        trajectory=None if told["coverage"] is None else _trajectory(told, steps),
+        scores=tuple(_score(score) for score in scores),
+    )
+
+
+def _trajectory(told: Mapping[str, Any], steps: Sequence[Row]) -> Trajectory:
+    return Trajectory(
+        steps=_nested(steps),
+        output=_value(told["output"]),
+        said=_decode_said(told["said"]) if told["said"] is not None else (),
+        route=told["route_taken"],
+        trace_id=told["trace_id"],
+        stop_reason=told["stop_reason"],
+        coverage=_decode_coverage(told["coverage"]),
+    )
+
+
+def _nested(rows: Sequence[Row]) -> tuple[Step, ...]:
+    """Steps from their pre-order rows: the last first, so that children come before parents."""
+    children: dict[int | None, list[Step]] = {}
+    for row in reversed(rows):
+        number, parent = row[2], row[3]
+        fields = dict(zip(_STEP_FIELDS, row[5:], strict=True))
+        fields["arguments"] = _value(fields["arguments"])
+        fields["output"] = _value(fields["output"])
+        below = tuple(reversed(children.pop(number, [])))
+        children.setdefault(parent, []).append(Step(**fields, steps=below))
+    return tuple(reversed(children.get(None, [])))
+
+
+def _score(row: Row) -> Score:
+    scorer, value, passed, status, reason, findings, data = row[3:]
+    return Score(
+        scorer,
+        value,
+        passed,
+        reason,
+        _decode_findings(findings) if findings is not None else (),
+        status,
+        _value(data) or {},
+    )

@@ -1,0 +1,154 @@
+"""Trials as Arrow tables and Parquet files, streamed: memory is that of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from evalkit.errors import StoreError
+from evalkit.folders import TABLES, replacing, table_path
+from evalkit.folders.arrays import arrow_schema, record_batch
+from evalkit.folders.rows import COLUMNS, ROWS, Row, text_size, trial_of
+from evalkit.results import Trial
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_TRIALS = 2_000
+BATCH_BYTES = 64_000_000
+
+
+def batches(trials: Iterable[Trial]) -> Iterator[dict[str, pa.RecordBatch]]:
+    """The trials as record batches, one of each table at a time, in the trials' order."""
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    size = 0
+    for trial in trials:
+        for table, make in ROWS.items():
+            made = make(trial)
+            rows[table].extend(made)
+            size += text_size(table, made)
+        if len(rows["trials"]) >= BATCH_TRIALS or size >= BATCH_BYTES:
+            yield {table: record_batch(COLUMNS[table], rows[table]) for table in TABLES}
+            rows, size = {table: [] for table in TABLES}, 0
+    yield {table: record_batch(COLUMNS[table], rows[table]) for table in TABLES}
+
+
+def write_tables(folder: Path, trials: Iterable[Trial]) -> dict[str, int]:
+    """Writes the three Parquet files of a run folder; returns their row counts.
+
+    Memory is that of one batch. Raises StoreError where the disk refuses.
+    """
+    import pyarrow.parquet as pq
+
+    counts = dict.fromkeys(TABLES, 0)
+    with ExitStack() as stack:
+        writers = {}
+        for table in TABLES:
+            file = stack.enter_context(replacing(table_path(folder, table)))
+            writer = pq.ParquetWriter(file, arrow_schema(COLUMNS[table]), compression="zstd")
+            writers[table] = stack.enter_context(writer)
+        for batch in batches(trials):
+            for table, part in batch.items():
+                writers[table].write_batch(part)
+                counts[table] += part.num_rows
+    return counts
+
+
+def read_table(folder: Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One table of a complete run folder. Raises StoreError where the file is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(table_path(folder, table)) as file:
+            return file.read(columns)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(folder, table, error) from error
+
+
+def read_parts(folder: Path, table: str) -> Iterator[pa.Table]:
+    """One table of a complete run folder, a row group at a time; raises as read_table does."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(table_path(folder, table)) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(folder, table, error) from error
+
+
+def as_tables(trials: Iterable[Trial]) -> dict[str, pa.Table]:
+    """The trials as whole tables in memory."""
+    import pyarrow as pa
+
+    parts = list(batches(trials))
+    return {table: pa.Table.from_batches([part[table] for part in parts]) for table in TABLES}
+
+
+def read_trials(folder: Path, case: str | None = None, trial: int | None = None) -> Iterator[Trial]:
+    """The trials of a complete run folder, as they were recorded, in order.
+
+    ``case`` and ``trial`` are pushed down to Parquet. Memory is that of one batch.
+    """
+    steps = _taker(_rows(folder, "steps", case, trial))
+    scores = _taker(_rows(folder, "scores", case, trial))
+    for row in _rows(folder, "trials", case, trial):
+        try:
+            yield trial_of(row, steps(row[:2]), scores(row[:2]))
+        except (msgspec.MsgspecError, TypeError, ValueError, KeyError) as error:
+            raise _damaged(folder, "trials", error) from error
+
+
+def _rows(folder: Path, table: str, case: str | None, trial: int | None) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from pyarrow.fs import LocalFileSystem
+
+    wanted = [("case", case), ("trial", trial)]
+    stated = [ds.field(name) == value for name, value in wanted if value is not None]
+    condition = None
+    for one in stated:
+        condition = one if condition is None else condition & one
+    try:
+        # The file system is named: a path is then never read as a URI.
+        files = ds.dataset(str(table_path(folder, table)), filesystem=LocalFileSystem())
+        found = files.scanner(
+            columns=list(COLUMNS[table]),
+            filter=condition,
+            batch_size=BATCH_TRIALS,
+            batch_readahead=1,
+            fragment_readahead=1,
+        )
+        for batch in found.to_batches():
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(folder, table, error) from error
+
+
+def _taker(rows: Iterator[Row]) -> Callable[[Row], list[Row]]:
+    """Rows that follow their trials' order, handed out one trial at a time."""
+    groups = groupby(rows, key=itemgetter(0, 1))
+    waiting = next(groups, None)
+
+    def take(key: Row) -> list[Row]:
+        nonlocal waiting
+        if waiting is None or waiting[0] != key:
+            return []
+        taken = list(waiting[1])
+        waiting = next(groups, None)
+        return taken
+
+    return take
+
+
+def _damaged(folder: Path, table: str, error: Exception) -> StoreError:
+    said = " ".join(str(error).split())[:300]
+    return StoreError(f"{table_path(folder, table)} is damaged: {said}")

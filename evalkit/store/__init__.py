@@ -1,0 +1,273 @@
+"""The store: run folders, which are the truth, and results.duckdb, built from them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from evalkit.errors import InputError, NotFoundError, StoreError
+from evalkit.folders import (
+    GATES,
+    JOURNAL,
+    LOCK,
+    SCHEMA_VERSION,
+    Manifest,
+    locks,
+    read_manifest,
+    run_folder,
+    run_folders,
+    sync_folder,
+    unwritable,
+)
+from evalkit.folders.lines import read_journal
+from evalkit.folders.rows import RECORDED_TRIALS
+from evalkit.folders.tables import as_tables, read_table, read_trials
+from evalkit.results import GateReport, Recorded, Run, Trial
+from evalkit.store import database
+from evalkit.store.schema import Decision
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = ["Decision", "Rebuilt", "Store"]
+
+DATABASE = "results.duckdb"
+WAIT_S = 30.0
+_SHOWN = 8
+
+
+class Rebuilt(NamedTuple):
+    """What a rebuild put into the database, and the folders that it could not read, with why."""
+
+    runs: tuple[str, ...]
+    damaged: tuple[tuple[str, str], ...]
+
+
+class Store:
+    """The results below one folder. Holds nothing open between calls.
+
+    ``wait`` is how many seconds a call waits for another process that writes the database.
+    """
+
+    def __init__(self, path: str | Path, *, wait: float = WAIT_S) -> None:
+        self.path = Path(path)
+        self.database = self.path / DATABASE
+        self._lock = self.path / f"{DATABASE}.lock"
+        self._wait = wait
+
+    def runs(self) -> list[Run]:
+        """All readable runs, newest first, finished or not. Damaged folders are left out."""
+        found = [manifest.run for manifest in self._manifests() if isinstance(manifest, Manifest)]
+        return sorted(found, key=lambda run: (run.started, run.id), reverse=True)
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """Names of run folders that cannot be read, with the reasons."""
+        return [broken for broken in self._manifests() if not isinstance(broken, Manifest)]
+
+    def find(self, ref: str, suite: str | None = None) -> Run:
+        """The run that ``ref`` means: its id, a label, or the beginning of one run's id.
+
+        A label means the newest complete run that bears it, of that suite if one is given.
+        Raises NotFoundError, which lists what there is.
+        """
+        runs = self.runs()
+        for run in runs:
+            if run.id == ref:
+                return run
+        labelled = [run for run in runs if run.label == ref and _of(run, suite)]
+        for run in labelled:
+            if run.status == "complete":
+                return run
+        begun = [run for run in runs if ref and run.id.startswith(ref)]
+        if len(begun) == 1:
+            return begun[0]
+        raise NotFoundError(self._not_found(ref, suite, runs, labelled or begun))
+
+    def load(self, run_id: str) -> Recorded:
+        """A run with its tables, as comparison and gate read it.
+
+        Of an unfinished run, what its journal holds. Raises NotFoundError, StoreError.
+        """
+        folder, run = self._folder(run_id)
+        if run.status == "complete":
+            trials = read_table(folder, "trials", RECORDED_TRIALS)
+            scores = read_table(folder, "scores")
+        else:
+            tables = as_tables(read_journal(folder / JOURNAL))
+            trials, scores = tables["trials"].select(RECORDED_TRIALS), tables["scores"]
+        return Recorded(run, trials, _of_completed(trials, scores))
+
+    def trials(
+        self, run_id: str, case: str | None = None, trial: int | None = None
+    ) -> Iterator[Trial]:
+        """The trials of a run, of one case or only one of them, as they were recorded."""
+        folder, run = self._folder(run_id)
+        if run.status == "complete":
+            yield from read_trials(folder, case, trial)
+            return
+        for found in read_journal(folder / JOURNAL):
+            if case in (None, found.case) and trial in (None, found.trial):
+                yield found
+
+    def decisions(self, run_id: str) -> list[Decision]:
+        """The gate's decisions on a run, oldest first."""
+        folder, _ = self._folder(run_id)
+        return database.read_decisions(folder)
+
+    def add(self, run_id: str) -> None:
+        """Makes sure that the database has a complete run, and all others that it lacks.
+
+        Safe to repeat. Raises InputError for an unfinished run, StoreError for a database that
+        is damaged, of a newer evalkit, or held by others for too long.
+        """
+        folder, run = self._folder(run_id)
+        if run.status != "complete":
+            raise InputError(f"run {run_id} is {run.status}: only complete runs are in {DATABASE}")
+        with self._writing() as connection:
+            for lacking in database.missing_runs(connection, self.path):
+                try:
+                    database.load_run(connection, lacking, read_manifest(lacking))
+                except StoreError:
+                    # Another run's damage is told by damaged(); it must not stop this one.
+                    if lacking == folder:
+                        raise
+
+    def save_verdicts(self, report: GateReport) -> None:
+        """Keeps a gate's decision: in the candidate's run folder, then in the database."""
+        folder, _ = self._folder(report.run)
+        decision = Decision(time.time(), report)
+        with locks.held(folder / LOCK, wait=self._wait):
+            _append_line(folder / GATES, msgspec.json.encode(decision))
+        with self._writing() as connection:
+            database.load_verdicts(connection, folder)
+
+    def rebuild(self) -> Rebuilt:
+        """Builds the database anew from all run folders and puts it in place of the old one."""
+        with self._locked():
+            loaded, damaged = database.build(self.database, self.path, self._wait)
+        return Rebuilt(tuple(loaded), tuple(damaged))
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """What a read-only query gives; it can reach no file, setting or network.
+
+        Raises InputError for a query that fails, StoreError as :meth:`add` does.
+        """
+        with self._writing():
+            pass  # the database is there and of this version
+        with self._locked(shared=True):
+            return database.locked_down(self.database, sql, parameters, self._wait)
+
+    def _manifests(self) -> Iterator[Manifest | tuple[str, str]]:
+        for folder in run_folders(self.path):
+            try:
+                yield read_manifest(folder)
+            except StoreError as error:
+                yield folder.name, str(error)
+
+    def _folder(self, run_id: str) -> tuple[Path, Run]:
+        folder = run_folder(self.path, run_id)
+        if not folder.is_dir():
+            raise NotFoundError(self._not_found(run_id, None, self.runs(), []))
+        return folder, read_manifest(folder).run
+
+    @contextmanager
+    def _locked(self, *, shared: bool = False) -> Iterator[None]:
+        """evalkit's own lock, without which DuckDB can lose a committed transaction."""
+        if not self.path.is_dir():
+            raise NotFoundError(f"there is no store at {self.path}")
+        try:
+            lock = locks.take(self._lock, wait=self._wait, shared=shared)
+        except locks.LockHeldError as error:
+            raise StoreError(
+                f"{self.database} is being written by {error.holder}; waited {self._wait:g} s. "
+                f"Nothing is lost, the run folders hold all results: try again when it is done"
+            ) from error
+        try:
+            yield
+        finally:
+            locks.release(lock)
+
+    @contextmanager
+    def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The database, under the lock; built first if it is missing or of an older schema."""
+        with self._locked():
+            if self.database.exists():
+                with database.opened(self.database, wait=self._wait) as connection:
+                    if database.schema_version(connection, self.database) == SCHEMA_VERSION:
+                        yield connection
+                        return
+            database.build(self.database, self.path, self._wait)
+            with database.opened(self.database, wait=self._wait) as connection:
+                yield connection
+
+    def _not_found(
+        self, ref: str, suite: str | None, runs: Sequence[Run], near: Sequence[Run]
+    ) -> str:
+        """What there is instead, for the person who asked for ``ref``."""
+        asked = f"{ref[:200]!r}" + (f" of suite {suite[:200]!r}" if suite is not None else "")
+        where = f"in {self.path}"
+        broken = dict(self.damaged())
+        if ref in broken:
+            return f"run {ref} {where} cannot be read: {broken[ref]}"
+        if near:
+            kind = (
+                "several runs begin so" if near[0].label != ref else "none of its runs is complete"
+            )
+            listed = ", ".join(f"{run.id} ({run.status})" for run in near[:_SHOWN])
+            return f"no complete run {asked} {where}; {kind}: {listed}"
+        if not runs:
+            return f"no run {asked}: there are no runs {where} yet"
+        labels = list(dict.fromkeys(run.label for run in runs if _of(run, suite)))
+        names = [*labels, *(run.id for run in runs)]
+        close = difflib.get_close_matches(ref[:200], names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+        known = ", ".join(repr(label[:200]) for label in labels[:_SHOWN]) or "none"
+        return f"no run {asked} {where}.{hint} Labels, newest first: {known}{more}"
+
+
+def _of(run: Run, suite: str | None) -> bool:
+    return suite is None or run.suite.name == suite
+
+
+def _of_completed(trials: pa.Table, scores: pa.Table) -> pa.Table:
+    """The scores without those of trials that failed for infrastructure reasons."""
+    import pyarrow.compute as pc
+
+    if trials["status"].unique().to_pylist() in ([], ["completed"]):
+        return scores
+    failed = trials.filter(pc.not_equal(trials["status"], "completed"))
+    return scores.filter(pc.invert(pc.is_in(_keys(scores), value_set=_keys(failed))))
+
+
+def _keys(table: pa.Table) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(pc.cast(table["trial"], pa.string()), table["case"], " ")
+
+
+def _append_line(path: Path, line: bytes) -> None:
+    """Appends a line durably; a torn last line of a crash before is closed off first."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            size = os.fstat(file).st_size
+            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+            data = b"\n" * torn + line + b"\n"
+            if os.write(file, data) != len(data):
+                raise OSError("the disk is full")
+            os.fsync(file)
+        finally:
+            os.close(file)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(unwritable(path, error)) from error
