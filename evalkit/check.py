@@ -1,0 +1,122 @@
+"""A suite and its dataset checked together, before anything runs: all problems at once."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from evalkit import matching, plugins, predicates, scoring
+from evalkit.dataset import Case, Dataset, OutcomeCheck
+from evalkit.errors import FileError, InputError, PluginError, Problem
+from evalkit.files import LoadedSuite, SuiteFile, case_lines, read_dataset, read_suite
+from evalkit.strict_yaml import Path as Key
+from evalkit.strict_yaml import show_path
+from evalkit.suite import Suite
+
+
+def load_suite(path: str | Path) -> LoadedSuite:
+    """The suite and its dataset, ready to run; FileError with every problem found."""
+    loaded, problems = inspect(Path(path))
+    if problems or loaded is None:
+        raise FileError(*problems)
+    return loaded
+
+
+def inspect(path: Path) -> tuple[LoadedSuite | None, list[Problem]]:
+    """The suite and dataset as far as they could be read, and everything that is wrong."""
+    file = read_suite(path)
+    if file.suite is None:
+        return None, file.problems
+    suite = file.suite
+    dataset_path = path.parent / suite.dataset
+    dataset, problems = read_dataset(dataset_path)
+    problems = [*file.problems, *_suite_problems(suite, file, path), *problems]
+    problems += _dataset_problems(suite, dataset, dataset_path)
+    return LoadedSuite(suite, dataset, path), problems
+
+
+def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Problem]:
+    def at(key: Key, message: str) -> Problem:
+        mark = file.document.mark(key) if file.document else (None, None)
+        return Problem(str(path), message, *mark, key=show_path(key))
+
+    for position, use in enumerate(suite.scorer_uses):
+        try:
+            scoring.bind([use], suite.effects, path.parent)
+        except PluginError as error:
+            yield at(("scorers", position), str(error))
+    names = [use.name for use in suite.scorer_uses]
+    own = any(":" in name for name in names)  # a scorer of one's own may give scores of any name
+    for position, name in enumerate(suite.gate.on):
+        if name not in names and not own:
+            yield at(("gate", "on", position), _unknown("scorer", name, names))
+    try:
+        _check_pipeline(suite, path.parent)
+    except InputError as error:
+        yield at(("pipeline", suite.pipeline.target), str(error))
+
+
+def _check_pipeline(suite: Suite, folder: Path) -> None:
+    """Raises InputError where the pipeline cannot be reached at all."""
+    pipeline = suite.pipeline
+    if pipeline.call is not None:
+        if ":" not in pipeline.call:
+            raise InputError(f"{pipeline.call!r}: expected package.module:function")
+        plugins.make_importable(folder, pipeline.call)
+        if not callable(plugins.load_object(pipeline.call)):
+            raise InputError(f"{pipeline.call!r} is not callable")
+    elif pipeline.command is not None:
+        program = pipeline.command[0] if pipeline.command else ""
+        if not program or not (shutil.which(program) or (folder / program).is_file()):
+            raise InputError(f"no program {program!r} on the PATH or beside the suite")
+    elif pipeline.http is not None:
+        url = urlsplit(pipeline.http)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise InputError(f"{pipeline.http!r}: expected http://host/path or https://host/path")
+    elif pipeline.traces is not None and not (folder / pipeline.traces).is_file():
+        raise InputError(f"no such file: {folder / pipeline.traces}")
+
+
+def _dataset_problems(suite: Suite, dataset: Dataset, path: Path) -> Iterator[Problem]:
+    lines = case_lines(path) if dataset.cases else {}
+    for case in dataset.cases:
+        for key, message in _case_problems(case, suite):
+            yield Problem(str(path), message, lines.get(case.id), case=case.id, key=key)
+
+
+def _case_problems(case: Case, suite: Suite) -> Iterator[tuple[str, str]]:
+    """Key and message of each thing that is wrong with a case in this suite."""
+    if suite.routes is not None and case.route not in suite.routes:
+        yield "$.route", _unknown("route", case.route, list(suite.routes))
+    for message in matching.problems(case.expect):
+        yield "$.expect.steps", message
+    for position, check in enumerate(case.expect.outcome):
+        for message in _outcome_problems(check):
+            yield f"$.expect.outcome[{position}]", message
+
+
+def _outcome_problems(check: OutcomeCheck) -> Iterator[str]:
+    if check.regex is not None:
+        yield from predicates.problems({"regex": check.regex})
+    if check.json_schema is not None:
+        from jsonschema import SchemaError
+        from jsonschema.validators import validator_for
+
+        try:
+            validator_for(check.json_schema).check_schema(check.json_schema)
+        except SchemaError as error:
+            yield f"not a JSON Schema: {error.message}"
+    if check.function is not None:
+        try:
+            plugins.load_object(check.function)
+        except PluginError as error:
+            yield str(error)
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {what} {name!r}.{hint} The suite has: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""How a pipeline is reached: one module per way, chosen by the suite's ``pipeline`` key."""

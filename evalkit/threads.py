@@ -1,0 +1,49 @@
+"""Blocking work off the event loop, without a pool: one daemon thread per call.
+
+A pool's threads are joined when the program ends, so that one trial that never returns would
+keep the whole run from ending; and the default pool is smaller than a run's concurrency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+async def in_thread(function: Callable[[], Result]) -> Result:
+    """What ``function`` returns or raises, called in a daemon thread and a copy of the context.
+
+    Cancelling stops the waiting, not the thread.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+
+    def deliver(result: Result | None, failure: BaseException | None) -> None:
+        if done.done():
+            return
+        if isinstance(failure, StopIteration):
+            failure = RuntimeError(f"raised StopIteration({failure.value!r})")
+        if failure is not None:
+            done.set_exception(failure)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]  # None only beside a failure
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = function()
+        except BaseException as error:  # it belongs to whoever waits
+            failure = error
+        try:
+            loop.call_soon_threadsafe(deliver, result, failure)
+        except RuntimeError:
+            return  # the loop ended before this call did: nobody waits any more
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), daemon=True, name="evalkit").start()
+    return await done

@@ -1,0 +1,310 @@
+"""Runs of real pipelines: what is stored, what is retried, and what survives being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.errors import IncompleteError, InputError
+from evalkit.results import Selection, Trial
+from evalkit.runner import Progress, resume, run
+from evalkit.store import Store
+from tests.project import CASES, GOOD, load_project, write_project
+
+
+def trials_of(store: Path, run_id: str) -> dict[tuple[str, int], Trial]:
+    return {trial.key: trial for trial in Store(store).trials(run_id)}
+
+
+def test_every_trial_is_stored_with_trajectory_and_scores(tmp_path: Path) -> None:
+    store, seen = tmp_path / "store", list[Progress]()
+    finished = run(load_project(tmp_path), label="main", store=store, on_progress=seen.append)
+    trials = trials_of(store, finished.id)
+    assert set(trials) == {(case["id"], n) for case in CASES for n in range(2)}
+    for trial in trials.values():
+        assert trial.trajectory is not None
+        (step,) = trial.trajectory.steps
+        assert (step.kind, step.name) == ("tool", "look_up")
+        passed = {score.scorer: score.passed for score in trial.scores}
+        assert passed["task_completion"] and passed["trajectory_match"]
+    assert (seen[0].done, seen[-1].done, seen[-1].total) == (0, 12, 12)
+    assert Store(store).find("main").id == finished.id
+
+
+def test_a_wrong_answer_is_a_result_and_not_retried(tmp_path: Path) -> None:
+    loaded = load_project(tmp_path, GOOD.replace("q * 2", "q * 3"), pipeline={"retries": 3})
+    seen = list[Progress]()
+    finished = run(loaded, label="x", store=tmp_path / "store", on_progress=seen.append)
+    assert (seen[-1].failed, seen[-1].infrastructure) == (10, 0)  # 0 * 3 is 0 * 2
+    for trial in Store(tmp_path / "store").trials(finished.id):
+        assert (trial.status, trial.attempts) == ("completed", 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ("raise ValueError('no such vendor')", "crashed", "ValueError: no such vendor"),
+        ("raise ConnectionError('gone')", "unreachable", "gone"),
+        ("time.sleep(30)", "timeout", "no answer within 0.3 s"),
+        ("return {1, 2, object()}", "unserializable", "not JSON"),
+        ("x = []; x.append(x); return x", "unserializable", "not JSON"),
+    ],
+)
+def test_infrastructure_failures_are_no_wrong_answers(
+    tmp_path: Path, body: str, status: str, says: str
+) -> None:
+    source = f"import time\n{GOOD}\n    " + body
+    source = source.replace('return {"answer": look_up(request["q"])}', "", 1)
+    source = source.replace("def answer(request):\n", "def answer(request):\n    look_up(1)\n")
+    loaded = load_project(
+        tmp_path, source, cases=CASES[:1], trials=1, pipeline={"retries": 1, "timeout": 0.3}
+    )
+    finished = run(loaded, label="x", store=tmp_path / "store")
+    (trial,) = Store(tmp_path / "store").trials(finished.id)
+    assert trial.status == status
+    assert says in str(trial.error)
+    assert trial.scores == ()
+    assert trial.attempts == (1 if status == "unserializable" else 2)
+
+
+def test_a_pipeline_without_spans_is_told_how_to_get_them(tmp_path: Path) -> None:
+    source = "def answer(request): return 1"
+    finished = run(load_project(tmp_path, source, cases=CASES[:1]), label="x", store=tmp_path / "s")
+    trial = next(Store(tmp_path / "s").trials(finished.id))
+    assert trial.status == "no_trace"
+    assert "evalkit.step" in str(trial.error)
+
+
+def test_an_infrastructure_failure_is_retried_until_an_answer(tmp_path: Path) -> None:
+    source = GOOD + textwrap.dedent(
+        """
+        failed = set()
+        good = answer
+        def answer(request):
+            if request["q"] not in failed:
+                failed.add(request["q"])
+                raise ConnectionError("the first call of each case fails")
+            return good(request)
+        """
+    )
+    loaded = load_project(tmp_path, source, trials=1, pipeline={"retries": 1})
+    finished = run(loaded, label="x", store=tmp_path / "store")
+    for trial in Store(tmp_path / "store").trials(finished.id):
+        assert (trial.status, trial.attempts) == ("completed", 2)
+
+
+def test_a_dead_pipeline_is_given_up_early_and_can_be_resumed(tmp_path: Path) -> None:
+    cases = [{**CASES[0], "id": f"c{n}"} for n in range(60)]
+    loaded = load_project(tmp_path, "def answer(r): raise ConnectionError('down')", cases=cases)
+    with pytest.raises(IncompleteError, match="gives no answer.*down"):
+        run(loaded, label="x", store=tmp_path / "store")
+    (stored,) = Store(tmp_path / "store").runs()
+    assert stored.status == "interrupted"
+
+
+def test_trials_never_mix_spans(tmp_path: Path) -> None:
+    source = textwrap.dedent(
+        """
+        import asyncio, threading
+        from concurrent.futures import ThreadPoolExecutor
+        import evalkit
+
+        pool = ThreadPoolExecutor(4)
+
+        @evalkit.step("tool")
+        def look_up(q):
+            return q
+
+        @evalkit.step("tool")
+        async def look_up_async(q):
+            await asyncio.sleep(0.001)
+            return q
+
+        def answer(request):
+            q = request["q"]
+            look_up(q)
+            pool.submit(look_up, q).result()
+            asyncio.run(look_up_async(q))
+            thread = threading.Thread(target=look_up, args=(q,))
+            thread.start()
+            thread.join()
+            return q
+        """
+    )
+    cases = [{"id": f"c{n}", "input": {"q": n}, "route": "r"} for n in range(100)]
+    loaded = load_project(tmp_path, source, cases=cases, pipeline={"concurrency": 32})
+    finished = run(loaded, label="x", store=tmp_path / "store")
+    assert finished.stray_spans == 0
+    for trial in Store(tmp_path / "store").trials(finished.id):
+        assert trial.trajectory is not None
+        asked = [visit.step.arguments["q"] for visit in trial.trajectory.walk()]
+        assert asked == [int(trial.case[1:])] * 4
+
+
+# --- planning -------------------------------------------------------------------------------
+
+
+def test_a_selection_leaves_the_cases_asked_for(tmp_path: Path) -> None:
+    loaded = load_project(tmp_path)
+    finished = run(
+        loaded, label="x", store=tmp_path / "s", selection=Selection(routes=("odd",), limit=2)
+    )
+    assert [case.id for case in finished.planned] == ["case-1", "case-3"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "says"),
+    [
+        (Selection(routes=("evn",)), "Did you mean 'even'"),
+        (Selection(cases=("case-9",)), "no case has the case"),
+        (Selection(tags=("small",), cases=("case-5",)), "no case is left"),
+        (Selection(limit=0), "at least 1"),
+    ],
+)
+def test_zero_cases_is_an_error_that_leaves_nothing(
+    tmp_path: Path, selection: Selection, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        run(load_project(tmp_path), label="x", store=tmp_path / "s", selection=selection)
+    assert not (tmp_path / "s").exists()
+
+
+def test_settings_reach_the_pipeline_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    source = GOOD + "\ndef answer(request, settings): return {'answer': look_up(settings['by'])}"
+    loaded = load_project(tmp_path, source, pipeline={"settings": {"by": 1}})
+    finished = run(loaded, label="x", store=tmp_path / "s", settings={"by": 5})
+    assert finished.settings == {"by": 5}
+    trial = next(Store(tmp_path / "s").trials(finished.id))
+    assert trial.trajectory is not None and trial.trajectory.output == {"answer": 10}
+    with pytest.raises(InputError, match="Did you mean 'by'"):
+        run(loaded, label="x", store=tmp_path / "s", settings={"bye": 5})
+
+
+# --- being killed ---------------------------------------------------------------------------
+
+SLOW = GOOD.replace("import evalkit", "import evalkit, time").replace(
+    "def answer(request):\n",
+    'def answer(request):\n    time.sleep(0.05)\n    open("calls", "a").write("x")\n',
+)
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from evalkit.check import load_suite
+from evalkit.runner import run, resume
+loaded = load_suite("suite.yaml")
+done = []
+def say(now):
+    print(now.run_id, now.done, flush=True)
+if len(sys.argv) > 1:
+    resume(loaded, sys.argv[1], store=Path("store"), on_progress=say)
+else:
+    run(loaded, label="x", store=Path("store"), on_progress=say)
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+
+
+def read_until(process: subprocess.Popen[str], done: int) -> str:
+    assert process.stdout
+    for line in process.stdout:
+        run_id, count = line.split()
+        if int(count) >= done:
+            return run_id
+    raise AssertionError(process.stderr.read() if process.stderr else "ended early")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_loses_only_trials_in_flight(tmp_path: Path, how: signal.Signals) -> None:
+    write_project(tmp_path, SLOW, trials=5, pipeline={"concurrency": 2})
+    process = start(tmp_path)
+    run_id = read_until(process, 6)
+    process.send_signal(how)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+    calls_before = len((tmp_path / "calls").read_text())
+    again = start(tmp_path, run_id)
+    _, complaint = again.communicate(timeout=30)
+    assert again.returncode == 0, complaint
+    store = Store(tmp_path / "store")
+    assert len(list(store.trials(run_id))) == 30
+    assert store.find(run_id).status == "complete"
+    calls = len((tmp_path / "calls").read_text())
+    # The finished trials were not paid twice: at most what was in flight ran again.
+    assert 30 <= calls <= 30 + 4
+    assert calls_before >= 6
+
+
+def test_a_complete_run_and_another_dataset_cannot_be_resumed(tmp_path: Path) -> None:
+    loaded = load_project(tmp_path)
+    finished = run(loaded, label="x", store=tmp_path / "s")
+    with pytest.raises(InputError, match="complete"):
+        resume(loaded, finished.id, store=tmp_path / "s")
+    (tmp_path / "two").mkdir()
+    other = load_project(tmp_path / "two", cases=CASES[:2])
+    with pytest.raises(InputError, match="another version"):
+        resume(other, finished.id, store=tmp_path / "s")
+
+
+# --- pipelines outside this process -----------------------------------------------------------
+
+PROGRAM = """
+import json, os, sys, time, urllib.request
+given = json.load(sys.stdin)
+_, trace_id, parent, _ = os.environ["TRACEPARENT"].split("-")
+q = given["input"]["q"]
+span = {"traceId": trace_id, "spanId": os.urandom(8).hex(), "parentSpanId": parent,
+        "name": "execute_tool look_up", "startTimeUnixNano": str(time.time_ns()),
+        "endTimeUnixNano": str(time.time_ns()),
+        "attributes": [
+            {"key": "gen_ai.operation.name", "value": {"stringValue": "execute_tool"}},
+            {"key": "gen_ai.tool.name", "value": {"stringValue": "look_up"}},
+            {"key": "gen_ai.tool.call.arguments", "value": {"stringValue": json.dumps({"q": q})}}]}
+body = {"resourceSpans": [{"scopeSpans": [{"scope": {"name": "by hand"}, "spans": [span]}]}]}
+urllib.request.urlopen(urllib.request.Request(
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces", json.dumps(body).encode(),
+    {"content-type": "application/json"})).close()
+print(json.dumps({"answer": q * 2}))
+"""
+
+
+def test_a_program_in_any_language_is_traced(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    loaded = load_project(tmp_path, pipeline={"command": [sys.executable, "program.py"]})
+    began = time.monotonic()
+    finished = run(loaded, label="x", store=tmp_path / "s")
+    assert time.monotonic() - began < 20
+    for trial in Store(tmp_path / "s").trials(finished.id):
+        assert trial.status == "completed", trial.error
+        assert all(score.passed is not False for score in trial.scores)
+
+
+def test_recorded_trajectories_are_scored_without_running_anything(tmp_path: Path) -> None:
+    def recording(case: dict[str, Any]) -> dict[str, Any]:
+        q = case["input"]["q"]
+        step = {"kind": "tool", "name": "look_up", "arguments": {"q": q}}
+        return {"case": case["id"], "trajectory": {"steps": [step], "output": {"answer": q * 2}}}
+
+    lines = "".join(json.dumps(recording(case)) + "\n" for case in CASES)
+    (tmp_path / "recorded.jsonl").write_text(lines)
+    loaded = load_project(tmp_path, pipeline={"traces": "recorded.jsonl"}, trials=1)
+    finished = run(loaded, label="x", store=tmp_path / "s")
+    trials = list(Store(tmp_path / "s").trials(finished.id))
+    assert len(trials) == 6
+    assert all(score.passed is not False for trial in trials for score in trial.scores)
