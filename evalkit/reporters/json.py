@@ -1,0 +1,168 @@
+"""The objects of ``--format json``: documented, stable, unknown values ``null``, never NaN."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from evalkit.results import GateReport, GateRow, Report, RouteSummary, Run, Score, Trial
+from evalkit.trajectory import Step
+
+MAX_DEPTH = 300
+"""What is nested deeper is cut off with ``…``: steps take 200 levels at most, values the rest."""
+
+
+def render(report: Report, /) -> str:
+    """The run with its routes and, where there is one, the gate: the object of ``run``."""
+    gate = report.gate
+    found = gate_object(gate) if gate else {"run": report.run.id, "baseline": None, "exit": None}
+    return to_json(
+        {
+            **found,
+            "label": report.run.label,
+            "suite": report.run.suite.name,
+            "routes": found.get("routes", []),
+            "summary": [row for route in report.routes for row in summary_objects(route)],
+            "notes": [*(gate.notes if gate else ()), *report.notes],
+        }
+    )
+
+
+def render_gate(gate: GateReport, /) -> str:
+    """The object of ``gate``."""
+    return to_json({**gate_object(gate), "notes": gate.notes})
+
+
+def render_runs(runs: Iterable[Run], /) -> str:
+    """The object of ``runs``, in the order given."""
+    return to_json({"runs": [run_object(run) for run in runs]})
+
+
+def render_compare(runs: Sequence[Run], routes: Iterable[RouteSummary], /) -> str:
+    """The object of ``compare``: a row per route, run and scorer."""
+    order = {run.id: place for place, run in enumerate(runs)}
+    rows = [row for route in routes for row in summary_objects(route)]
+    rows.sort(key=lambda row: (row["route"], order.get(row["run"], len(order))))
+    return to_json({"runs": [run_object(run) for run in runs], "routes": rows})
+
+
+def render_show(run: Run, trials: Iterable[Trial], /) -> str:
+    """The object of ``show``: every trial with its steps and scores."""
+    shown = [trial_object(trial) for trial in trials]
+    return to_json({"run": run.id, "label": run.label, "trials": shown})
+
+
+def run_object(run: Run) -> dict[str, Any]:
+    """One run; ``started`` is UTC in ISO 8601, ``trials`` are those planned over all cases."""
+    return {
+        "run": run.id,
+        "label": run.label,
+        "suite": run.suite.name,
+        "started": _iso(run.started),
+        "cases": len(run.planned),
+        "trials": len(run.planned) * run.trials,
+        "status": run.status,
+    }
+
+
+def gate_object(gate: GateReport) -> dict[str, Any]:
+    """The gate's decision with its rows."""
+    return {
+        "run": gate.run,
+        "baseline": gate.baseline,
+        "exit": gate.exit,
+        "routes": [_row(row) for row in gate.rows],
+    }
+
+
+def summary_objects(route: RouteSummary) -> list[dict[str, Any]]:
+    """One row per scorer; latency in seconds, tokens and cost per trial."""
+    return [
+        {
+            "route": route.route,
+            "run": route.run,
+            "label": route.label,
+            "scorer": one.scorer,
+            "mean": one.estimate.mean,
+            "low": one.estimate.low,
+            "high": one.estimate.high,
+            "pass_hat": {str(k): value for k, value in sorted(one.pass_hat.items())},
+            "cases": route.cases,
+            "trials": route.trials,
+            "scored": one.scored,
+            "not_judged": one.not_judged,
+            "infrastructure": route.infrastructure,
+            "latency_p50": route.latency_p50,
+            "latency_p99": route.latency_p99,
+            "tokens": route.tokens,
+            "cost_usd": route.cost_usd,
+        }
+        for one in route.scorers
+    ]
+
+
+def trial_object(trial: Trial) -> dict[str, Any]:
+    """One trial; ``route`` is the case's, ``route_taken`` the one read from the trace."""
+    trajectory = trial.trajectory
+    return {
+        "case": trial.case,
+        "trial": trial.trial,
+        "route": trial.route,
+        "route_taken": trajectory.route if trajectory else None,
+        "status": trial.status,
+        "error": trial.error,
+        "latency_s": trial.latency_s,
+        "output": trajectory.output if trajectory else None,
+        "steps": [_step(step) for step in trajectory.steps] if trajectory else [],
+        "scores": [_score(score) for score in trial.scores],
+    }
+
+
+def to_json(value: Any) -> str:
+    """``value`` as one JSON object in ASCII, so that no terminal acts on what is in it."""
+    return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """``value`` as what JSON has: NaN and infinities become null, what is too deep ``…``."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth > MAX_DEPTH:
+        return "…"
+    if isinstance(value, Mapping):
+        return {str(key): plain(one, depth + 1) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one, depth + 1) for one in value]
+    if isinstance(value, msgspec.Struct):
+        return plain(msgspec.structs.asdict(value), depth)
+    return str(value)
+
+
+def _row(row: GateRow) -> dict[str, Any]:
+    found = msgspec.structs.asdict(row)
+    return {**found, "spent": {"trials": row.trials}}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    """Every field, also unknown ones; children last. Steps nest at most 100 deep."""
+    found = msgspec.structs.asdict(step)
+    del found["steps"]
+    return {**found, "steps": [_step(child) for child in step.steps]}
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return msgspec.structs.asdict(score)
+
+
+def _iso(started: float) -> str | None:
+    if not started:
+        return None
+    moment = datetime.datetime.fromtimestamp(started, datetime.UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
