@@ -103,7 +103,7 @@ def test_an_infrastructure_failure_is_retried_until_an_answer(tmp_path: Path) ->
 def test_a_dead_pipeline_is_given_up_early_and_can_be_resumed(tmp_path: Path) -> None:
     cases = [{**CASES[0], "id": f"c{n}"} for n in range(60)]
     loaded = load_project(tmp_path, "def answer(r): raise ConnectionError('down')", cases=cases)
-    with pytest.raises(IncompleteError, match="gives no answer.*down"):
+    with pytest.raises(IncompleteError, match=r"gives no answer.*down"):
         run(loaded, label="x", store=tmp_path / "store")
     (stored,) = Store(tmp_path / "store").runs()
     assert stored.status == "interrupted"

@@ -1,5 +1,7 @@
 """YAML is read strictly, and every refusal names line and column."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,5 @@ def test_what_is_no_document_is_refused(text: str) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(FileError):
         read(text, "s.yaml")
-    except FileError:
-        pass

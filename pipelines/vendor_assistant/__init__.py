@@ -1,0 +1,1 @@
+"""An enterprise knowledge assistant in LangGraph; see README.md in this folder."""
