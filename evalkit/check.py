@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from evalkit import matching, plugins, predicates, scoring
+from evalkit import matching, plugins, scoring
 from evalkit.dataset import Case, Dataset, OutcomeCheck
 from evalkit.errors import FileError, InputError, PluginError, Problem
 from evalkit.files import LoadedSuite, SuiteFile, case_lines, read_dataset, read_suite
 from evalkit.strict_yaml import Path as Key
 from evalkit.strict_yaml import show_path
 from evalkit.suite import Suite
+from evalkit.values import regex_problem
 
 
 def load_suite(path: str | Path) -> LoadedSuite:
@@ -34,14 +35,14 @@ def inspect(path: Path) -> tuple[LoadedSuite | None, list[Problem]]:
     dataset_path = path.parent / suite.dataset
     dataset, problems = read_dataset(dataset_path)
     problems = [*file.problems, *_suite_problems(suite, file, path), *problems]
-    problems += _dataset_problems(suite, dataset, dataset_path)
+    problems += _dataset_problems(suite, dataset, dataset_path, path.parent)
     return LoadedSuite(suite, dataset, path), problems
 
 
 def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Problem]:
     def at(key: Key, message: str) -> Problem:
-        mark = file.document.mark(key) if file.document else (None, None)
-        return Problem(str(path), message, *mark, key=show_path(key))
+        line, column = file.document.mark(key) if file.document else (None, None)
+        return Problem(str(path), message, line, column, key=show_path(key))
 
     for position, use in enumerate(suite.scorer_uses):
         try:
@@ -80,27 +81,29 @@ def _check_pipeline(suite: Suite, folder: Path) -> None:
         raise InputError(f"no such file: {folder / pipeline.traces}")
 
 
-def _dataset_problems(suite: Suite, dataset: Dataset, path: Path) -> Iterator[Problem]:
+def _dataset_problems(
+    suite: Suite, dataset: Dataset, path: Path, folder: Path
+) -> Iterator[Problem]:
     lines = case_lines(path) if dataset.cases else {}
     for case in dataset.cases:
-        for key, message in _case_problems(case, suite):
+        for key, message in _case_problems(case, suite, folder):
             yield Problem(str(path), message, lines.get(case.id), case=case.id, key=key)
 
 
-def _case_problems(case: Case, suite: Suite) -> Iterator[tuple[str, str]]:
+def _case_problems(case: Case, suite: Suite, folder: Path) -> Iterator[tuple[str, str]]:
     """Key and message of each thing that is wrong with a case in this suite."""
     if suite.routes is not None and case.route not in suite.routes:
         yield "$.route", _unknown("route", case.route, list(suite.routes))
     for message in matching.problems(case.expect):
         yield "$.expect.steps", message
     for position, check in enumerate(case.expect.outcome):
-        for message in _outcome_problems(check):
+        for message in _outcome_problems(check, folder):
             yield f"$.expect.outcome[{position}]", message
 
 
-def _outcome_problems(check: OutcomeCheck) -> Iterator[str]:
-    if check.regex is not None:
-        yield from predicates.problems({"regex": check.regex})
+def _outcome_problems(check: OutcomeCheck, folder: Path) -> Iterator[str]:
+    if check.regex is not None and (message := regex_problem(check.regex)):
+        yield message
     if check.json_schema is not None:
         from jsonschema import SchemaError
         from jsonschema.validators import validator_for
@@ -111,6 +114,7 @@ def _outcome_problems(check: OutcomeCheck) -> Iterator[str]:
             yield f"not a JSON Schema: {error.message}"
     if check.function is not None:
         try:
+            plugins.make_importable(folder, check.function)
             plugins.load_object(check.function)
         except PluginError as error:
             yield str(error)
