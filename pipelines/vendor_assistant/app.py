@@ -25,7 +25,7 @@ VARIANTS = {
     "looping": "expense questions search until the cap",
     "slow": "each reason step takes a quarter of a second longer",
 }
-DEFAULTS = Context(mistakes=0.006)
+DEFAULTS = Context(mistakes=0.004)
 
 _trials: Counter[str] = Counter()
 _trials_lock = threading.Lock()

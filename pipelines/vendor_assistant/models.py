@@ -82,5 +82,5 @@ def _local_connections() -> httpx.Client:
 def _offered(client: ChatOpenAI, offer: Offer | None) -> Runnable[Any, Any]:
     if offer is None:
         return client
-    tools = [*TOOLS[offer.toolset], *([SEARCH_AGAIN] if offer.search else [])]
+    tools: list[Any] = [*TOOLS[offer.toolset], *([SEARCH_AGAIN] if offer.search else [])]
     return client.bind_tools(tools) if tools else client

@@ -22,6 +22,7 @@ import httpx
 from evalkit.dataset import Case
 from evalkit.files import read_dataset, read_suite
 from evalkit.scoring import bind, score_trial
+from evalkit.suite import Suite
 from evalkit.tracing.collector import Collector
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.trajectory import Trajectory
@@ -31,8 +32,15 @@ pytestmark = pytest.mark.examples
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "pipelines/vendor_assistant"
-SUITE = read_suite(FOLDER / "suite.yaml").suite
-assert SUITE is not None
+
+
+def the_suite() -> Suite:
+    suite = read_suite(FOLDER / "suite.yaml").suite
+    assert suite is not None
+    return suite
+
+
+SUITE = the_suite()
 CASES = {case.id: case for case in read_dataset(FOLDER / SUITE.dataset)[0]}
 NO_MISTAKES = {"mistakes": 0, "seed": 7}
 
