@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +44,11 @@ class Capture(Protocol):
 
     @property
     def stray_spans(self) -> int: ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the results must know of how spans were captured."""
+        ...
 
     def trial(self) -> AbstractContextManager[Trace]: ...
 
@@ -92,6 +97,15 @@ class ProcessCapture:
     def stray_spans(self) -> int:
         return self._collector.stray_spans
 
+    @property
+    def notes(self) -> list[str]:
+        late, dropped = self._collector.late_spans, self._collector.dropped_spans
+        return [
+            *self._collector.notes,
+            *_counted(late, "ended after their trial had answered: they are in no trajectory"),
+            *_counted(dropped, "were over the limit of one trial and were not kept"),
+        ]
+
     @contextmanager
     def trial(self) -> Iterator[Trace]:
         with self._collector.trial() as trace:
@@ -138,6 +152,14 @@ class OtlpCapture:
     def stray_spans(self) -> int:
         return self._receiver.stray_spans
 
+    @property
+    def notes(self) -> list[str]:
+        rejected = self._receiver.rejected_requests
+        return [
+            *_counted(self._receiver.dropped_spans, "were over the limit and were not kept"),
+            *([f"{rejected:,} OTLP requests were refused as malformed"] if rejected else []),
+        ]
+
     @contextmanager
     def trial(self) -> Iterator[Trace]:
         yield _OtlpTrace(self._receiver)
@@ -159,6 +181,7 @@ class RecordingCapture:
 
     otlp_endpoint: str | None = None
     stray_spans = 0
+    notes: Sequence[str] = ()
 
     @contextmanager
     def trial(self) -> Iterator[Trace]:
@@ -166,3 +189,7 @@ class RecordingCapture:
 
     def ready(self) -> None:
         """Nothing to prepare."""
+
+
+def _counted(spans: int, what: str) -> list[str]:
+    return [f"{spans:,} spans {what}"] if spans else []

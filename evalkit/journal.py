@@ -149,6 +149,7 @@ class Journal:
         *,
         scopes: Mapping[str, str] | None = None,
         stray_spans: int = 0,
+        notes: Iterable[str] = (),
     ) -> Run:
         """Ends the run and gives its record.
 
@@ -163,6 +164,7 @@ class Journal:
             finished=time.time(),
             scopes={**self.run.scopes, **(scopes or {})},
             stray_spans=self.run.stray_spans + stray_spans,
+            notes=tuple(dict.fromkeys((*self.run.notes, *notes))),
         )
         try:
             self._stop_writer()

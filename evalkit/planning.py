@@ -15,6 +15,9 @@ from evalkit.files import LoadedSuite
 from evalkit.results import PlannedCase, Run, Selection, new_run_id
 from evalkit.suite import Setting, Suite
 
+LISTED = 20
+"""Names that an error lists at the most."""
+
 
 def plan(
     loaded: LoadedSuite,
@@ -63,7 +66,8 @@ def select(dataset: Dataset, selection: Selection) -> tuple[Case, ...]:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
-                raise InputError(f"no case has the {what} {name!r}.{hint}")
+                listed = "" if len(known) > LISTED else f" There are: {', '.join(sorted(known))}"
+                raise InputError(f"no case has the {what} {name!r}.{hint}{listed}")
     chosen = [
         case
         for case in dataset

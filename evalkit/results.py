@@ -141,7 +141,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of a suite for one version of the pipeline.
 
     ``planned`` are the cases it set out to try, each ``trials`` times; ``settings`` are those
-    that the pipeline was given. ``started`` and ``finished`` are seconds since the epoch.
+    that the pipeline was given; ``notes`` are what the capture warns of. ``started`` and
+    ``finished`` are seconds since the epoch.
     """
 
     id: str
@@ -161,6 +162,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     evalkit_version: str = ""
     scopes: dict[str, str] = {}
     stray_spans: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,8 @@ Verdict = Literal[
     "new",
     "missing",
     "unmeasurable",
+    "breached",
+    "unproven",
 ]
 
 
@@ -277,6 +281,10 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     owners: tuple[str, ...] = ()
     changes: tuple[CaseChange, ...] = ()
     steps: tuple[StepChange, ...] = ()
+    # False: shown, and without a say in the exit code.
+    blocking: bool = True
+    # Of an absolute limit: what ``candidate`` is held against; low and high are then its interval.
+    limit: float | None = None
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -121,11 +121,9 @@ def _execute(
             asyncio.run(session.complete(concurrency or suite.pipeline.concurrency))
         except BaseException:
             with suppress(StoreError):  # the first failure is the one to tell
-                journal.finish(
-                    "interrupted", scopes=session.scopes, stray_spans=capture.stray_spans
-                )
+                journal.finish("interrupted", **session.seen())
             raise
-        finished = journal.finish(scopes=session.scopes, stray_spans=capture.stray_spans)
+        finished = journal.finish(**session.seen())
     Store(store).add(finished.id)
     return finished
 
@@ -144,7 +142,7 @@ class _Session:
         on_progress: OnProgress | None,
     ) -> None:
         cases = {case.id: case for case in loaded.dataset}
-        self.scopes: dict[str, str] = {}
+        self._scopes: dict[str, str] = {}
         self._run, self._suite = run, run.suite
         self._target, self._capture, self._scorers = target, capture, scorers
         self._journal, self._on_progress = journal, on_progress
@@ -157,6 +155,14 @@ class _Session:
         ]
         self._done = len(journal.finished)
         self._failed = self._infrastructure = self._completed = 0
+
+    def seen(self) -> dict[str, Any]:
+        """What the whole run's spans tell, for the run's record."""
+        return {
+            "scopes": self._scopes,
+            "stray_spans": self._capture.stray_spans,
+            "notes": self._capture.notes,
+        }
 
     async def complete(self, concurrency: int) -> None:
         """Runs every job. A slot is free for the next trial while the last one is judged."""
@@ -258,7 +264,7 @@ class _Session:
         self._completed += judged.status == "completed"
         self._infrastructure += judged.status != "completed"
         if judged.trajectory:
-            self.scopes.update(judged.trajectory.coverage.scopes)
+            self._scopes.update(judged.trajectory.coverage.scopes)
         enough = max(GIVE_UP_AFTER, 2 * self._suite.pipeline.concurrency)
         if not self._completed and self._infrastructure >= enough:
             raise IncompleteError(

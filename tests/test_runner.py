@@ -308,3 +308,76 @@ def test_recorded_trajectories_are_scored_without_running_anything(tmp_path: Pat
     trials = list(Store(tmp_path / "s").trials(finished.id))
     assert len(trials) == 6
     assert all(score.passed is not False for trial in trials for score in trial.scores)
+
+
+SERVER = """
+import json, os, threading, time, urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+def export(endpoint, trace_id, parent, q):
+    time.sleep(0.2)  # like an exporter that sends in batches, after the answer
+    span = {"traceId": trace_id, "spanId": os.urandom(8).hex(), "parentSpanId": parent,
+            "name": "execute_tool look_up", "startTimeUnixNano": str(time.time_ns()),
+            "endTimeUnixNano": str(time.time_ns()),
+            "attributes": [
+                {"key": "gen_ai.operation.name", "value": {"stringValue": "execute_tool"}},
+                {"key": "gen_ai.tool.name", "value": {"stringValue": "look_up"}},
+                {"key": "gen_ai.tool.call.arguments",
+                 "value": {"stringValue": json.dumps({"q": q})}}]}
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    urllib.request.urlopen(urllib.request.Request(
+        endpoint + "/v1/traces", json.dumps(body).encode(),
+        {"content-type": "application/json"})).close()
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        given = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        _, trace_id, parent, _ = self.headers["traceparent"].split("-")
+        q = given["input"]["q"]
+        threading.Thread(target=export, args=(
+            self.headers["x-evalkit-otlp-endpoint"], trace_id, parent, q)).start()
+        body = json.dumps({"answer": q * 2}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def test_an_endpoint_is_traced_also_when_its_spans_come_late(tmp_path: Path) -> None:
+    server = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}/answer"
+        finished = run(
+            load_project(tmp_path, pipeline={"http": url}), label="x", store=tmp_path / "s"
+        )
+        for trial in Store(tmp_path / "s").trials(finished.id):
+            assert trial.status == "completed", trial.error
+            assert trial.latency_s is not None and trial.latency_s < 0.2
+            assert all(score.passed is not False for score in trial.scores)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_spans_that_belong_to_no_trial_are_told(tmp_path: Path) -> None:
+    source = GOOD + textwrap.dedent(
+        """
+        from opentelemetry import context, trace
+        good = answer
+        def answer(request):
+            token = context.attach(context.Context())
+            with trace.get_tracer("lost").start_as_current_span("lost"):
+                pass
+            context.detach(token)
+            return good(request)
+        """
+    )
+    finished = run(load_project(tmp_path, source, trials=1), label="x", store=tmp_path / "s")
+    assert finished.stray_spans == len(CASES)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from evalkit.errors import InputError
 
 if TYPE_CHECKING:
-    from evalkit.results import Recorded, Report, RouteSummary
+    from evalkit.results import Recorded, Report, RouteSummary, Run
     from evalkit.store import Store
 
 
@@ -25,8 +25,17 @@ def report_on(
     recorded = store.load(run_id)
     routes = summarize(recorded)
     known_scorers(routes, on)
-    report = Report(run=recorded.run, routes=routes, cases=summarize_cases(recorded))
+    run = recorded.run
+    report = Report(run=run, routes=routes, cases=summarize_cases(recorded), notes=_notes(run))
     return report if baseline_id is None else _gated(store, report, recorded, baseline_id, on)
+
+
+def _notes(run: Run) -> tuple[str, ...]:
+    """What the capture warns of, and spans that no trial can claim."""
+    if not run.stray_spans:
+        return run.notes
+    stray = f"{run.stray_spans:,} spans belonged to no trial: the pipeline loses its trace context"
+    return (*run.notes, stray)
 
 
 def known_scorers(routes: Iterable[RouteSummary], on: Sequence[str]) -> None:
