@@ -159,27 +159,27 @@ def command_seconds(*arguments: str, repeats: int = 7) -> float:
 
 
 def resident_megabytes() -> float:
-    """The most memory that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The memory that this process holds now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
-def in_fresh_process(call: str) -> float:
-    """What one of this module's functions returns in a process of its own."""
-    code = f"import speed; print(speed.{call})"
-    answer = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    return float(answer.stdout.split()[-1])
+def memory_growth(cases: int) -> tuple[float, float]:
+    """Resident megabytes after the first tenth of a run's trials, and after the last."""
+    from evalkit.check import load_suite
+    from evalkit.runner import Progress, run
 
+    held: dict[int, float] = {}
 
-def memory_after(cases: int) -> float:
-    """Resident megabytes after a run of that many trials."""
-    run_suite("noop", cases)
-    return resident_megabytes()
+    def follow(now: Progress) -> None:
+        if now.done in {cases // 10, cases}:
+            held[now.done] = resident_megabytes()
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        loaded = load_suite(write_project(folder, "noop", cases))
+        run(loaded, label="bench", store=folder / "store", on_progress=follow)
+    return held[cases // 10], held[cases]
 
 
 def main() -> None:
@@ -211,15 +211,8 @@ def main() -> None:
     ideal = CASES / CONCURRENCY * 0.05
     sleeping = min(measure(lambda: run_suite("sleeping", CASES)[0], 3))
     row(f"{CASES} trials of 50 ms", sleeping / ideal, 1.25, "x ideal", f"ideal: {ideal:.2f} s")
-    small = in_fresh_process(f"memory_after({CASES})")
-    large = in_fresh_process(f"memory_after({10 * CASES})")
-    row(
-        "memory of 20,000 trials",
-        large / small,
-        1.3,
-        "x 2,000 trials",
-        f"{small:.0f} -> {large:.0f} MB",
-    )
+    early, late = memory_growth(10 * CASES)
+    row("memory, trial 2,000 to 20,000", late / early, 1.1, "x", f"{early:.0f} -> {late:.0f} MB")
     row("store and gate 2,000 cases x 5", store_and_gate(CASES, 5), 5, "s")
     Console(width=120).print(table)
 
