@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from evalkit.dataset import ArgumentsMode
-from evalkit.predicates import ABSENT, all_hold, describe, holds, is_predicate
+from evalkit.predicates import all_hold, at_key, describe, holds, is_predicate, unnamed
 from evalkit.values import MAX_DEPTH, show
 
 MAX_SHOWN = 50
@@ -26,13 +26,39 @@ class Mismatch(NamedTuple):
         return f"{about}expected {self.expected}, found {self.found}"
 
 
+def without(arguments: Any, paths: Sequence[str]) -> Any:
+    """The arguments without what is at these dotted paths."""
+    if not paths or not isinstance(arguments, Mapping):
+        return arguments
+    left = {key: value for key, value in arguments.items() if key not in paths}
+    for path in paths:
+        first, dot, rest = path.partition(".")
+        if dot and first in left:
+            left[first] = without(left[first], (rest,))
+    return left
+
+
+def _named(stated: Mapping[str, Any], found: Any) -> Any:
+    """What was found, as an object: a bare value is that of the only argument that is stated.
+
+    (Some instrumentations drop the name of the argument of tools that have only one.)
+    """
+    if found is None:
+        return {}
+    if len(stated) == 1 and not isinstance(found, Mapping):
+        return {next(iter(stated)): found}
+    return found
+
+
 def arguments_hold(
     stated: Mapping[str, Any] | None, found: Any, mode: ArgumentsMode = "stated"
 ) -> bool:
     """Whether a step's arguments hold what is stated; ``None`` states nothing."""
     if stated is None or mode == "ignore":
         return True
-    return all_hold(stated, {} if found is None else found, exact=mode == "exact")
+    if type(found) is not dict:
+        found = _named(stated, found)
+    return all_hold(stated, found, exact=mode == "exact")
 
 
 def mismatches(
@@ -41,7 +67,7 @@ def mismatches(
     """The arguments that do not hold (at most 50): path, what was stated, what was found."""
     if arguments_hold(stated, found, mode):
         return ()
-    failing = _explain("", stated, {} if found is None else found, mode == "exact", 0)
+    failing = _explain("", stated, _named(stated or {}, found), mode == "exact", 0)
     return tuple(islice(failing, MAX_SHOWN))
 
 
@@ -58,13 +84,12 @@ def _explain(path: str, stated: Any, found: Any, exact: bool, depth: int) -> Ite
         yield Mismatch(path, describe(stated), f"nesting deeper than {MAX_DEPTH} levels")
     elif _names_keys(stated, depth) and isinstance(found, Mapping):
         for key, value in stated.items():
-            inner = found.get(key, ABSENT)
+            inner = at_key(found, key)
             if not holds(value, inner, exact=exact):
                 yield from _explain(_join(path, key), value, inner, exact, depth + 1)
         if exact:
-            for key in found:
-                if key not in stated:
-                    yield Mismatch(_join(path, key), "nothing", show(found[key]))
+            for key in unnamed(stated, found):
+                yield Mismatch(_join(path, key), "nothing", show(found[key]))
     else:
         yield Mismatch(path, describe(stated), show(found))
 
@@ -79,10 +104,11 @@ def _unstated(
 ) -> Iterator[str]:
     if depth > MAX_DEPTH:
         return
+    further = set(unnamed(stated, found))
     for key, value in found.items():
-        if key not in stated:
+        if key in further:
             yield _join(path, key)
-        elif isinstance(value, Mapping) and _names_keys(stated[key], depth + 1):
+        elif key in stated and isinstance(value, Mapping) and _names_keys(stated[key], depth + 1):
             yield from _unstated(_join(path, key), stated[key], value, depth + 1)
 
 

@@ -8,9 +8,9 @@ Among equals, early rows go with early columns.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from math import isqrt
 
 from evalkit.errors import InputError
 
@@ -18,7 +18,8 @@ Weights = Sequence[Mapping[int, int]]
 Pairing = list[int | None]
 
 MAX_CELLS = 25_000_000
-MAX_STATES = 200_000
+KEPT_CELLS = 1_000_000
+MAX_STATES = 1_000_000
 _SMALL = 4_096
 
 
@@ -26,45 +27,14 @@ class TooLargeError(InputError):
     """An exact alignment would take too long; the message says what to make smaller."""
 
 
-def pair_off(options: Sequence[Sequence[int]]) -> list[int] | None:
-    """A column of its own for every row out of its options; None if there is none for all."""
-    taken: dict[int, int] = {}
-    for row in range(len(options)):
-        came_from: dict[int, int] = {}
-        queue = deque([row])
-        free = None
-        while queue and free is None:
-            at = queue.popleft()
-            for column in options[at]:
-                if column not in came_from:
-                    came_from[column] = at
-                    if column not in taken:
-                        free = column
-                        break
-                    queue.append(taken[column])
-        if free is None:
-            return None
-        _shift(free, row, came_from, taken)
-    columns = {row: column for column, row in taken.items()}
-    return [columns[row] for row in range(len(options))]
-
-
-def _shift(column: int, start: int, came_from: dict[int, int], taken: dict[int, int]) -> None:
-    """Gives ``column`` to the row that reached it, that row's column to the one before, ..."""
-    held = {row: place for place, row in taken.items()}
-    while True:
-        row = came_from[column]
-        taken[column] = row
-        if row == start:
-            return
-        column = held[row]
-
-
 # --- any order ----------------------------------------------------------------------------
 
 
 def in_any_order(weights: Weights) -> Pairing:
     """The assignment of greatest weight."""
+    at_best = _each_its_best(weights)
+    if at_best is not None:
+        return at_best
     pairing: Pairing = [None] * len(weights)
     for rows in _components(weights, [0] * len(weights)):
         if len(rows) == 1:
@@ -73,6 +43,25 @@ def in_any_order(weights: Weights) -> Pairing:
         else:
             for row, column in _assign(weights, rows):
                 pairing[row] = column
+    return pairing
+
+
+def _each_its_best(weights: Weights) -> Pairing | None:
+    """Every row with a column that it is worth most with, if they can all have one at once: no
+    assignment can be worth more. None where that is not seen at first sight."""
+    used: set[int] = set()
+    pairing: Pairing = []
+    for options in weights:
+        if not options:
+            pairing.append(None)
+            continue
+        top = max(options.values())
+        free = [column for column, worth in options.items() if worth == top and column not in used]
+        if not free:
+            return None
+        column = min(free)
+        used.add(column)
+        pairing.append(column)
     return pairing
 
 
@@ -207,24 +196,40 @@ def in_sequence(weights: Weights) -> Pairing:
 
 
 def _align(weights: Weights, rows: list[int], columns: list[int], pairing: Pairing) -> None:
-    """Weighted longest common subsequence, by table."""
+    """Weighted longest common subsequence, by table; of a large one every so many rows are kept.
+
+    Walking back, the rows between two kept ones are computed again: memory stays about linear.
+    """
     if len(rows) * len(columns) > MAX_CELLS:
         raise TooLargeError(_too_large(len(rows), len(columns)))
-    table = [[0] * (len(columns) + 1)]
-    for row in rows:
-        above, options = table[-1], weights[row]
-        gains = map(int.__add__, above, (options.get(column, 0) for column in columns))
-        table.append([0, *accumulate(map(max, above[1:], gains), max)])
-    row_at, column_at = len(rows), len(columns)
-    while row_at and column_at:
-        best = table[row_at][column_at]
-        if best == table[row_at][column_at - 1]:
-            column_at -= 1
-        elif best == table[row_at - 1][column_at]:
-            row_at -= 1
-        else:
-            row_at, column_at = row_at - 1, column_at - 1
-            pairing[rows[row_at]] = columns[column_at]
+    is_small = len(rows) * len(columns) <= KEPT_CELLS
+    stride = len(rows) + 1 if is_small else isqrt(len(rows)) + 1
+    kept = {0: [0] * (len(columns) + 1)}
+    line = kept[0]
+    for number, row in enumerate([] if is_small else rows, 1):
+        line = _next_line(line, weights[row], columns)
+        if number % stride == 0:
+            kept[number] = line
+    column_at = len(columns)
+    for first in range((len(rows) // stride) * stride, -1, -stride):
+        table = [kept.pop(first)]
+        for row in rows[first : first + stride]:
+            table.append(_next_line(table[-1], weights[row], columns))
+        row_at = len(table) - 1
+        while row_at and column_at:
+            best = table[row_at][column_at]
+            if best == table[row_at][column_at - 1]:
+                column_at -= 1
+            elif best == table[row_at - 1][column_at]:
+                row_at -= 1
+            else:
+                row_at, column_at = row_at - 1, column_at - 1
+                pairing[rows[first + row_at]] = columns[column_at]
+
+
+def _next_line(above: list[int], options: Mapping[int, int], columns: list[int]) -> list[int]:
+    gains = map(int.__add__, above, (options.get(column, 0) for column in columns))
+    return [0, *accumulate(map(max, above[1:], gains), max)]
 
 
 # --- in partial order ---------------------------------------------------------------------
@@ -235,7 +240,7 @@ def in_partial_order(weights: Weights, before: Sequence[int]) -> Pairing:
 
     ``before[row]`` is a bit mask of rows, transitively closed. Rows left out order nothing.
     Exact: where the assignment in any order breaks the order, all ways that matter are searched.
-    Raises TooLargeError beyond 200,000 states.
+    Raises TooLargeError beyond a million states.
     """
     pairing = in_any_order(weights)
     if _in_order(pairing, before):
@@ -243,8 +248,24 @@ def in_partial_order(weights: Weights, before: Sequence[int]) -> Pairing:
     pairing = [None] * len(weights)
     spent = 0
     for rows in _components(weights, before):
-        spent = _search(weights, before, rows, pairing, spent)
+        ordered = sorted(rows, key=lambda row: before[row].bit_count())
+        if _is_chain(ordered, before):
+            in_order = in_sequence([weights[row] for row in ordered])
+            for row, column in zip(ordered, in_order, strict=True):
+                pairing[row] = column
+        else:
+            spent = _search(weights, before, ordered, pairing, spent)
     return pairing
+
+
+def _is_chain(ordered: list[int], before: Sequence[int]) -> bool:
+    """Whether each of these rows comes after all that stand before it here."""
+    so_far = 0
+    for row in ordered:
+        if so_far & ~before[row]:
+            return False
+        so_far |= 1 << row
+    return True
 
 
 def _in_order(pairing: Pairing, before: Sequence[int]) -> bool:
@@ -258,27 +279,74 @@ def _in_order(pairing: Pairing, before: Sequence[int]) -> bool:
 
 
 _Trail = tuple["_Trail", int, int] | None
+_Best = list[tuple[int, _Trail]]
 
 
 def _search(
-    weights: Weights, before: Sequence[int], rows: list[int], pairing: Pairing, spent: int
+    weights: Weights, before: Sequence[int], ordered: list[int], pairing: Pairing, spent: int
 ) -> int:
-    """Column by column, over the sets of rows that may still be paired; the best way to each.
+    """Block by block: rows that all come after all of the block before. ``best[place]`` is the
+    most that the blocks so far can be worth within the first ``place`` columns.
+
+    Returns the states visited so far.
+    """
+    columns = sorted({column for row in ordered for column in weights[row]})
+    best: _Best = [(0, None)] * (len(columns) + 1)
+    for block in _blocks(ordered, before):
+        best, spent = _through(block, weights, before, columns, best, spent)
+    trail = best[-1][1]
+    while trail is not None:
+        trail, row, column = trail
+        pairing[row] = column
+    return spent
+
+
+def _blocks(ordered: list[int], before: Sequence[int]) -> Iterable[list[int]]:
+    """Cuts rows, sorted by how many come before them, wherever all that follow come after."""
+    rest = [-1] * (len(ordered) + 1)  # what comes before every row from here on
+    for place in range(len(ordered) - 1, -1, -1):
+        rest[place] = rest[place + 1] & before[ordered[place]]
+    so_far, start = 0, 0
+    for place, row in enumerate(ordered, 1):
+        so_far |= 1 << row
+        if not so_far & ~rest[place]:
+            yield ordered[start:place]
+            start = place
+
+
+def _through(
+    block: list[int],
+    weights: Weights,
+    before: Sequence[int],
+    columns: list[int],
+    best: _Best,
+    spent: int,
+) -> tuple[_Best, int]:
+    """One block, column by column, over the sets of its rows that may still be paired.
 
     That set decides all that can follow: pairing a row rules out it and all that had to come
-    before it. Returns the states visited so far.
+    before it.
     """
-    twin = _twins(weights, before, rows)
-    last = {row: max(weights[row]) for row in rows}
-    states: dict[int, tuple[int, _Trail]] = {sum(1 << row for row in rows): (0, None)}
-    for column in sorted({column for row in rows for column in weights[row]}):
-        here = [row for row in rows if column in weights[row]]
-        still_open = sum(1 << row for row in rows if last[row] > column)
+    twin = _twins(weights, before, block)
+    last = {row: max(weights[row]) for row in block}
+    begin = sum(1 << row for row in block)
+    states: dict[int, tuple[int, _Trail]] = {}
+    top: tuple[int, _Trail] = (-1, None)
+    after: _Best = []
+    for place, column in enumerate(columns):
+        if begin not in states or best[place][0] > states[begin][0]:
+            states[begin] = best[place]
+        top = max(top, best[place], key=_weight)
+        after.append(top)
+        here = [row for row in block if column in weights[row]]
+        if not here:
+            continue
+        still_open = sum(1 << row for row in block if last[row] > column)
         following: dict[int, tuple[int, _Trail]] = {}
         spent += len(states)
         if spent > MAX_STATES:
             raise TooLargeError(
-                f"more than {MAX_STATES:,} partial orders of {len(rows)} expected steps fit: "
+                f"more than {MAX_STATES:,} partial orders of {len(block)} expected steps fit: "
                 "name fewer steps alike, or order more of them with `after`"
             )
         for mask, (weight, trail) in states.items():
@@ -288,33 +356,25 @@ def _search(
                 gain = weight + weights[row][column]
                 if left not in following or gain > following[left][0]:
                     following[left] = (gain, (trail, row, column))
-            if not _must_pair(usable, weights, before, mask, column):
-                left = mask & still_open
-                if left not in following or weight > following[left][0]:
-                    following[left] = (weight, trail)
+                    if gain > top[0]:
+                        top = following[left]
+            left = mask & still_open
+            if left not in following or weight > following[left][0]:
+                following[left] = (weight, trail)
         states = following
-    trail = max(states.values(), key=lambda state: state[0])[1]
-    while trail is not None:
-        trail, row, column = trail
-        pairing[row] = column
-    return spent
+        begin &= still_open
+    after.append(max(top, best[-1], key=_weight))
+    return after, spent
+
+
+def _weight(state: tuple[int, _Trail]) -> int:
+    return state[0]
 
 
 def _twins(weights: Weights, before: Sequence[int], rows: list[int]) -> dict[int, object]:
     """What interchangeable rows have in common: the first of them may stand for all."""
     after = {row: [other for other in rows if before[other] >> row & 1] for row in rows}
     return {row: (before[row], *after[row], *sorted(weights[row].items())) for row in rows}
-
-
-def _must_pair(
-    usable: Mapping[object, int], weights: Weights, before: Sequence[int], mask: int, column: int
-) -> bool:
-    """Whether leaving the column out can't be better: one use, the best there is, in the way
-    of nothing."""
-    if len(usable) != 1:
-        return False
-    (row,) = usable.values()
-    return not before[row] & mask and weights[row][column] == max(weights[row].values())
 
 
 def _too_large(rows: int, columns: int) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from evalkit import matching, plugins, scoring
+from msgspec import UNSET
+
+from evalkit import end_states, limits, matching, plugins, scoring
 from evalkit.dataset import Case, Dataset, OutcomeCheck
 from evalkit.errors import FileError, InputError, PluginError, Problem
 from evalkit.files import LoadedSuite, SuiteFile, case_lines, read_dataset, read_suite
@@ -39,6 +41,20 @@ def inspect(path: Path) -> tuple[LoadedSuite | None, list[Problem]]:
     return LoadedSuite(suite, dataset, path), problems
 
 
+def guesses(loaded: LoadedSuite) -> list[str]:
+    """What a suite leaves to a guess: which of the expected tools change state."""
+    effects, cases = loaded.suite.effects, loaded.dataset
+    if effects.write is not None or all(case.expect.match != "effects" for case in cases):
+        return []
+    stated = (one for case in cases for one in matching.leaves(case.expect))
+    tools = sorted({one.tool for step in stated for one in step.alternatives if one.tool})
+    changing = ", ".join(tool for tool in tools if effects.changes_state(tool)) or "none"
+    return [
+        "`effects` does not state which tools change state. Guessed by their names, where the "
+        f"trace does not tell, of the expected ones: {changing}"
+    ]
+
+
 def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Problem]:
     def at(key: Key, message: str) -> Problem:
         line, column = file.document.mark(key) if file.document else (None, None)
@@ -54,10 +70,35 @@ def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Probl
     for position, name in enumerate(suite.gate.on):
         if name not in names and not own:
             yield at(("gate", "on", position), _unknown("scorer", name, names))
+    for key, name in _advising_and_limited(suite):
+        if name not in names and not own:
+            yield at(key, _unknown("scorer", name, names))
+    if suite.state is not None:
+        try:
+            end_states.load(suite.state, path.parent)
+        except PluginError as error:
+            yield at(("state",), str(error))
     try:
         _check_pipeline(suite, path.parent)
     except InputError as error:
         yield at(("pipeline", suite.pipeline.target), str(error))
+
+
+def _advising_and_limited(suite: Suite) -> Iterator[tuple[Key, str]]:
+    """Every other scorer that the gate's policy names, with its place."""
+    gate = suite.gate
+    yield from ((("gate", "advise", at), name) for at, name in enumerate(gate.advise))
+    named: list[tuple[Key, Sequence[str]]] = [(("gate", "limits"), gate.limits)]
+    for route, own in gate.routes.items():
+        place: Key = ("gate", "routes", route)
+        for key, scorers in (("on", own.on), ("advise", own.advise)):
+            yield from (((*place, key, at), name) for at, name in enumerate(scorers or ()))
+        named.append(((*place, "limits"), own.limits or ()))
+    for place, texts in named:
+        for at, text in enumerate(texts):
+            limit = limits.read_limit(text)
+            if limit.of_scorer:
+                yield (*place, at), limit.of
 
 
 def _check_pipeline(suite: Suite, folder: Path) -> None:
@@ -96,9 +137,15 @@ def _case_problems(case: Case, suite: Suite, folder: Path) -> Iterator[tuple[str
         yield "$.route", _unknown("route", case.route, list(suite.routes))
     for message in matching.problems(case.expect):
         yield "$.expect.steps", message
+    if case.expect.state is not UNSET and not _compares_state(suite):
+        yield "$.expect.state", "nothing compares it: list the scorer `end_state` in the suite"
     for position, check in enumerate(case.expect.outcome):
         for message in _outcome_problems(check, folder):
             yield f"$.expect.outcome[{position}]", message
+
+
+def _compares_state(suite: Suite) -> bool:
+    return any(use.name == "end_state" or ":" in use.name for use in suite.scorer_uses)
 
 
 def _outcome_problems(check: OutcomeCheck, folder: Path) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,7 +20,10 @@ STEP_KEYS = (
     "guardrail",
     "handoff",
 )
-"""The keys that name an expected step: one of them, or ``any_of``. ``step`` is of any kind."""
+"""The keys that name an expected step: one of them, or a group. ``step`` is of any kind."""
+
+GROUP_KEYS = ("any_of", "parallel")
+"""The keys of a group of steps: alternatives, or steps in any order."""
 
 PREDICATES = frozenset(
     {"any", "one_of", "ge", "le", "regex", "contains", "approx", "absent", "equals", "ordered"}
@@ -33,12 +37,31 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
+_named = attrgetter(*STEP_KEYS, *GROUP_KEYS)
+_UNNAMED = len(STEP_KEYS) + len(GROUP_KEYS) - 1
+
+
+class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How often: at least ``ge`` times, at most ``le`` times (None: without limit)."""
+
+    ge: Annotated[int, msgspec.Meta(ge=0)] = 0
+    le: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.le is not None and self.le < max(self.ge, 1):
+            raise ValueError(f"`times`: no count is both >= {self.ge} and <= {self.le}, and not 0")
+
+
 class ExpectedStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A step that should happen: its kind and name, or alternatives, and what its arguments hold.
+    """A step that should happen: its kind and name, and what its arguments hold; or a group.
 
     Exactly one of ``step``, ``node``, ``tool``, ``retriever``, ``reranker``, ``llm``, ``agent``,
-    ``guardrail``, ``handoff`` names it, or ``any_of`` lists alternatives. ``after`` names expected
-    steps (by ``id``, else by name) that must come before it.
+    ``guardrail``, ``handoff`` names it, or it is a group: ``any_of`` lists alternatives,
+    ``parallel`` what happens in any order at this place. A list within a group is a sequence of
+    steps. ``times`` says how often, one number or a range. ``after`` names expected steps (by
+    ``id``, else by name) that must come before it. ``status`` is how the actual step must have
+    ended; without it any will do, but a state change must have succeeded where effects are
+    compared.
     """
 
     step: Name | None = None
@@ -50,42 +73,69 @@ class ExpectedStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     agent: Name | None = None
     guardrail: Name | None = None
     handoff: Name | None = None
-    any_of: Annotated[tuple[ExpectedStep, ...], msgspec.Meta(min_length=1)] | None = None
+    any_of: (
+        Annotated[tuple[ExpectedStep | tuple[ExpectedStep, ...], ...], msgspec.Meta(min_length=1)]
+        | None
+    ) = None
+    parallel: (
+        Annotated[tuple[ExpectedStep | tuple[ExpectedStep, ...], ...], msgspec.Meta(min_length=1)]
+        | None
+    ) = None
     args: dict[str, Any] | None = None
     optional: bool = False
     after: tuple[Name, ...] = ()
     id: Name | None = None
     actor: Literal["agent", "user"] = "agent"
+    times: Annotated[int, msgspec.Meta(ge=1)] | Times | None = None
+    status: Literal["ok", "error", "any"] | None = None
 
     def __post_init__(self) -> None:
-        named = [key for key in (*STEP_KEYS, "any_of") if getattr(self, key) is not None]
-        if len(named) != 1:
+        if _named(self).count(None) != _UNNAMED:
+            keys = (*STEP_KEYS, *GROUP_KEYS)
+            named = [key for key in keys if getattr(self, key) is not None]
             found = " and ".join(f"`{key}`" for key in named) or "none of them"
-            raise ValueError(f"a step has exactly one of {', '.join(STEP_KEYS)}, any_of: {found}")
+            raise ValueError(f"a step has exactly one of {', '.join(keys)}: {found}")
 
     @property
     def kind(self) -> str | None:
-        """``tool``, ``node``, ...; ``step`` for a step of any kind; None for alternatives."""
+        """``tool``, ``node``, ...; ``step`` for a step of any kind; None for a group."""
+        if self.tool is not None:  # by far the most frequent
+            return "tool"
         return next((key for key in STEP_KEYS if getattr(self, key) is not None), None)
 
     @property
     def name(self) -> str | None:
-        """The name that the step must have; None for alternatives."""
-        return getattr(self, self.kind) if self.kind else None
+        """The name that the step must have; None for a group."""
+        return self.tool or (getattr(self, self.kind) if self.kind else None)
+
+    @property
+    def members(self) -> tuple[tuple[ExpectedStep, ...], ...]:
+        """What a group lists, a single step as a sequence of one; of a step, nothing."""
+        listed = self.any_of or self.parallel or ()
+        return tuple((one,) if isinstance(one, ExpectedStep) else one for one in listed)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether one actual step satisfies it: a named step, or a choice of such."""
+        return self.parallel is None and all(
+            len(listed) == 1 and listed[0].is_single and listed[0].times is None
+            for listed in self.members
+        )
 
     @property
     def alternatives(self) -> tuple[ExpectedStep, ...]:
-        """The single steps that satisfy this one: itself, or what ``any_of`` lists, flattened."""
-        if self.any_of is None:
+        """All named steps in it: itself, or those of its members, flattened."""
+        if self.kind is not None:
             return (self,)
-        return tuple(one for listed in self.any_of for one in listed.alternatives)
+        return tuple(one for listed in self.members for step in listed for one in step.alternatives)
 
     @property
     def label(self) -> str:
         """How a person names this step, for instance ``tool compliance_review``."""
-        if self.any_of is not None:
-            return " or ".join(one.label for one in self.any_of)
-        return f"{self.kind} {self.name}"
+        if self.kind is not None:
+            return f"{self.kind} {self.name}"
+        parts = [" then ".join(one.label for one in listed) for listed in self.members]
+        return (" or " if self.any_of else " and ").join(parts)
 
 
 class OutcomeCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -93,7 +143,8 @@ class OutcomeCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
     ``path`` is a dotted path into the answer (``decision``, ``items[0].sku``); without it the
     whole answer is checked. ``said`` looks at everything that was said to the user, ignoring case
-    and thousands separators. ``function`` is ``package.module:object``, called with the answer.
+    and thousands separators. ``finished`` asks that nothing cut the trial off, as far as its stop
+    reason tells. ``function`` is ``package.module:object``, called with the answer.
     """
 
     equals: Any = msgspec.UNSET
@@ -107,6 +158,7 @@ class OutcomeCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     tolerance: NonNegative | None = None
     json_schema: dict[str, Any] | None = None
     said: Name | None = None
+    finished: Literal[True] | None = None
     function: str | None = None
     path: str | None = None
 
@@ -137,6 +189,7 @@ OUTCOME_CHECKS = (
     "approx",
     "json_schema",
     "said",
+    "finished",
     "function",
 )
 
@@ -154,6 +207,9 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """What a case expects of the answer, of the path, and of what it takes.
 
     ``steps=()`` means that nothing may be called; ``steps=None`` says nothing about the path.
+    ``paths`` are several acceptable lists of steps in place of ``steps``: the best one counts.
+    ``ignore`` names arguments that are never compared, by tool (``*`` is every tool): dotted
+    paths into the arguments.
     """
 
     outcome: tuple[OutcomeCheck, ...] = ()
@@ -162,6 +218,21 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     args: ArgumentsMode = "stated"
     never: tuple[ExpectedStep, ...] = ()
     limits: Limits | None = None
+    # What the pipeline's real state must hold afterwards: compared by the scorer `end_state`.
+    state: Any = msgspec.UNSET
+    paths: Annotated[tuple[tuple[ExpectedStep, ...], ...], msgspec.Meta(min_length=1)] | None = None
+    ignore: dict[Name, tuple[Name, ...]] = {}
+
+    def __post_init__(self) -> None:
+        if self.paths is not None and self.steps is not None:
+            raise ValueError("state `steps`, or several `paths`, not both")
+
+    @property
+    def references(self) -> tuple[tuple[ExpectedStep, ...], ...]:
+        """The acceptable lists of steps: none if the case says nothing about the path."""
+        if self.paths is not None:
+            return self.paths
+        return () if self.steps is None else (self.steps,)
 
 
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -171,6 +242,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     added: str | None = None
     trace_id: str | None = None
     captured: str | None = None
+    version: str | None = None
     promoted_by: str | None = None
     reviewed_by: str | None = None
     name: str | None = None
@@ -193,6 +265,11 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         """SHA-256 (first 16 hex digits) of what the case asks and expects, without its origin."""
         content = msgspec.structs.replace(self, source=None)
         return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:16]
+
+    @property
+    def input_digest(self) -> str:
+        """SHA-256 (first 16 hex digits) of what the case asks alone."""
+        return hashlib.sha256(msgspec.json.encode(self.input, order="sorted")).hexdigest()[:16]
 
 
 class Dataset(msgspec.Struct, frozen=True):

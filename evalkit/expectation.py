@@ -1,21 +1,100 @@
-"""An expectation, read: which kinds it names, what satisfies a step, what comes before what."""
+"""An expectation, read: the rows that one actual step each may satisfy, and their order.
+
+A list of expected steps with groups and counts may be satisfied in several *ways* (a choice of
+sub-sequences, an optional group there or not); each way is a plan of rows with one order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from typing import NamedTuple
 
 import msgspec
 
-from evalkit.dataset import Expected, ExpectedStep
-from evalkit.predicates import problems as argument_problems
-from evalkit.suite import Effects
+from evalkit.assignment import TooLargeError
+from evalkit.dataset import Expected, ExpectedStep, Times
 from evalkit.trajectory import Step
+
+MAX_WAYS = 1_000
+"""An expectation that can be satisfied in more ways than these is refused."""
+
+MAX_ROWS = 100_000
+MAX_ORDERED = 4_000
+"""Plans with an order that is not simply the list's have at most so many rows."""
+
+LISTED = frozenset({"exact", "in_order"})
+"""The modes in which the list's own order counts."""
+
+
+class Row(NamedTuple):
+    """An expected step that one actual step satisfies; ``position`` as in :func:`leaves`."""
+
+    position: int
+    alternatives: tuple[ExpectedStep, ...]
+    optional: bool
+
+
+class Plan(NamedTuple):
+    """One way to satisfy an expectation.
+
+    ``before`` is for each row a bit mask of all that must come before it (transitively closed);
+    None if there is no such order; ``listed`` if the rows' own order is the order. ``path`` is
+    the number of the reference that it is a way of.
+    """
+
+    path: int
+    rows: tuple[Row, ...]
+    before: list[int] | None
+    listed: bool
+
+
+def projected(plan: Plan, choose: Callable[[Row], Row | None]) -> Plan:
+    """The plan of the rows that are chosen, in the order that they have in the whole one."""
+    chosen = [(place, choose(row)) for place, row in enumerate(plan.rows)]
+    kept = [(place, row) for place, row in chosen if row is not None]
+    before = plan.before
+    if before is not None and len(kept) < len(plan.rows):
+        masks = before
+        before = [
+            sum(1 << number for number, (other, _) in enumerate(kept) if masks[place] >> other & 1)
+            for place, _ in kept
+        ]
+    return Plan(plan.path, tuple(row for _, row in kept), before, plan.listed)
+
+
+class _Leaf(NamedTuple):
+    row: Row
+    ids: frozenset[str]
+    after: frozenset[str]
+
+
+class _Way(NamedTuple):
+    leaves: tuple[_Leaf, ...]
+    before: tuple[int, ...]
+
+
+_NOTHING = _Way((), ())
+
+Occurrences = Callable[[Sequence[ExpectedStep]], int]
+"""How many actual steps there are of these names: the most that an open count can ask for."""
+
+
+# --- reading single steps --------------------------------------------------------------------
 
 
 def named_kinds(expect: Expected) -> frozenset[str]:
-    """The kinds that the expected steps name; ``tool`` if nothing is expected."""
-    kinds = {one.kind or "" for stated in expect.steps or () for one in stated.alternatives}
-    return frozenset(kinds) if kinds or expect.steps is None else frozenset({"tool"})
+    """The kinds that the expected steps name; ``tool`` where nothing is expected."""
+    kinds: set[str] = set()
+    for reference in expect.references:
+        for stated in reference:
+            if stated.tool is not None:
+                kinds.add("tool")
+            else:
+                kinds.update(one.kind or "" for one in stated.alternatives)
+        if not reference:
+            kinds.add("tool")
+    return frozenset(kinds)
 
 
 def is_considered(step: Step, kinds: frozenset[str]) -> bool:
@@ -42,88 +121,212 @@ def alternatives(stated: ExpectedStep) -> tuple[ExpectedStep, ...]:
     )
 
 
-def changes_state(stated: ExpectedStep, effects: Effects) -> bool:
-    """Whether an expected step is the call of a tool that changes state."""
-    if stated.kind == "step":  # of any kind: a state change only if declared as one
-        return effects.write is not None and stated.step in effects.write
-    return stated.tool is not None and effects.changes_state(stated.tool)
+def leaves(expect: Expected) -> tuple[ExpectedStep, ...]:
+    """The single steps in the order in which they are written, groups and all paths included.
 
-
-def precedence(steps: Sequence[ExpectedStep]) -> list[int] | None:
-    """For each step, a bit mask of all that must come before it; None if no ``after`` is stated.
-
-    ``after`` names steps by ``id``, else by name: then all of that name.
+    Their places are what findings and alignments call ``expected``; in a plain list they are the
+    places in the list.
     """
-    if not any(stated.after for stated in steps):
-        return None
-    before = [
-        sum({1 << place for name in stated.after for place in _referred(steps, name)})
-        for stated in steps
-    ]
-    for middle in range(len(steps)):  # transitive closure
-        through = before[middle]
-        for row in range(len(steps)):
-            if before[row] >> middle & 1:
-                before[row] |= through
-    return before
+    found: list[ExpectedStep] = []
+    for reference in expect.references:
+        for stated in reference:
+            found.extend(_leaves(stated))
+    return tuple(found)
 
 
-def _referred(steps: Sequence[ExpectedStep], name: str) -> list[int]:
-    by_id = [place for place, stated in enumerate(steps) if stated.id == name]
-    return by_id or [
-        place
-        for place, stated in enumerate(steps)
-        if any(one.name == name for one in stated.alternatives)
-    ]
+def _leaves(stated: ExpectedStep) -> Iterator[ExpectedStep]:
+    if stated.kind is not None or stated.is_single:
+        yield stated
+    else:
+        for listed in stated.members:
+            for one in listed:
+                yield from _leaves(one)
 
 
-# --- checking a dataset ---------------------------------------------------------------------
+# --- ways ---------------------------------------------------------------------------------
 
 
-def problems(expect: Expected) -> list[str]:
-    """What is wrong with an expectation: `after` that names nothing, several or itself in a
-    circle, and arguments that can't be read. Each says where, and what to do."""
-    steps = expect.steps or ()
-    found = [
-        f"{place}[{position}]{where}: {said}"
-        for place, listed in (("steps", steps), ("never", expect.never))
-        for position, stated in enumerate(listed)
-        for where, said in _step_problems(stated)
-    ]
-    ids = [stated.id for stated in steps if stated.id is not None]
-    found += [
-        f"steps: the id {name!r} is given twice" for name in sorted(set(ids)) if ids.count(name) > 1
-    ]
-    for position, stated in enumerate(steps):
-        for name in stated.after:
-            referred = len(_referred(steps, name))
-            if not referred:
-                found.append(
-                    f"steps[{position}].after: no expected step has the id or name {name!r}"
-                )
-            elif referred > 1:
-                found.append(
-                    f"steps[{position}].after: {name!r} names {referred} expected steps; "
-                    "give the one that is meant an `id`"
-                )
-    before = precedence(steps) or []
-    circle = [
-        steps[row].id or steps[row].label for row, mask in enumerate(before) if mask >> row & 1
-    ]
-    if circle:
-        found.append(f"steps: `after` goes in a circle: {', '.join(circle)}; no order satisfies it")
-    found += [
-        f"never[{place}].after: has no meaning in `never`"
-        for place, one in enumerate(expect.never)
-        if one.after
-    ]
+def plans(expect: Expected, occurrences: Occurrences) -> list[Plan]:
+    """Every way to satisfy the expectation. Raises TooLargeError beyond 1,000 of them."""
+    found: list[Plan] = []
+    start = 0
+    in_list_order = expect.match in LISTED
+    for path, reference in enumerate(expect.references):
+        if _is_plain(reference):
+            rows = [_row(start + place, stated) for place, stated in enumerate(reference)]
+            found.append(Plan(path, tuple(rows), None, listed=in_list_order))
+        else:
+            ways = _Reader(in_list_order, occurrences).sequence(reference, start)
+            found += [_plan(path, way, in_list_order) for way in ways]
+        start += sum(1 for stated in reference for _ in _leaves(stated))
+        _bound(found)
     return found
 
 
-def _step_problems(stated: ExpectedStep) -> Iterator[tuple[str, str]]:
-    yield from ((".args", said) for said in argument_problems(stated.args))
-    for place, one in enumerate(stated.alternatives if stated.any_of else ()):
-        where = f".any_of[{place}]"
-        yield from ((f"{where}.args", said) for said in argument_problems(one.args))
-        if one.after or one.optional or one.id:
-            yield where, "`after`, `optional` and `id` go beside `any_of`, not within it"
+def _is_plain(reference: Sequence[ExpectedStep]) -> bool:
+    return all(
+        one.parallel is None
+        and one.times is None
+        and not one.after
+        and (one.any_of is None or one.is_single)
+        for one in reference
+    )
+
+
+def _row(position: int, stated: ExpectedStep) -> Row:
+    if stated.any_of is None:
+        return Row(position, (stated,), stated.optional)
+    return Row(position, alternatives(stated), stated.optional)
+
+
+class _Reader(NamedTuple):
+    """Reads nested lists of steps into ways; ``in_list_order`` as the match mode says."""
+
+    in_list_order: bool
+    occurrences: Occurrences
+
+    def sequence(self, listed: Sequence[ExpectedStep], start: int) -> list[_Way]:
+        """One after the other: in the list's order, unless a step of the list says ``after``."""
+        ordered = self.in_list_order and not any(one.after for one in listed)
+        ways = [_NOTHING]
+        for stated in listed:
+            ways = _combined(ways, self._ways(stated, start), ordered)
+            start += sum(1 for _ in _leaves(stated))
+        return ways
+
+    def _ways(self, stated: ExpectedStep, start: int) -> list[_Way]:
+        if stated.is_single:
+            return [self._repeated_step(stated, start)]
+        branches = []
+        for listed in stated.members:
+            branches.append(self.sequence(listed, start))
+            start += sum(1 for one in listed for _ in _leaves(one))
+        if stated.any_of is not None:
+            ways = [way for branch in branches for way in branch]
+        else:
+            ways = reduce(lambda one, other: _combined(one, other, False), branches)
+        least, most = self._counts(stated)
+        ways = _repeated(ways, least, most, self.in_list_order)
+        tagged = frozenset({stated.id} if stated.id else ()), frozenset(stated.after)
+        return [_tagged(way, *tagged) for way in ways] if any(tagged) else ways
+
+    def _repeated_step(self, stated: ExpectedStep, start: int) -> _Way:
+        """A row for each time that it must happen, an optional one for each that it may."""
+        least, most = self._counts(stated)
+        position, every, _ = _row(start, stated)
+        ids = frozenset({stated.id} if stated.id else ())
+        after = frozenset(stated.after)
+        made = [_Leaf(Row(position, every, place >= least), ids, after) for place in range(most)]
+        if self.in_list_order and most > 1:
+            if most > MAX_ORDERED:
+                raise TooLargeError(_too_many_rows(most))
+            return _Way(tuple(made), tuple((1 << place) - 1 for place in range(most)))
+        return _Way(tuple(made), (0,) * most)
+
+    def _counts(self, stated: ExpectedStep) -> tuple[int, int]:
+        """At least and at most how often; an open count is as many as there can be."""
+        times = stated.times
+        if times is None:
+            least = most = 1
+        elif isinstance(times, Times):
+            least = times.ge
+            open_count = max(least, 1, self.occurrences(stated.alternatives))
+            most = open_count if times.le is None else times.le
+        else:
+            least = most = times
+        if most > MAX_ROWS:
+            raise TooLargeError(_too_many_rows(most))
+        return (0 if stated.optional else least), most
+
+
+def _combined(ways: list[_Way], others: list[_Way], ordered: bool) -> list[_Way]:
+    if len(ways) * len(others) > MAX_WAYS:
+        raise TooLargeError(_too_many_ways(len(ways) * len(others)))
+    return [_joined(one, other, ordered) for one in ways for other in others]
+
+
+def _joined(one: _Way, other: _Way, ordered: bool) -> _Way:
+    if not one.leaves or not other.leaves:
+        return one if one.leaves else other
+    size = len(one.leaves)
+    if size + len(other.leaves) > (MAX_ORDERED if ordered else MAX_ROWS):
+        raise TooLargeError(_too_many_rows(size + len(other.leaves)))
+    all_before = (1 << size) - 1 if ordered else 0
+    shifted = tuple(mask << size | all_before for mask in other.before)
+    return _Way(one.leaves + other.leaves, one.before + shifted)
+
+
+def _repeated(ways: list[_Way], least: int, most: int, ordered: bool) -> list[_Way]:
+    """A whole group so many times, one after the other."""
+    if (least, most) == (1, 1):
+        return ways
+    found: list[_Way] = []
+    current = [_NOTHING]
+    for count in range(most + 1):
+        if count >= least:
+            found += current
+        if count < most:
+            current = _combined(current, ways, ordered)
+        if len(found) > MAX_WAYS:
+            raise TooLargeError(_too_many_ways(len(found)))
+    return found
+
+
+def _tagged(way: _Way, ids: frozenset[str], after: frozenset[str]) -> _Way:
+    tagged = (leaf._replace(ids=leaf.ids | ids, after=leaf.after | after) for leaf in way.leaves)
+    return _Way(tuple(tagged), way.before)
+
+
+def _bound(found: Sequence[Plan]) -> None:
+    if len(found) > MAX_WAYS:
+        raise TooLargeError(_too_many_ways(len(found)))
+
+
+def _too_many_ways(count: int) -> str:
+    return (
+        f"the expected steps can be satisfied in more than {min(count, MAX_WAYS):,} ways: "
+        "state fewer alternatives of sequences and optional groups, or split the case"
+    )
+
+
+def _too_many_rows(count: int) -> str:
+    return f"{count:,} expected steps with their counts are too many: expect fewer, or split"
+
+
+# --- order --------------------------------------------------------------------------------
+
+
+def _plan(path: int, way: _Way, in_list_order: bool) -> Plan:
+    rows = tuple(leaf.row for leaf in way.leaves)
+    before = list(way.before)
+    if any(leaf.after for leaf in way.leaves):
+        for place, leaf in enumerate(way.leaves):
+            for name in leaf.after:
+                for other in _referred(way.leaves, name):
+                    before[place] |= 1 << other
+        _close(before)
+    if not any(before):
+        return Plan(path, rows, None, listed=False)
+    if in_list_order and all(mask == (1 << place) - 1 for place, mask in enumerate(before)):
+        return Plan(path, rows, None, listed=True)
+    return Plan(path, rows, before, listed=False)
+
+
+def _referred(among: Sequence[_Leaf], name: str) -> list[int]:
+    """The rows that ``after`` means by a name: those of that id, else of that name."""
+    by_id = [place for place, leaf in enumerate(among) if name in leaf.ids]
+    return by_id or [
+        place
+        for place, leaf in enumerate(among)
+        if any(one.name == name for one in leaf.row.alternatives)
+    ]
+
+
+def _close(before: list[int]) -> None:
+    """Adds what comes before what comes before."""
+    for middle in range(len(before)):
+        through = before[middle]
+        if through:
+            for row, mask in enumerate(before):
+                if mask >> middle & 1:
+                    before[row] |= through

@@ -6,34 +6,46 @@ encloses a matched one is its container, no further step. Steps of the actor ``u
 only expected steps of the user and are never unexpected.
 
 Order: none in ``any_order``, ``superset``, ``unordered``, ``subset`` and ``effects``; the list's
-in ``exact`` and ``in_order``. Where any step states ``after``, that partial order is *the* order,
-in every mode: in ``exact`` and ``in_order`` the list's order is then not imposed. A step comes
-before another if it starts before it.
+in ``exact`` and ``in_order``, with the branches of ``parallel`` in any order beside one another.
+Where a step of a list states ``after``, that takes the place of the list's order, in every mode.
+A step comes before another if it starts before it.
 
 Pairs are chosen to hold as many required steps in full (name and arguments) as can be, then as
 many optional ones, then as many by name alone; never greedily. An optional step pairs only in
-full. Values: a full pair counts 1, a pair by name alone 1/2.
+full. Values: a full pair counts 1, a pair by name alone 1/2. Where there are several ways to
+satisfy an expectation (``paths``, sequences in ``any_of``, optional groups), the best one counts:
+one that passes, else that of the highest F1.
+
+Effects: state changes are compared, as the suite tells them, else the trace, else a tool's name.
+Only calls that succeeded count; one that sets what the call right before it had set already (same
+tool, arguments and recorded output) changed nothing further. An expected step of ``status``
+``any`` holds too where the very call was made and refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-from evalkit.arguments import Mismatch, arguments_hold, mismatches, superfluous
+from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArguments
+from evalkit.arguments import arguments_hold, mismatches, superfluous, without
 from evalkit.assignment import Weights, in_any_order, in_partial_order, in_sequence
+from evalkit.changes import Changes, changed_by, changing, state_changes
 from evalkit.dataset import Expected, ExpectedStep
 from evalkit.expectation import (
+    Plan,
+    Row,
     alternatives,
-    changes_state,
     is_considered,
+    leaves,
     named_kinds,
-    precedence,
-    problems,
+    plans,
     same_name,
 )
+from evalkit.soundness import problems
 from evalkit.suite import Effects
 from evalkit.trajectory import Step, Trajectory, Visit
 
@@ -44,88 +56,25 @@ __all__ = (
     "Superfluous",
     "WrongArguments",
     "align",
+    "leaves",
     "may_call_nothing_more",
     "problems",
 )
 
-LISTED = frozenset({"exact", "in_order"})
 NOTHING_MORE = frozenset({"exact", "unordered", "subset", "effects"})
 PARTIAL_CREDIT = 0.5
 
 
-class Pair(NamedTuple):
-    """An expected step (its position) and the actual one (its number in the walk)."""
+class _Columns(NamedTuple):
+    """The considered actual steps: their numbers, and their arguments without ignored keys.
 
-    expected: int
-    step: int
-
-
-class WrongArguments(NamedTuple):
-    """A pair by name whose arguments fail; ``unrecorded`` if the trace tells no arguments."""
-
-    expected: int
-    step: int
-    mismatches: tuple[Mismatch, ...]
-    unrecorded: bool = False
-
-
-class Superfluous(NamedTuple):
-    """A pair whose actual step has arguments that are not stated: their paths."""
-
-    expected: int
-    step: int
-    paths: tuple[str, ...]
-
-
-class Forbidden(NamedTuple):
-    """An actual step that the case says must never happen: position in ``never``, number."""
-
-    never: int
-    step: int
-    unrecorded: bool = False
-
-
-class Alignment(msgspec.Struct, frozen=True, kw_only=True):
-    """How expected and actual steps go together. Positions and walk numbers, in order.
-
-    ``pairs`` hold in full; ``wrong`` are pairs by name alone; ``missing`` are required steps
-    that did not happen, ``out_of_order`` those that did, but not in their place; ``unexpected``
-    are considered steps that nothing asked for. ``considered`` are all considered steps without
-    containers. ``necessary`` are the positions of required steps that this mode looks at.
-    ``precision``, ``recall`` and ``f1`` are in [0, 1]; with nothing expected and nothing done, 1.
+    ``free`` may pair, but are never unexpected: the user's, and those that changed nothing.
     """
 
-    expect: Expected
-    visits: Sequence[Visit]
-    pairs: tuple[Pair, ...]
-    wrong: tuple[WrongArguments, ...]
-    missing: tuple[int, ...]
-    out_of_order: tuple[Pair, ...]
-    unexpected: tuple[int, ...]
-    superfluous: tuple[Superfluous, ...]
-    forbidden: tuple[Forbidden, ...]
-    considered: tuple[int, ...]
-    necessary: tuple[int, ...]
-    precision: float
-    recall: float
-    f1: float
-    passed: bool
-
-    def expected_step(self, position: int) -> ExpectedStep:
-        """The expected step at that position."""
-        return (self.expect.steps or ())[position]
-
-    def step(self, number: int) -> Step:
-        """The actual step of that number in the trajectory's walk."""
-        return self.visits[number].step
-
-
-class _Row(NamedTuple):
-    """An expected step as one mode looks at it."""
-
-    position: int
-    alternatives: tuple[ExpectedStep, ...]
-    optional: bool
+    numbers: list[int]
+    steps: list[Step]
+    arguments: list[Any]
+    free: frozenset[int]
 
 
 def align(
@@ -134,40 +83,83 @@ def align(
     effects: Effects,
     *,
     kinds: frozenset[str] | None = None,
+    view: Callable[[Plan], Plan] | None = None,
+    ordered: bool = True,
 ) -> Alignment:
     """Aligns what a case expects with what happened, by the case's match mode.
 
-    ``kinds`` are the kinds of step to consider, where not those that the expectation names.
+    ``kinds`` are the kinds of step to consider, where not those that the expectation names;
+    ``view`` says which expected steps to look at, ``ordered=False`` to pair them in any order.
 
-    Raises :class:`evalkit.assignment.TooLargeError` where an exact alignment would take too long.
+    Raises :class:`evalkit.assignment.TooLargeError` where an exact alignment would take too long,
+    or the expectation can be satisfied in more than 1,000 ways.
     """
     visits = list(trajectory.walk())
-    rows = _effect_rows(expect, effects) if expect.match == "effects" else _rows(expect)
-    columns = _columns(expect, visits, effects, kinds)
-    weights = _weights(rows, [visits[number].step for number in columns], expect)
-    found = _order(rows, weights, expect)
-    paired = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
-    full, wrong, extra = _split(paired, columns, visits, expect)
-    displaced = _displaced(rows, weights, found)
-    out_of_order = tuple(Pair(rows[row].position, columns[place]) for row, place in displaced)
-    placed = {row.position for row, _ in paired} | {pair.expected for pair in out_of_order}
+    changes = changing(visits, effects) if expect.match == "effects" else None
+    columns = _columns(expect, visits, changes, kinds)
     forbidden = tuple(_forbidden(expect, visits))
-    used = {columns[place] for _, place in paired}
-    containers = _enclosing(used, visits)
-    considered = tuple(number for number in columns if number in used or number not in containers)
-    strays = used.union(pair.step for pair in out_of_order)
-    unexpected = tuple(
-        number
-        for number in considered
-        if number not in strays and visits[number].step.actor != "user"
+    stated = leaves(expect)
+    best: Alignment | None = None
+    for whole in _plans(expect, columns, changes):
+        plan = whole if view is None else view(whole)
+        found = _aligned(expect, plan, visits, columns, stated, forbidden, ordered)
+        if best is None or (found.passed, found.f1) > (best.passed, best.f1):
+            best = found
+        if best.passed and best.f1 >= 1:
+            break
+    assert best is not None  # there is always a plan
+    return best
+
+
+def may_call_nothing_more(expect: Expected) -> bool:
+    """Whether a step beyond the expected ones fails: by mode, or since nothing may be called."""
+    return expect.match in NOTHING_MORE or expect.steps == ()
+
+
+def _aligned(
+    expect: Expected,
+    plan: Plan,
+    visits: Sequence[Visit],
+    columns: _Columns,
+    stated: tuple[ExpectedStep, ...],
+    forbidden: tuple[Forbidden, ...],
+    ordered: bool,
+) -> Alignment:
+    rows, numbers = plan.rows, columns.numbers
+    weights = _weights(rows, columns, expect)
+    found = _order(plan, weights) if ordered else in_any_order(weights)
+    paired = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
+    full, wrong, extra = _split(
+        [
+            (row, place, _is_full(row, weights[number][place], columns.steps[place], expect))
+            for number, (row, place) in enumerate(zip(rows, found, strict=True))
+            if place is not None
+        ],
+        columns,
+        expect,
     )
-    missing = tuple(row.position for row in rows if not row.optional and row.position not in placed)
+    displaced = _displaced(weights, found)
+    out_of_order = tuple(Pair(rows[row].position, numbers[place]) for row, place in displaced)
+    served = {number for number, place in enumerate(found) if place is not None}
+    served.update(row for row, _ in displaced)
+    used = {numbers[place] for _, place in paired}
+    containers = _enclosing(used, visits)
+    considered = tuple(number for number in numbers if number in used or number not in containers)
+    strays = used.union((pair.step for pair in out_of_order), columns.free)
+    unexpected = tuple(number for number in considered if number not in strays)
+    missing = tuple(
+        row.position for number, row in enumerate(rows) if not row.optional and number not in served
+    )
     credit = len(full) + PARTIAL_CREDIT * len(wrong)
     wanted = sum(not row.optional for row in rows) + sum(row.optional for row, _ in paired)
     taken = {*used, *unexpected, *(pair.step for pair in out_of_order)}
     taken.update(one.step for one in forbidden)
+    if expect.paths is not None:
+        expect = msgspec.structs.replace(expect, steps=expect.paths[plan.path], paths=None)
     return Alignment(
         expect=expect,
+        leaves=stated,
+        plan=plan,
         visits=visits,
         pairs=full,
         wrong=wrong,
@@ -187,11 +179,6 @@ def align(
     )
 
 
-def may_call_nothing_more(expect: Expected) -> bool:
-    """Whether a step beyond the expected ones fails: by mode, or since nothing may be called."""
-    return expect.match in NOTHING_MORE or expect.steps == ()
-
-
 def _share(credit: float, whole: int, other: int) -> float:
     """Of nothing: 1 if the other side is nothing too, else 0."""
     return credit / whole if whole else float(not other)
@@ -200,92 +187,111 @@ def _share(credit: float, whole: int, other: int) -> float:
 # --- what is compared ---------------------------------------------------------------------
 
 
-def _rows(expect: Expected) -> list[_Row]:
-    return [
-        _Row(position, alternatives(stated), stated.optional)
-        for position, stated in enumerate(expect.steps or ())
-    ]
+def _plans(expect: Expected, columns: _Columns, changes: Changes | None) -> list[Plan]:
+    """The ways to satisfy the expectation, as this mode looks at them; at least one."""
+    if expect.steps is None and expect.paths is None:
+        return [Plan(0, (), None, False)]
+    counts = Counter((step.name, step.actor) for step in columns.steps)
+    ways = plans(
+        expect, lambda every: max((counts[one.name or "", one.actor] for one in every), default=0)
+    )
+    if expect.ignore:
+        ways = [
+            way._replace(rows=tuple(_compared(row, expect) for row in way.rows)) for way in ways
+        ]
+    return ways if changes is None else [changed_by(way, changes) for way in ways]
 
 
-def _effect_rows(expect: Expected, effects: Effects) -> list[_Row]:
-    """The expected state changes; one that has an alternative without any is optional."""
-    rows = []
-    for position, stated in enumerate(expect.steps or ()):
-        every = alternatives(stated)
-        changing = tuple(one for one in every if changes_state(one, effects))
-        if changing:
-            optional = stated.optional or len(changing) < len(every)
-            rows.append(_Row(position, changing, optional))
-    return rows
+def _compared(row: Row, expect: Expected) -> Row:
+    """The row without stated arguments that the case ignores."""
+    return row._replace(
+        alternatives=tuple(
+            msgspec.structs.replace(one, args=without(one.args, ignored(expect, one.name or "")))
+            for one in row.alternatives
+        )
+    )
 
 
 def _columns(
-    expect: Expected, visits: Sequence[Visit], effects: Effects, kinds: frozenset[str] | None
-) -> list[int]:
-    if expect.steps is None:
-        return []
-    if expect.match == "effects":
-        return [
-            number
-            for number, _, _, step in visits
-            if step.kind == "tool" and step.status == "ok" and effects.changes_state(step.name)
-        ]
-    kinds = named_kinds(expect) if kinds is None else kinds
-    return [number for number, _, _, step in visits if is_considered(step, kinds)]
+    expect: Expected,
+    visits: Sequence[Visit],
+    changes: Changes | None,
+    kinds: frozenset[str] | None,
+) -> _Columns:
+    numbers: list[int] = []
+    free: set[int] = set()
+    if expect.steps is None and expect.paths is None:
+        pass
+    elif changes is not None:
+        numbers, free = state_changes(visits, changes)
+    else:
+        kinds = named_kinds(expect) if kinds is None else kinds
+        numbers = [number for number, _, _, step in visits if is_considered(step, kinds)]
+    steps = [visits[number].step for number in numbers]
+    free.update(number for number in numbers if visits[number].step.actor == "user")
+    if expect.ignore:
+        arguments = [without(step.arguments, ignored(expect, step.name)) for step in steps]
+    else:
+        arguments = [step.arguments for step in steps]
+    return _Columns(numbers, steps, arguments, frozenset(free))
 
 
-def _weights(rows: Sequence[_Row], steps: Sequence[Step], expect: Expected) -> Weights:
-    """By name alone 1; optional in full more than all of those; required in full more still."""
+def ignored(expect: Expected, tool: str) -> tuple[str, ...]:
+    """The paths into a tool's arguments that the case never compares."""
+    return (*expect.ignore.get(tool, ()), *expect.ignore.get("*", ()))
+
+
+def _weights(rows: Sequence[Row], columns: _Columns, expect: Expected) -> Weights:
+    """By name alone 1; optional in full more than all of those; required in full more still.
+
+    Where effects are compared, a refused call pairs in full or not at all, and only with an
+    expected step that allows it; a call that changed something is worth a little more.
+    """
     by_name: dict[tuple[str | None, str | None, str], list[int]] = {}
+    steps = columns.steps
     for place, step in enumerate(steps):
         by_name.setdefault((step.kind, step.name, step.actor), []).append(place)
         if step.kind != "workflow":
             by_name.setdefault(("step", step.name, step.actor), []).append(place)
     size = min(len(rows), len(steps)) + 1
+    succeeded = expect.match == "effects"
     weights: list[dict[int, int]] = []
     for row in rows:
         in_full = size if row.optional else size * size
         options: dict[int, int] = {}
         for one in row.alternatives:
             for place in by_name.get((one.kind, one.name, one.actor), ()):
-                if arguments_hold(one.args, steps[place].arguments, expect.args):
-                    options[place] = in_full
-                elif not row.optional:
+                refused = steps[place].status == "error"
+                if not _may_end(one, steps[place], succeeded):
+                    continue
+                if arguments_hold(one.args, columns.arguments[place], expect.args):
+                    options[place] = in_full - (succeeded and refused)
+                elif not row.optional and not (succeeded and refused):
                     options.setdefault(place, 1)
         weights.append(options)
     return weights
 
 
+def _may_end(stated: ExpectedStep, step: Step, succeeded: bool) -> bool:
+    """Whether an actual step ended as the expected one must."""
+    if stated.status is None:
+        return not succeeded or step.status == "ok"
+    return stated.status in ("any", step.status)
+
+
 # --- in which order -----------------------------------------------------------------------
 
 
-def _order(rows: Sequence[_Row], weights: Weights, expect: Expected) -> list[int | None]:
-    before = precedence(expect.steps or ())
-    if before is not None:
-        return in_partial_order(weights, _among(rows, before))
-    if expect.match in LISTED:
-        return in_sequence(weights)
-    return in_any_order(weights)
+def _order(plan: Plan, weights: Weights) -> list[int | None]:
+    if plan.before is not None:
+        return in_partial_order(weights, plan.before)
+    return in_sequence(weights) if plan.listed else in_any_order(weights)
 
 
-def _among(rows: Sequence[_Row], before: Sequence[int]) -> list[int]:
-    """The masks over positions as masks over rows."""
-    if len(rows) == len(before):
-        return list(before)
-    return [
-        sum(
-            1 << other for other, one in enumerate(rows) if before[row.position] >> one.position & 1
-        )
-        for row in rows
-    ]
-
-
-def _displaced(
-    rows: Sequence[_Row], weights: Weights, found: Sequence[int | None]
-) -> list[tuple[int, int]]:
+def _displaced(weights: Weights, found: Sequence[int | None]) -> list[tuple[int, int]]:
     """Steps left without a pair in order that have one out of order."""
     used = set(found)
-    left = [
+    left: list[Mapping[int, int]] = [
         {place: weight for place, weight in options.items() if place not in used}
         if found[row] is None
         else {}
@@ -301,35 +307,38 @@ def _displaced(
 
 
 def _split(
-    paired: Sequence[tuple[_Row, int]],
-    columns: Sequence[int],
-    visits: Sequence[Visit],
-    expect: Expected,
+    paired: Sequence[tuple[Row, int, bool]], columns: _Columns, expect: Expected
 ) -> tuple[tuple[Pair, ...], tuple[WrongArguments, ...], tuple[Superfluous, ...]]:
     full: list[Pair] = []
     wrong: list[WrongArguments] = []
     extra: list[Superfluous] = []
-    for row, place in paired:
-        number = columns[place]
-        step = visits[number].step
-        stated = _closest(row, step, expect)
-        if arguments_hold(stated.args, step.arguments, expect.args):
+    for row, place, holds in paired:
+        number, arguments = columns.numbers[place], columns.arguments[place]
+        stated = _closest(row, columns.steps[place], arguments, expect)
+        if holds:
             full.append(Pair(row.position, number))
         else:
-            failing = mismatches(stated.args, step.arguments, expect.args)
-            unrecorded = step.arguments is None
-            wrong.append(WrongArguments(row.position, number, failing, unrecorded))
-        if expect.args == "stated" and (paths := superfluous(stated.args, step.arguments)):
+            failing = mismatches(stated.args, arguments, expect.args)
+            wrong.append(WrongArguments(row.position, number, failing, arguments is None))
+        if expect.args != "stated" or stated.args is None or stated.args == arguments:
+            continue
+        if paths := superfluous(stated.args, arguments):
             extra.append(Superfluous(row.position, number, paths))
     return tuple(full), tuple(wrong), tuple(extra)
 
 
-def _closest(row: _Row, step: Step, expect: Expected) -> ExpectedStep:
+def _is_full(row: Row, weight: int, step: Step, expect: Expected) -> bool:
+    """Whether a pair holds in full: by name alone it weighs 1 (see :func:`_weights`)."""
+    refused = expect.match == "effects" and step.status == "error"
+    return weight > 1 or row.optional or refused
+
+
+def _closest(row: Row, step: Step, arguments: Any, expect: Expected) -> ExpectedStep:
     """The alternative that the step is: one that holds in full, else the first of its name."""
     named = [one for one in row.alternatives if same_name(one, step)]
     if len(named) == 1:
         return named[0]
-    holding = (one for one in named if arguments_hold(one.args, step.arguments, expect.args))
+    holding = (one for one in named if arguments_hold(one.args, arguments, expect.args))
     return next(holding, named[0])
 
 
@@ -352,10 +361,9 @@ def _forbidden(expect: Expected, visits: Sequence[Visit]) -> Iterator[Forbidden]
     ]
     for number, _, _, step in visits:
         for place, one in patterns:
-            if same_name(one, step):
-                unrecorded = step.arguments is None and not arguments_hold(
-                    one.args, None, expect.args
-                )
-                if unrecorded or arguments_hold(one.args, step.arguments, expect.args):
+            if same_name(one, step) and one.status in (None, "any", step.status):
+                found = without(step.arguments, ignored(expect, step.name))
+                unrecorded = found is None and not arguments_hold(one.args, None, expect.args)
+                if unrecorded or arguments_hold(one.args, found, expect.args):
                     yield Forbidden(place, number, unrecorded)
                     break

@@ -8,32 +8,41 @@ further keys; a list has the same elements in any order. A non-empty object whos
 ``any``        true: there, whatever its value
 ``absent``     true: not there at all (null is there); false: there
 ``one_of``     holds one of these values or predicates
-``ge``, ``le`` a number at least, at most this
-``approx``     a number within a millionth (1e-9 near zero), or of ``{value, tolerance}``
+``ge``, ``le`` a number at least, at most this; or a date or time (ISO 8601) not before, after
+``approx``     a number within a millionth (1e-9 near zero), or of ``{value, tolerance}``; or the
+               same moment, or one within a ``tolerance`` like ``90s``, ``2h``, ``1d``
 ``regex``      a text in which this RE2 pattern is found
 ``contains``   a text with this part, or a list with this element, or with all of a list's
 ``ordered``    a list whose elements hold these, in this order
 ``equals``     exactly this literal: never read as predicate, no further keys, lists in order
 =============  =====================================================================
 
-The arguments themselves are never a predicate: their keys are names of arguments.
+The arguments themselves are never a predicate: their keys are names of arguments. A key that is
+not there itself may be a path: ``address.city``, ``items[0].sku``.
 Comparison is bounded: 64 levels deep, a million values; beyond that a value does not hold.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from evalkit.assignment import pair_off
+import msgspec
+
 from evalkit.dataset import PREDICATES
+from evalkit.pairing import pair_off
 from evalkit.values import (
     MAX_DEPTH,
     NUMBERS,
     SCALARS,
     canonical,
+    duration,
     found_in,
     is_number,
+    lookup,
+    moment,
+    quantity,
     regex_problem,
     show,
     within,
@@ -81,14 +90,51 @@ def same(one: Any, other: Any) -> bool:
 
 def all_hold(stated: Mapping[str, Any], found: Any, *, exact: bool = False) -> bool:
     """Whether an object's values hold by key; the object itself is never read as a predicate."""
-    if type(found) is dict:  # most differ in a plain value: told without further ado
+    if type(found) is dict:
+        if _equal_literals(stated, found):
+            return True
+        # Most differ in a plain value: told without further ado.
         for key, value in stated.items():
-            if type(value) in SCALARS and not _equal_scalars(value, found.get(key, ABSENT)):
+            if type(value) in SCALARS and not _equal_scalars(value, at_key(found, key)):
                 return False
     try:
         return _object(stated, found, _Comparison(exact), 0)
     except _TooMuchError:
         return False
+
+
+_NOT_LITERAL = re.compile(rb'null|"(?:%s)":' % "|".join(PREDICATES).encode())
+
+
+def _equal_literals(stated: Mapping[str, Any], found: dict[str, Any]) -> bool:
+    """Whether both are the same and there is nothing in it that equality could get wrong."""
+    try:
+        if stated != found:
+            return False
+        written = msgspec.json.encode(stated)
+        # Python takes True for 1; written out they differ.
+        plain = b"true" not in written and b"false" not in written
+        alike = plain or written == msgspec.json.encode(found)
+    except (RecursionError, TypeError, ValueError, OverflowError):
+        return False  # too deep, or no JSON: the bounded comparison tells
+    return alike and len(written) < MAX_COMPARISONS and _NOT_LITERAL.search(written) is None
+
+
+def at_key(found: Mapping[str, Any], key: str) -> Any:
+    """The value of a key; where there is none, at that path; else :data:`ABSENT`."""
+    value = found.get(key, ABSENT)
+    if value is ABSENT and type(key) is str and ("." in key or "[" in key):
+        try:
+            return lookup(found, key)
+        except LookupError:
+            return ABSENT
+    return value
+
+
+def unnamed(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """The found keys that no stated key is, nor leads into as a path."""
+    led = {re.split(r"[.\[]", key, maxsplit=1)[0] for key in stated if key not in found}
+    return [key for key in found if key not in stated and key not in led]
 
 
 def is_predicate(stated: Any) -> bool:
@@ -130,7 +176,7 @@ def _holds(stated: Any, found: Any, at: _Comparison, depth: int) -> bool:
     at.left -= 1
     if depth > MAX_DEPTH or at.left < 0:
         raise _TooMuchError
-    if isinstance(stated, Mapping):
+    if kind is dict or isinstance(stated, Mapping):
         if not at.literal and is_predicate(stated):
             return all(_PREDICATE[key](value, found, at, depth) for key, value in stated.items())
         return _object(stated, found, at, depth)
@@ -146,12 +192,13 @@ def _equal_scalars(stated: Any, found: Any) -> bool:
 
 
 def _object(stated: Mapping[str, Any], found: Any, at: _Comparison, depth: int) -> bool:
-    if not isinstance(found, Mapping):
+    if type(found) is not dict and not isinstance(found, Mapping):
         return False
     for key, value in stated.items():
-        if not _holds(value, found.get(key, ABSENT), at, depth + 1):
+        inner = found.get(key, ABSENT) if at.literal else at_key(found, key)
+        if not _holds(value, inner, at, depth + 1):
             return False
-    return not at.exact or all(key in stated for key in found)
+    return not at.exact or not unnamed(stated, found)
 
 
 def _in_order(stated: Sequence[Any], found: Any, at: _Comparison, depth: int) -> bool:
@@ -210,9 +257,23 @@ def _equals(literal: Any, found: Any, at: _Comparison, depth: int) -> bool:
 
 
 def _approx(stated: Any, found: Any, at: _Comparison, depth: int) -> bool:
+    value, tolerance = stated, None
     if isinstance(stated, Mapping):
-        return within(found, stated["value"], stated.get("tolerance"))
-    return within(found, stated)
+        value, tolerance = stated["value"], stated.get("tolerance")
+    if not isinstance(value, str):
+        return within(found, value, tolerance)
+    wanted, given = moment(value), moment(found)
+    if wanted is None or given is None:
+        return False
+    return abs(wanted - given) <= (duration(tolerance) or 0)
+
+
+def _at_least(least: Any, found: Any) -> bool:
+    """Numbers with numbers, moments with moments."""
+    if isinstance(least, str) != isinstance(found, str):
+        return False
+    low, high = quantity(least), quantity(found)
+    return low is not None and high is not None and low <= high
 
 
 _Test = Callable[[Any, Any, _Comparison, int], bool]
@@ -222,8 +283,8 @@ _PREDICATE: dict[str, _Test] = {
     "one_of": lambda options, found, at, depth: any(
         _holds(option, found, at, depth + 1) for option in options
     ),
-    "ge": lambda least, found, at, depth: is_number(found) and found >= least,
-    "le": lambda most, found, at, depth: is_number(found) and found <= most,
+    "ge": lambda least, found, at, depth: _at_least(least, found),
+    "le": lambda most, found, at, depth: _at_least(found, most),
     "approx": _approx,
     "regex": lambda pattern, found, at, depth: found_in(pattern, found),
     "contains": _contains,
@@ -272,9 +333,9 @@ def _predicate_problems(predicate: Mapping[str, Any]) -> Iterator[str]:
     for key, value in predicate.items():
         if said := _PROBLEM[key](value):
             yield said
-    least, most = predicate.get("ge"), predicate.get("le")
-    if is_number(least) and is_number(most) and least > most:  # type: ignore[operator] # numbers
-        yield f"no number is both >= {least} and <= {most}"
+    least, most = quantity(predicate.get("ge")), quantity(predicate.get("le"))
+    if least is not None and most is not None and least > most:
+        yield f"no value is both >= {predicate['ge']} and <= {predicate['le']}"
     if predicate.get("absent") is True and len(predicate) > 1:
         yield "`absent` goes with no other predicate"
 
@@ -284,16 +345,19 @@ def _needs(right: bool, key: str, what: str, value: Any) -> str | None:
 
 
 def _approx_problem(value: Any) -> str | None:
+    given, tolerance = value, None
     if isinstance(value, Mapping):
-        right = (
-            set(value) <= {"value", "tolerance"}
-            and is_number(value.get("value"))
-            and is_number(value.get("tolerance", 0))
-            and value.get("tolerance", 0) >= 0
-        )
+        given, tolerance = value.get("value"), value.get("tolerance")
+        if not set(value) <= {"value", "tolerance"}:
+            given = None
+    if moment(given) is not None:
+        right = tolerance is None or duration(tolerance) is not None
     else:
-        right = is_number(value)
-    return _needs(right, "approx", "a number, or {value, tolerance}", value)
+        right = is_number(given) and (
+            tolerance is None or (is_number(tolerance) and tolerance >= 0)
+        )
+    what = "a number or a date, or {value, tolerance} (of a date a tolerance like 2h or 1d)"
+    return _needs(right, "approx", what, value)
 
 
 _PROBLEM: dict[str, Callable[[Any], str | None]] = {
@@ -302,8 +366,8 @@ _PROBLEM: dict[str, Callable[[Any], str | None]] = {
     "one_of": lambda value: _needs(
         isinstance(value, list | tuple) and bool(value), "one_of", "a list of values", value
     ),
-    "ge": lambda value: _needs(is_number(value), "ge", "a number", value),
-    "le": lambda value: _needs(is_number(value), "le", "a number", value),
+    "ge": lambda value: _needs(quantity(value) is not None, "ge", "a number or a date", value),
+    "le": lambda value: _needs(quantity(value) is not None, "le", "a number or a date", value),
     "approx": _approx_problem,
     "regex": regex_problem,
     "contains": lambda value: None,

@@ -20,15 +20,19 @@ from evalkit.trajectory import Step, Trajectory
 
 
 class Scorer(Protocol):
-    """Judges one trial. Pure and synchronous; raising is recorded as "could not judge".
+    """Judges one trial. Pure, and synchronous or ``async``; may take 30 s. Raising, or taking
+    longer, is recorded as "could not judge".
 
     A scorer may ask, by keyword parameter, for ``effects`` (:class:`evalkit.suite.Effects`),
-    ``scores`` (those already given to this trial, by scorer name) and ``folder`` (the suite's,
-    where the modules of a user's functions are looked for). Other keyword parameters are
-    arguments that a suite may set: ``{my_scorer: {threshold: 0.8}}``.
+    ``scores`` (those already given to this trial, by scorer name), ``folder`` (the suite's,
+    where the modules of a user's functions are looked for) and ``store`` (the store's). Other
+    keyword parameters are arguments that a suite may set: ``{my_scorer: {threshold: 0.8}}``; what
+    a suite sets is checked against the parameter's annotation.
     """
 
-    def __call__(self, case: Case, trajectory: Trajectory, /) -> Score | Iterable[Score]: ...
+    def __call__(
+        self, case: Case, trajectory: Trajectory, /
+    ) -> Score | Iterable[Score] | Awaitable[Score | Iterable[Score]]: ...
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from evalkit.dataset import Case
 from evalkit.suite import Setting, Suite
 from evalkit.trajectory import Trajectory
 
@@ -116,15 +117,16 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which cases of the dataset a run was asked for; empty means all."""
+    """Which cases of the dataset a run was asked for; empty means all. ``shard`` is ``k/n``."""
 
     routes: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     limit: int | None = None
+    shard: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.routes or self.cases or self.tags or self.limit is not None)
+        return any((self.routes, self.cases, self.tags, self.shard, self.limit is not None))
 
 
 class PlannedCase(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -135,6 +137,12 @@ class PlannedCase(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str
     owner: str | None = None
     tags: tuple[str, ...] = ()
+    input_digest: str | None = None
+
+    @classmethod
+    def of(cls, case: Case) -> PlannedCase:
+        """The case, as a run keeps it."""
+        return cls(case.id, case.route, case.digest, case.owner, case.tags, case.input_digest)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -162,6 +170,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     evalkit_version: str = ""
     scopes: dict[str, str] = {}
     stray_spans: int = 0
+    # The run whose trajectories were scored again; nothing was executed.
+    rescored_from: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -171,12 +181,14 @@ class Recorded:
 
     ``trials``: case, route, trial, status, error, latency_s, tokens_in, tokens_out, cost_usd,
     route_taken, attempts, started. ``scores``: case, route, trial, scorer, value, passed,
-    status, reason, findings (JSON text), one row per score of a completed trial.
+    status, reason, findings (JSON text), one row per score of a completed trial. ``steps``, only
+    where they were asked for: case, trial, number, kind, name, status, in the order of a walk.
     """
 
     run: Run
     trials: pa.Table
     scores: pa.Table
+    steps: pa.Table | None = None
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -252,6 +264,9 @@ class StepChange(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float
     candidate: float
     cases: tuple[str, ...]
+    # How many scored trials the shares are of; None where it is not known.
+    baseline_trials: int | None = None
+    candidate_trials: int | None = None
 
 
 class GateRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,6 +300,8 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     blocking: bool = True
     # Of an absolute limit: what ``candidate`` is held against; low and high are then its interval.
     limit: float | None = None
+    # Trials that were made again, in both arms, to confirm or drop a suspicion.
+    spent_trials: int = 0
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,6 +315,21 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
     rows: tuple[GateRow, ...]
     notes: tuple[str, ...] = ()
+
+
+class Promotion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A run that was given a label on purpose. ``promoted`` is seconds since the epoch.
+
+    ``exit`` is what the newest gate on the run said then, None where there was none; ``forced``
+    that it was promoted all the same; ``replaced`` the run that the label meant before.
+    """
+
+    label: str
+    run: str
+    promoted: float
+    exit: int | None = None
+    forced: bool = False
+    replaced: str | None = None
 
 
 class CaseScore(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -16,38 +17,82 @@ from evalkit.dataset import Case
 from evalkit.errors import PluginError
 from evalkit.results import Score, could_not_judge
 from evalkit.suite import Effects, ScorerUse
+from evalkit.threads import OverTimeError, in_thread_within
 from evalkit.trajectory import Trajectory
 
-GIVEN = ("effects", "folder", "scores")
+GIVEN = ("effects", "folder", "scores", "store")
 """Keyword parameters by which a scorer asks for what evalkit knows; no suite sets them."""
 
 MAX_SCORES = 100
 """At most so many scores from one scorer for one trial."""
 
+OWN_TIMEOUT_S = 30.0
+"""How long a scorer that is not evalkit's may take for one trial."""
+
+MAX_LATE = 3
+"""So often may it take longer before it is given up."""
+
 
 @dataclass(frozen=True)
 class BoundScorer:
-    """A scorer that is loaded, checked and given its arguments."""
+    """A scorer that is loaded, checked and given its arguments.
+
+    ``is_async``: it is awaited. ``bounded``: it is not evalkit's own, and may take so long only;
+    ``late`` are the limits that it exceeded so far.
+    """
 
     name: str
     function: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     wants_scores: bool = False
+    is_async: bool = False
+    bounded: bool = False
+    late: list[float] = field(default_factory=list, compare=False)
 
 
 def bind(
-    uses: Sequence[ScorerUse], effects: Effects, folder: str | Path | None
+    uses: Sequence[ScorerUse],
+    effects: Effects,
+    folder: str | Path | None,
+    *,
+    store: str | Path | None = None,
 ) -> tuple[BoundScorer, ...]:
     """Loads and checks the scorers that a suite uses; those that ask for ``scores`` come last.
 
     Raises PluginError for one that does not load, is not callable with ``(case, trajectory)`` and
-    its arguments, or is listed twice.
+    its arguments, has an argument of another type than its parameter says, or is listed twice.
     """
-    bound = [_bind(use, effects, folder) for use in uses]
+    given = {
+        "effects": effects,
+        "folder": None if folder is None else str(folder),
+        "store": None if store is None else str(store),
+    }
+    bound = [_bind(use, given, folder) for use in uses]
     names = [scorer.name for scorer in bound]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise PluginError(f"scorer {twice[0]!r} is listed twice: list it once")
     return tuple(sorted(bound, key=lambda scorer: scorer.wants_scores))
+
+
+async def score_trial_async(
+    case: Case,
+    trajectory: Trajectory,
+    scorers: Sequence[BoundScorer],
+    *,
+    timeout: float | None = None,
+) -> tuple[Score, ...]:
+    """All scores of a trial, as :func:`score_trial`; asynchronous scorers are awaited.
+
+    evalkit's own scorers run as they are: they are bounded. Any other may take ``timeout``
+    seconds (default: 30), in a thread of its own unless it is async; then it could not judge, and
+    after three times it is not called again.
+    """
+    scores: dict[str, Score] = {}
+    timeout = OWN_TIMEOUT_S if timeout is None else timeout
+    for scorer in scorers:
+        found = await _apply_async(scorer, case, trajectory, scores, timeout)
+        scores.update((score.scorer, score) for score in found)
+    return tuple(scores.values())
 
 
 def score_trial(
@@ -56,6 +101,7 @@ def score_trial(
     """All scores of a trial. A scorer that fails could not judge; the others go on.
 
     Nothing that a scorer raises gets out, but KeyboardInterrupt, SystemExit and MemoryError.
+    Asynchronous scorers could not judge here, and how long a scorer takes is not bounded.
     """
     scores: dict[str, Score] = {}
     for scorer in scorers:
@@ -67,7 +113,7 @@ def score_trial(
 # --- binding ------------------------------------------------------------------------------
 
 
-def _bind(use: ScorerUse, effects: Effects, folder: str | Path | None) -> BoundScorer:
+def _bind(use: ScorerUse, given: Mapping[str, Any], folder: str | Path | None) -> BoundScorer:
     function = plugins.load("scorer", use.name, folder)
     parameters = _parameters(use.name, function)
     known = _settable(parameters)
@@ -77,23 +123,48 @@ def _bind(use: ScorerUse, effects: Effects, folder: str | Path | None) -> BoundS
             raise PluginError(f"scorer {use.name!r} has no argument {name!r}; it has: {listed}")
         if name in GIVEN:
             raise PluginError(f"scorer {use.name!r}: evalkit itself gives {name!r}; leave it out")
-    arguments = dict(use.arguments)
-    if "effects" in parameters:
-        arguments["effects"] = effects
-    if "folder" in parameters:
-        arguments["folder"] = None if folder is None else str(folder)
+    arguments = _converted(use, function)
+    arguments |= {name: value for name, value in given.items() if name in parameters}
     wants_scores = "scores" in parameters
     _check_call(use.name, function, {**arguments, **({"scores": {}} if wants_scores else {})})
-    return BoundScorer(use.name.rpartition(":")[2], function, arguments, wants_scores)
+    return BoundScorer(
+        name=use.name.rpartition(":")[2],
+        function=function,
+        arguments=arguments,
+        wants_scores=wants_scores,
+        is_async=inspect.iscoroutinefunction(_called(function)),
+        bounded=not str(getattr(function, "__module__", "")).startswith("evalkit."),
+    )
+
+
+def _converted(use: ScorerUse, function: Any) -> dict[str, Any]:
+    """The suite's arguments, each as the type that its parameter's annotation says."""
+    try:
+        hints = get_type_hints(_called(function), include_extras=True)
+    except Exception:  # a plug-in's annotations may name anything
+        hints = {}
+    found = dict(use.arguments)
+    for name in found.keys() & hints.keys():
+        try:
+            found[name] = msgspec.convert(found[name], hints[name], strict=True)
+        except msgspec.ValidationError as error:
+            raise PluginError(f"scorer {use.name!r}, argument {name!r}: {error}") from None
+        except Exception:  # noqa: S112  an annotation that is no type of JSON checks nothing
+            continue
+    return found
+
+
+def _called(function: Any) -> Any:
+    """What runs when it is called: the function itself, or an object's ``__call__``."""
+    return function if inspect.isroutine(function) else type(function).__call__
 
 
 def _parameters(name: str, function: Any) -> Mapping[str, inspect.Parameter]:
     if inspect.isclass(function) or not callable(function):
         found = "a class" if inspect.isclass(function) else f"a {type(function).__name__}"
         raise PluginError(f"scorer {name!r} is {found}, not a function (case, trajectory) -> Score")
-    called = function if inspect.isroutine(function) else type(function).__call__
-    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
-        raise PluginError(f"scorer {name!r} is async: a scorer is a plain function")
+    if inspect.isasyncgenfunction(_called(function)):
+        raise PluginError(f"scorer {name!r} is an async generator: return a list of scores")
     try:
         return inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -134,13 +205,56 @@ def _apply(
 ) -> list[Score]:
     """The scorer's scores; if anything is wrong with them, one that says so in their stead."""
     try:
-        given = {"scores": dict(so_far)} if scorer.wants_scores else {}
-        returned = scorer.function(case, trajectory, **scorer.arguments, **given)
-        return _checked(scorer.name, returned, so_far)
+        return _checked(scorer.name, _call(scorer, case, trajectory, so_far), so_far)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a plug-in may raise anything, test frameworks' own included
         return [could_not_judge(scorer.name, _say(error))]
+
+
+async def _apply_async(
+    scorer: BoundScorer,
+    case: Case,
+    trajectory: Trajectory,
+    so_far: Mapping[str, Score],
+    seconds: float,
+) -> list[Score]:
+    """As :func:`_apply`; awaits what is to be awaited, and stops waiting for what is not ours."""
+    if not (scorer.is_async or scorer.bounded):
+        return _apply(scorer, case, trajectory, so_far)
+    if len(scorer.late) >= MAX_LATE:
+        often = f"did not return within {seconds:g} s {MAX_LATE} times: not called again"
+        return [could_not_judge(scorer.name, often)]
+    try:
+        if not scorer.is_async:
+            return await in_thread_within(
+                seconds, lambda: _apply(scorer, case, trajectory, dict(so_far))
+            )
+        async with asyncio.timeout(seconds if scorer.bounded else None) as limit:
+            returned = await _call(scorer, case, trajectory, so_far)
+        return _checked(scorer.name, returned, so_far)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # the run is being stopped
+            raise
+        return [could_not_judge(scorer.name, _say(error))]
+    except BaseException as error:  # a plug-in may raise anything, test frameworks' own included
+        late = isinstance(error, OverTimeError) or (
+            scorer.is_async and isinstance(error, TimeoutError) and limit.expired()
+        )
+        if late:
+            scorer.late.append(seconds)
+            return [could_not_judge(scorer.name, f"did not return within {seconds:g} s")]
+        return [could_not_judge(scorer.name, _say(error))]
+
+
+def _call(
+    scorer: BoundScorer, case: Case, trajectory: Trajectory, so_far: Mapping[str, Score]
+) -> Any:
+    given = {"scores": dict(so_far)} if scorer.wants_scores else {}
+    return scorer.function(case, trajectory, **scorer.arguments, **given)
 
 
 def _checked(name: str, returned: Any, so_far: Mapping[str, Score]) -> list[Score]:

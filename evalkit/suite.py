@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any
 
 import msgspec
+
+from evalkit.effects import reads_by_name
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -58,14 +61,15 @@ class Pipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 class Effects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which tools change state (``write``); all others only read.
 
-    Without it, every tool is taken to change state and every other kind of step to read.
+    Without it, what the trace says of a tool counts (:attr:`evalkit.trajectory.Step.read_only`),
+    and else its name: see :mod:`evalkit.effects`. Steps of every other kind only read.
     """
 
     write: tuple[str, ...] | None = None
 
     def changes_state(self, tool: str) -> bool:
-        """Whether a call of this tool changes state."""
-        return self.write is None or tool in self.write
+        """Whether a call of this tool changes state: as stated, else as its name tells."""
+        return not reads_by_name(tool) if self.write is None else tool in self.write
 
 
 class RouteSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -91,6 +95,51 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     cached: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
+Limit = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^ *(((mean|pass_rate|pass\^[1-9][0-9]*|pass@[1-9][0-9]*|fail_rate)\([^()]+\))"
+        r"|p[1-9][0-9]?_latency_s|tokens|cost_usd|retries) *(<=|>=) *[0-9]+(\.[0-9]+)? *$",
+        description="An absolute floor or ceiling, such as `pass_rate(task_completion) >= 0.9`.",
+    ),
+]
+"""A floor or ceiling as text: a measure, ``>=`` or ``<=``, and a number (see docs/policies.md)."""
+
+
+class Quarantine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A case that is reported and never blocks, through the day ``until`` (UTC); then it does."""
+
+    case: str
+    until: datetime.date
+    reason: str = ""
+
+
+class RoutePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is different for one route; what is not stated is as in the rest of the gate."""
+
+    on: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
+    advise: tuple[str, ...] | None = None
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    limits: tuple[Limit, ...] | None = None
+    margin: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    owners: tuple[str, ...] = ()
+
+
+class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How far a suspicion is followed up by trying cases again, in baseline and candidate.
+
+    ``trials`` is the most of one case in each arm; the budgets are for all re-runs of one gate,
+    in trials of both arms, seconds and US dollars. A budget that is spent before a suspicion is
+    settled makes the route ``inconclusive``.
+    """
+
+    enabled: bool = True
+    trials: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 24
+    max_trials: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    max_seconds: Positive | None = None
+    max_usd: Positive | None = None
+
+
 class GatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What blocks a release, and how sure the gate must be.
 
@@ -106,6 +155,32 @@ class GatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     )
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     max_infrastructure: Share = 0.05
+    # Scorers that are judged and shown, and never block.
+    advise: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    # A drop that would still be acceptable: a scorer whose drop may be larger is `unproven`.
+    margin: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    quarantine: tuple[Quarantine, ...] = ()
+    routes: dict[str, RoutePolicy] = {}
+    confirm: Confirm = Confirm()
+
+    @property
+    def all_on(self) -> tuple[str, ...]:
+        """Every scorer that blocks on some route."""
+        own = (scorer for route in self.routes.values() for scorer in route.on or ())
+        return tuple(dict.fromkeys((*self.on, *own)))
+
+    def of(self, route: str) -> RoutePolicy:
+        """The policy of one route, everything stated; ``alpha`` only where it has its own."""
+        own = self.routes.get(route, RoutePolicy())
+        return RoutePolicy(
+            on=self.on if own.on is None else own.on,
+            advise=self.advise if own.advise is None else own.advise,
+            alpha=own.alpha,
+            limits=self.limits if own.limits is None else own.limits,
+            margin=self.margin if own.margin is None else own.margin,
+            owners=own.owners,
+        )
 
 
 class ScorerUse(msgspec.Struct, frozen=True):
@@ -129,6 +204,9 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         DEFAULT_SCORERS
     )
     prices: dict[str, Price] = {}
+    # `package.module:function`, called after each trial as (input, context, answer): the
+    # pipeline's real state, as JSON.
+    state: str | None = None
     gate: GatePolicy = GatePolicy()
     # A reference to the JSON Schema, for editors.
     schema: str | None = msgspec.field(default=None, name="$schema")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -47,3 +48,39 @@ async def in_thread(function: Callable[[], Result]) -> Result:
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(work,), daemon=True, name="evalkit").start()
     return await done
+
+
+async def in_thread_within(seconds: float, function: Callable[[], Result]) -> Result:
+    """As :func:`in_thread`, for at most so long: then OverTimeError, and the thread is stopped.
+
+    Stopped is what runs Python code; a call into C that does not return keeps its thread.
+    """
+    running: list[int] = []
+    entrance = threading.Lock()
+
+    def work() -> Result:
+        running.append(threading.get_ident())
+        try:
+            return function()
+        finally:
+            with entrance:
+                running.clear()
+
+    waiting = asyncio.ensure_future(in_thread(work))
+    try:
+        done, _ = await asyncio.wait({waiting}, timeout=seconds)
+    except asyncio.CancelledError:
+        waiting.cancel()
+        raise
+    if done:
+        return waiting.result()
+    waiting.cancel()
+    with entrance:  # under the lock the thread is still that of this call
+        for thread in running:
+            raised = ctypes.py_object(SystemExit)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+    raise OverTimeError(f"did not return within {seconds:g} s")
+
+
+class OverTimeError(Exception):
+    """A call took longer than it may."""

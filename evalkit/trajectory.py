@@ -30,6 +30,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that the pipeline did. ``None`` means unknown, never zero and never wrong.
 
     ``tokens_in`` is the whole prompt, cached tokens included; ``tokens_out`` includes reasoning.
+    ``read_only`` is what the trace says of a tool (MCP's ``readOnlyHint``), never a guess;
+    ``offered`` are the names of the tools that a model was offered, where the trace tells.
+    ``ttft_s`` is the time to the first token in seconds. ``inferred`` says what was concluded
+    from other evidence than the step's own span: ``call`` (only the model's messages show that
+    the tool was called) or ``status`` (its result says that it failed).
     """
 
     kind: StepKind
@@ -48,6 +53,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens_reasoning: int | None = None
     cost_usd: float | None = None
     actor: Literal["agent", "user"] = "agent"
+    read_only: bool | None = None
+    offered: tuple[str, ...] | None = None
+    ttft_s: float | None = None
+    inferred: str | None = None
     agent: str | None = None
     call_id: str | None = None
     span_id: str | None = None
@@ -71,7 +80,13 @@ class Visit(NamedTuple):
 
 
 class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of the spans of a trace: nothing is dropped without being counted."""
+    """What became of the spans of a trace: nothing is dropped without being counted.
+
+    ``missing`` lists what the instrumentation did not tell, and a scorer thus cannot judge:
+    ``model calls``, ``tool calls``, ``tool spans`` (calls known from the model's messages alone),
+    ``arguments``, ``outputs``, ``text``, ``tokens``, ``tokens per call`` (an agent's totals alone
+    are known), ``served model``. ``route_from`` says what the route was read from.
+    """
 
     spans: int = 0
     wrappers: int = 0
@@ -80,13 +95,23 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     unknown_keys: dict[str, int] = {}
     conventions: dict[str, int] = {}
     scopes: dict[str, str] = {}
+    missing: tuple[str, ...] = ()
+    route_from: str | None = None
+
+
+class EndState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the pipeline's real state was after the trial (JSON), or why it could not be read."""
+
+    value: Any = None
+    error: str | None = None
 
 
 class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of the pipeline: its steps in order of start, and what it answered.
 
     ``said`` are the messages that the user was sent, in order, where the recording tells.
-    ``output`` is the final answer. ``route`` is the route taken, read from the trace.
+    ``output`` is the final answer. ``route`` is the route taken, read from the trace. ``state``
+    is the pipeline's real state afterwards, where a suite has it read.
     """
 
     steps: tuple[Step, ...] = ()
@@ -95,7 +120,10 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     route: str | None = None
     trace_id: str | None = None
     stop_reason: str | None = None
+    session: str | None = None
+    user: str | None = None
     coverage: Coverage = Coverage()
+    state: EndState | None = None
 
     def walk(self) -> Iterator[Visit]:
         """Every step in pre-order, without recursion."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Hashable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,53 @@ def within(found: Any, value: float, tolerance: float | None = None) -> bool:
     except OverflowError:  # an integer beyond any float
         return False
     return close
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])")
+
+
+def moment(value: Any) -> float | None:
+    """Seconds since the epoch of an ISO 8601 date or time (UTC where it names no zone), or None."""
+    if not isinstance(value, str) or not 8 <= len(value) <= 40:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def duration(value: Any) -> float | None:
+    """Seconds of a duration like ``90s``, ``15m``, ``2h``, ``1d``, ``1w``, or None."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else None
+
+
+def quantity(value: Any) -> float | int | None:
+    """What can be compared by size: a finite number, or a date or time as seconds; else None."""
+    if is_number(value):
+        number: float | int = value
+        return number
+    return moment(value)
+
+
+_PART = re.compile(r"[^.\[\]]+|\[-?\d{1,9}\]")
+
+
+def lookup(value: Any, path: str) -> Any:
+    """The value at a dotted path with ``[i]`` for places in lists; LookupError says what's not."""
+    for part in _PART.findall(path):
+        if part[0] == "[":
+            place = int(part[1:-1])
+            if not isinstance(value, list | tuple) or not -len(value) <= place < len(value):
+                raise LookupError(f"there is no {part} in {show(value)}")
+            value = value[place]
+        else:
+            if not isinstance(value, Mapping) or part not in value:
+                raise LookupError(f"there is no {part!r} in {show(value)}")
+            value = value[part]
+    return value
 
 
 def found_in(pattern: str, text: Any) -> bool:

@@ -15,8 +15,8 @@ from evalkit.assignment import (
     in_any_order,
     in_partial_order,
     in_sequence,
-    pair_off,
 )
+from evalkit.pairing import pair_off
 
 weights = st.lists(st.dictionaries(st.integers(0, 4), st.sampled_from([1, 5, 25])), max_size=5)
 
@@ -117,10 +117,10 @@ def test_large_and_small_solvers_agree() -> None:
 def test_a_thousand_by_a_thousand_takes_about_a_second() -> None:
     chance = random.Random(1)
     options = [{column: chance.choice([1, 1001]) for column in range(1000)} for _ in range(1000)]
-    started = time.perf_counter()
+    started = time.process_time()  # whatever else the machine does
     in_sequence(options)
     in_any_order(options)
-    assert time.perf_counter() - started < 6  # slow machines included
+    assert time.process_time() - started < 6  # slow machines included
 
 
 def test_orders_beyond_the_bound_are_an_error_and_no_hang() -> None:

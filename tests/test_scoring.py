@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from evalkit.dataset import Case
 from evalkit.errors import PluginError
 from evalkit.results import Score
-from evalkit.scoring import BoundScorer, bind, score_trial
+from evalkit.scoring import BoundScorer, bind, score_trial, score_trial_async
 from evalkit.suite import DEFAULT_SCORERS, Effects, ScorerUse
 from evalkit.trajectory import Trajectory
 
@@ -19,11 +22,22 @@ CASE = Case(id="c", input="?", route="r")
 DONE = Trajectory(route="r")
 
 SCORERS = """
+import asyncio
 from evalkit.results import Score
-def strict(case, trajectory, /, *, threshold=0.5, effects=None):
+def strict(case, trajectory, /, *, threshold: float = 0.5, effects=None):
     return Score("strict", threshold, effects.write == ("w",), "ok")
 def one_argument(case): ...
-async def waits(case, trajectory): ...
+async def waits(case, trajectory, *, seconds: float = 0):
+    await asyncio.sleep(seconds)
+    return Score("waits", 1.0, True, "ok")
+async def streams(case, trajectory):
+    yield
+def loops(case, trajectory):
+    while True: pass
+def exits(case, trajectory):
+    raise ValueError("no")
+def late(case, trajectory):
+    raise TimeoutError("mine")
 class Shape: ...
 number = 3
 """
@@ -61,7 +75,8 @@ def test_arguments_and_effects_are_given(folder: Path) -> None:
         (ScorerUse("bound_scorers:strict", {"treshold": 1}), "'treshold'; it has: threshold"),
         (ScorerUse("bound_scorers:strict", {"effects": 1}), "effects"),
         (ScorerUse("bound_scorers:one_argument"), "can't be called"),
-        (ScorerUse("bound_scorers:waits"), "async"),
+        (ScorerUse("bound_scorers:streams"), "async generator"),
+        (ScorerUse("bound_scorers:strict", {"threshold": "high"}), "argument 'threshold'"),
         (ScorerUse("bound_scorers:Shape"), "a class"),
         (ScorerUse("bound_scorers:number"), "a int"),
         (ScorerUse("task_complete"), "task_completion"),
@@ -162,3 +177,54 @@ def test_several_scores_and_scores_so_far() -> None:
     found = score_trial(CASE, DONE, [bound(two), bound(sees, "sees", wants_scores=True)])
     assert [score.scorer for score in found] == ["p", "q", "sees"]
     assert found[-1].passed
+
+
+# --- asynchronous and endless scorers --------------------------------------------------------
+
+
+def own(folder: Path, *uses: ScorerUse, timeout: float = 5) -> dict[str, Score]:
+    bound_here = bind(uses, Effects(), folder)
+    scores = asyncio.run(score_trial_async(CASE, DONE, bound_here, timeout=timeout))
+    return {score.scorer: score for score in scores}
+
+
+def test_asynchronous_scorers_are_awaited_beside_others(folder: Path) -> None:
+    uses = [ScorerUse("routing"), ScorerUse("bound_scorers:waits"), ScorerUse("trajectory_score")]
+    found = own(folder, *uses)
+    assert {name: score.status for name, score in found.items()} == {
+        "routing": "scored",
+        "waits": "scored",
+        "trajectory_score": "nothing_to_judge",
+    }
+
+
+@pytest.mark.parametrize(
+    "use", [ScorerUse("bound_scorers:loops"), ScorerUse("bound_scorers:waits", {"seconds": 60})]
+)
+def test_a_scorer_that_does_not_return_could_not_judge_and_stops(
+    folder: Path, use: ScorerUse
+) -> None:
+    before, began = threading.active_count(), time.monotonic()
+    found = own(folder, use, ScorerUse("routing"), timeout=0.1)
+    name = use.name.partition(":")[2]
+    assert (found[name].status, found[name].reason) == (
+        "could_not_judge",
+        "did not return within 0.1 s",
+    )
+    assert found["routing"].passed
+    while threading.active_count() > before:  # the thread of the endless one ends
+        assert time.monotonic() - began < 5
+        time.sleep(0.01)
+
+
+def test_what_a_scorer_of_ones_own_raises_is_its_reason(folder: Path) -> None:
+    found = own(folder, ScorerUse("bound_scorers:exits"), ScorerUse("bound_scorers:late"))
+    assert found["exits"].reason == "ValueError: no"
+    assert found["late"].reason == "TimeoutError: mine"
+
+
+def test_evalkits_own_scorers_take_no_thread() -> None:
+    scorers = bind([ScorerUse(name) for name in DEFAULT_SCORERS], Effects(), None)
+    assert not any(scorer.bounded or scorer.is_async for scorer in scorers)
+    direct = score_trial(CASE, DONE, scorers)
+    assert asyncio.run(score_trial_async(CASE, DONE, scorers)) == direct

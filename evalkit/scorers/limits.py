@@ -61,7 +61,7 @@ def _taken(case: Case, stated: Limits, trajectory: Trajectory) -> Iterator[_Limi
 
 
 def _steps(case: Case, trajectory: Trajectory) -> int:
-    kinds = frozenset({"step"}) if case.expect.steps is None else named_kinds(case.expect)
+    kinds = named_kinds(case.expect) if case.expect.references else frozenset({"step"})
     return sum(
         visit.step.actor == "agent" and is_considered(visit.step, kinds)
         for visit in trajectory.walk()

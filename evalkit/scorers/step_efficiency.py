@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from evalkit.dataset import Case, Expected, ExpectedStep
+from evalkit.dataset import Case, Limits
+from evalkit.expectation import Row, projected
 from evalkit.matching import Alignment, align
 from evalkit.results import Finding, Score, nothing_to_judge
 from evalkit.suite import Effects
@@ -37,11 +38,15 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
     after a failed step, with another name or model), ``detour``. Steps are alike if kind, name,
     arguments and the model asked for are.
     """
-    if case.expect.steps is None:
+    if not case.expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
-    steps = tuple(_unordered(stated) for stated in case.expect.steps if stated.actor == "agent")
-    expect = Expected(steps=steps, match="unordered", args=case.expect.args)
-    alignment = align(expect, trajectory, Effects())
+    alignment = align(
+        msgspec.structs.replace(case.expect, match="unordered", never=()),
+        trajectory,
+        Effects(),
+        view=lambda plan: projected(plan, _agents),
+        ordered=False,
+    )
     taken = len(_taken(alignment))
     necessary = len(alignment.necessary)
     if not necessary and not taken:
@@ -57,12 +62,53 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
             Finding(cause, alignment.step(number).label, step=number)
             for number, cause in list(surplus.items())[:MAX_FINDINGS]
         ),
-        data={"necessary": necessary, "taken": taken, "causes": dict(Counter(surplus.values()))},
+        data={
+            "necessary": necessary,
+            "taken": taken,
+            "causes": dict(Counter(surplus.values())),
+            "surplus": _spent([alignment.step(number) for number in surplus]) if surplus else {},
+            "beyond": _beyond(case.expect.limits, trajectory),
+        },
     )
 
 
-def _unordered(stated: ExpectedStep) -> ExpectedStep:
-    return msgspec.structs.replace(stated, after=()) if stated.after else stated
+def _agents(row: Row) -> Row | None:
+    """What the agent has to do; one that the user may do as well is optional."""
+    mine = tuple(one for one in row.alternatives if one.actor == "agent")
+    optional = row.optional or len(mine) < len(row.alternatives)
+    return Row(row.position, mine, optional) if mine else None
+
+
+def _spent(steps: Sequence[Step]) -> dict[str, float]:
+    """What the surplus steps took: tokens, US dollars and seconds, as far as they tell."""
+    tokens = [sum(filter(None, (step.tokens_in, step.tokens_out))) for step in steps]
+    seconds = [
+        max(0, step.end_ns - step.start_ns) / 1e9
+        for step in steps
+        if step.start_ns is not None and step.end_ns is not None
+    ]
+    return {
+        "tokens": sum(tokens),
+        "cost_usd": sum(step.cost_usd or 0.0 for step in steps),
+        "seconds": sum(seconds),
+    }
+
+
+def _beyond(limits: Limits | None, trajectory: Trajectory) -> dict[str, float]:
+    """Tokens, US dollars and seconds of the trial beyond what the case's limits state."""
+    if limits is None:
+        return {}
+    found: dict[str, float] = {}
+    tokens_in, tokens_out = trajectory.tokens_in, trajectory.tokens_out
+    if limits.tokens is not None and (tokens_in is not None or tokens_out is not None):
+        found["tokens"] = max(0, (tokens_in or 0) + (tokens_out or 0) - limits.tokens)
+    if limits.cost_usd is not None and (cost := trajectory.cost_usd) is not None:
+        found["cost_usd"] = max(0.0, cost - limits.cost_usd)
+    ends = [step.end_ns for step in trajectory.steps if step.end_ns is not None]
+    starts = [step.start_ns for step in trajectory.steps if step.start_ns is not None]
+    if limits.seconds is not None and starts and ends:
+        found["seconds"] = max(0.0, (max(ends) - min(starts)) / 1e9 - limits.seconds)
+    return found
 
 
 def _taken(alignment: Alignment) -> list[int]:

@@ -14,7 +14,7 @@ from evalkit.dataset import Case, OutcomeCheck
 from evalkit.predicates import same
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.trajectory import Trajectory
-from evalkit.values import found_in, is_number, show, within
+from evalkit.values import found_in, is_number, lookup, show, within
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -62,33 +62,17 @@ def _check(check: OutcomeCheck, trajectory: Trajectory, folder: str | None) -> s
     value = trajectory.output
     if check.path is not None:
         try:
-            value = _lookup(value, check.path)
+            value = lookup(value, check.path)
         except LookupError as error:
             return f"{about}: {error.args[0]}"
     if kind == "said":
         return _said(check.said or "", trajectory.said or (_text(value),))
+    if kind == "finished":
+        return _finished(trajectory.stop_reason)
     if kind == "function":
         return _function(check.function or "", value, folder)
     why = _CHECK[kind](check, value)
     return why and f"{about}: {why}"
-
-
-_PART = re.compile(r"[^.\[\]]+|\[-?\d{1,9}\]")
-
-
-def _lookup(value: Any, path: str) -> Any:
-    """The value at a dotted path with ``[i]`` for places in lists; LookupError says what's not."""
-    for part in _PART.findall(path):
-        if part[0] == "[":
-            place = int(part[1:-1])
-            if not isinstance(value, list | tuple) or not -len(value) <= place < len(value):
-                raise LookupError(f"there is no {part} in {show(value)}")
-            value = value[place]
-        else:
-            if not isinstance(value, Mapping) or part not in value:
-                raise LookupError(f"there is no {part!r} in {show(value)}")
-            value = value[part]
-    return value
 
 
 def _text(value: Any) -> str:
@@ -211,6 +195,23 @@ _CHECK: dict[str, _Check] = {
     "approx": _approx,
     "json_schema": _json_schema,
 }
+
+CUT_OFF = frozenset(
+    (
+        *("agent_error", "aborted", "cancelled", "canceled", "content_filter", "crashed", "error"),
+        *("failed", "infrastructure_error", "interrupted", "length", "max_iterations"),
+        *("max_steps", "max_tokens", "max_turns", "recursion_limit", "refused", "timeout"),
+        *("too_many_errors", "unexpected_error", "user_error"),
+    )
+)
+"""The stop reasons of a trial that did not come to an end of its own."""
+
+
+def _finished(stop_reason: str | None) -> str | None:
+    if stop_reason is None or stop_reason.lower() not in CUT_OFF:
+        return None
+    return f"it was cut off: {stop_reason[:100]}"
+
 
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 

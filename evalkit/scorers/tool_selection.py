@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import Any, NamedTuple
 
-from evalkit.dataset import Case, Expected, ExpectedStep
+from evalkit.dataset import Case, Expected
+from evalkit.expectation import LISTED, Plan, Row, projected
 from evalkit.matching import Alignment, align
 from evalkit.results import Finding, Score, nothing_to_judge
 from evalkit.suite import Effects
@@ -22,62 +24,120 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     """right / (right + wrong + missed + spurious) over the decisions to call a tool.
 
     Decisions are the agent's tool calls; retrievals too, if the case names a retriever. Expected
-    and actual ones are paired optimally by name, in any order; arguments are for
-    ``trajectory_match`` to judge. ``wrong``: another tool in the expected one's stead (what is
-    left on both sides, in order); ``missed``: none in its stead; ``spurious``: one too many.
-    Optional ones count when called. No tool expected and none called is right. Passed: all right.
-    ``data`` holds the counts, precision, recall, F1 and ``confusion``: pairs
-    [expected, chosen], None where there is no counterpart.
+    and actual ones are paired optimally, in any order, those whose arguments hold first; whether
+    arguments hold is no part of the value. ``wrong``: another tool in the expected one's stead
+    (what is left on both sides, in order); ``missed``: none in its stead; ``spurious``: one too
+    many. Optional ones count when called. No tool expected and none called is right. Passed: all
+    right. ``data`` is described in docs/scorers.md.
     """
-    steps = case.expect.steps
-    if steps is None:
+    expect = case.expect
+    if not expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
-    kinds = frozenset({"tool"} if not _names_retriever(steps) else {"tool", "retriever"})
-    decisions = dict(_decisions(steps, kinds))
-    expect = Expected(steps=tuple(decisions.values()), match="unordered", args="ignore")
-    alignment = align(expect, trajectory, Effects(), kinds=kinds)
-    rest = list(zip_longest(alignment.missing, alignment.unexpected))
-    right, wrong = len(alignment.pairs), sum(None not in pair for pair in rest)
+    kinds = frozenset({"tool", "retriever"} if _names_retriever(expect) else {"tool"})
+    alignment = align(
+        _unordered(expect),
+        trajectory,
+        Effects(),
+        kinds=kinds,
+        view=lambda plan: projected(plan, lambda row: _decision(row, kinds)),
+        ordered=False,
+    )
+    chosen = _choices(alignment)
+    rest = list(zip_longest(alignment.missing, chosen.spurious))
+    right, wrong = len(chosen.right), sum(None not in pair for pair in rest)
     total = right + len(rest)
     return Score(
         NAME,
         right / total if total else 1.0,
         not rest,
-        _reason(alignment, rest),
-        tuple(_findings(alignment, rest, list(decisions))),
+        _reason(alignment, chosen, rest),
+        tuple(_findings(alignment, rest)),
         data={
             "right": right,
             "wrong": wrong,
             "missed": len(alignment.missing) - wrong,
-            "spurious": len(alignment.unexpected) - wrong,
-            "precision": alignment.precision,
-            "recall": alignment.recall,
-            "f1": alignment.f1,
-            "confusion": _confusion(alignment, rest),
+            "spurious": len(chosen.spurious) - wrong,
+            **_rates(right, len(alignment.missing), len(chosen.spurious)),
+            "confusion": _confusion(alignment, chosen, rest),
+            "decisions": _decisions(alignment, chosen),
+            "arguments": _arguments(alignment, chosen),
+            "abstention": _abstention(alignment, chosen),
+            "hallucinated": _hallucinated(alignment, trajectory),
         },
     )
 
 
-def _names_retriever(steps: Sequence[ExpectedStep]) -> bool:
-    return any(one.retriever is not None for stated in steps for one in stated.alternatives)
+def _unordered(expect: Expected) -> Expected:
+    """The same steps, each of which may happen anywhere; nothing is forbidden here."""
+    return Expected(
+        steps=expect.steps,
+        paths=expect.paths,
+        match=expect.match if expect.match in LISTED else "any_order",
+        args=expect.args,
+        ignore=expect.ignore,
+    )
 
 
-def _decisions(
-    steps: Sequence[ExpectedStep], kinds: frozenset[str]
-) -> Iterator[tuple[int, ExpectedStep]]:
-    """The expected decisions by position; one that something else may satisfy is optional."""
-    for position, stated in enumerate(steps):
-        chosen = tuple(
-            one
-            for one in stated.alternatives
-            if one.actor == "agent" and (one.kind in kinds or one.kind == "step")
-        )
-        if chosen:
-            certain = len(chosen) == len(stated.alternatives) and all(
-                one.kind != "step" for one in chosen
-            )
-            optional = stated.optional or not certain
-            yield position, ExpectedStep(any_of=chosen, optional=optional)
+def _names_retriever(expect: Expected) -> bool:
+    return any(
+        one.retriever is not None
+        for reference in expect.references
+        for stated in reference
+        for one in stated.alternatives
+    )
+
+
+def _decision(row: Row, kinds: frozenset[str]) -> Row | None:
+    """The row as a decision of the agent; one that something else may satisfy is optional."""
+    chosen = tuple(
+        one
+        for one in row.alternatives
+        if one.actor == "agent" and (one.kind in kinds or one.kind == "step")
+    )
+    certain = len(chosen) == len(row.alternatives) and all(one.kind != "step" for one in chosen)
+    return Row(row.position, chosen, row.optional or not certain) if chosen else None
+
+
+class _Choices(NamedTuple):
+    """Actual decisions: ``right`` by name, as (position, number), and ``spurious`` ones."""
+
+    right: list[tuple[int, int]]
+    spurious: list[int]
+
+
+def _choices(alignment: Alignment) -> _Choices:
+    """Optional steps pair only in full; called with other arguments, the choice was right."""
+    right = [(pair.expected, pair.step) for pair in alignment.pairs]
+    right += [(one.expected, one.step) for one in alignment.wrong]
+    left = [row for row in alignment.plan.rows if row.optional]
+    for position, _ in right:
+        served = next((row for row in left if row.position == position), None)
+        if served is not None:
+            left.remove(served)
+    spurious = []
+    for number in alignment.unexpected:
+        name = alignment.step(number).name
+        fitting = (row for row in left if any(one.name == name for one in row.alternatives))
+        row = next(fitting, None)
+        if row is None:
+            spurious.append(number)
+        else:
+            left.remove(row)
+            right.append((row.position, number))
+    return _Choices(sorted(right, key=lambda pair: pair[1]), spurious)
+
+
+# --- what is told of them -------------------------------------------------------------------
+
+
+def _rates(right: int, missing: int, unexpected: int) -> dict[str, float]:
+    """Precision, recall and F1 over the choices; with nothing expected and nothing called, 1."""
+    called, expected = right + unexpected, right + missing
+    return {
+        "precision": right / called if called else float(not expected),
+        "recall": right / expected if expected else float(not called),
+        "f1": 2 * right / (called + expected) if called or expected else 1.0,
+    }
 
 
 def _wanted(alignment: Alignment, position: int | None) -> str | None:
@@ -91,30 +151,134 @@ def _chosen(alignment: Alignment, number: int | None) -> str | None:
     return None if number is None else alignment.step(number).name
 
 
-def _confusion(alignment: Alignment, rest: _Rest) -> list[list[str | None]]:
+def _confusion(alignment: Alignment, chosen: _Choices, rest: _Rest) -> list[list[str | None]]:
     """[expected, chosen]; a right choice among alternatives is its own expectation."""
-    right = [[_chosen(alignment, pair.step)] * 2 for pair in alignment.pairs]
+    right = [[_chosen(alignment, number)] * 2 for _, number in chosen.right[:MAX_LISTED]]
     others = [[_wanted(alignment, place), _chosen(alignment, number)] for place, number in rest]
-    return [*right[:MAX_LISTED], *others[:MAX_LISTED]]
+    return [*right, *others[:MAX_LISTED]]
 
 
-def _findings(alignment: Alignment, rest: _Rest, positions: list[int]) -> Iterator[Finding]:
+def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
+    """At each call in order: what was acceptable, given what had been done, and was it that?
+
+    Acceptable are the expected tools that are not done yet and wait for nothing, in the order
+    that the case states (none where its mode has none but ``after``). ``wrong`` lists decisions
+    that were not: step, chosen, acceptable.
+    """
+    plan = alignment.plan
+    rows = plan.rows
+    positions = {number: position for position, number in chosen.right}
+    numbers = sorted([*positions, *chosen.spurious])
+    done: set[int] = set()
+    accepted = 0
+    wrong: list[dict[str, Any]] = []
+    for number in numbers:
+        position = positions.get(number)
+        place = _next_place(rows, position, done)
+        if place is not None and not _waits(plan, place, done):
+            accepted += 1
+        elif len(wrong) < MAX_LISTED:
+            acceptable = _acceptable(plan, done)
+            wrong.append(
+                {"step": number, "chosen": _chosen(alignment, number), "acceptable": acceptable}
+            )
+        if place is not None:
+            done.add(place)
+    return {"made": len(numbers), "acceptable": accepted, "wrong": wrong}
+
+
+def _next_place(rows: Sequence[Row], position: int | None, done: set[int]) -> int | None:
+    return next(
+        (place for place, row in enumerate(rows) if row.position == position and place not in done),
+        None,
+    )
+
+
+def _waits(plan: Plan, place: int, done: set[int]) -> bool:
+    """Whether a required decision that must come before is not done."""
+    if plan.before is not None:
+        before = [other for other in range(len(plan.rows)) if plan.before[place] >> other & 1]
+    else:
+        before = list(range(place)) if plan.listed else []
+    return any(other not in done and not plan.rows[other].optional for other in before)
+
+
+def _acceptable(plan: Plan, done: set[int]) -> list[str]:
+    names = (
+        one.name or ""
+        for place, row in enumerate(plan.rows)
+        if place not in done and not _waits(plan, place, done)
+        for one in row.alternatives
+    )
+    return list(dict.fromkeys(names))[:10]
+
+
+def _arguments(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
+    """Of the right choices: how many with right arguments; what was wrong, missing, superfluous."""
+    wrong, missing = [], []
+    for one in alignment.wrong:
+        tool = alignment.step(one.step).name
+        for mismatch in one.mismatches:
+            said = {"step": one.step, "tool": tool, "path": mismatch.path}
+            if mismatch.found == "nothing":
+                missing.append({**said, "expected": mismatch.expected})
+            else:
+                wrong.append({**said, "expected": mismatch.expected, "found": mismatch.found})
+    superfluous = [
+        {"step": one.step, "tool": alignment.step(one.step).name, "path": path}
+        for one in alignment.superfluous
+        for path in one.paths
+    ]
+    return {
+        "right": len(alignment.pairs),
+        "wrong": wrong[:MAX_LISTED],
+        "missing": missing[:MAX_LISTED],
+        "superfluous": superfluous[:MAX_LISTED],
+    }
+
+
+def _abstention(alignment: Alignment, chosen: _Choices) -> str | None:
+    """``right``: no tool expected, none called; ``wrong``: expected, and none called at all;
+    ``broken``: none expected, and one called; None where tools were both expected and called."""
+    called = bool(chosen.right or chosen.spurious)
+    expected = any(not row.optional for row in alignment.plan.rows)
+    if not called:
+        return "wrong" if expected else "right"
+    return None if alignment.plan.rows else "broken"
+
+
+def _hallucinated(alignment: Alignment, trajectory: Trajectory) -> list[str] | None:
+    """Tools that the agent called though no model was offered them; None if the trace is silent."""
+    offered: set[str] = set()
+    for visit in alignment.visits:
+        if visit.step.offered is not None:
+            offered.update(visit.step.offered)
+    if not offered:
+        return None
+    called = (
+        visit.step.name
+        for visit in alignment.visits
+        if visit.step.kind == "tool" and visit.step.actor == "agent"
+    )
+    return [name for name in dict.fromkeys(called) if name not in offered][:MAX_LISTED]
+
+
+def _findings(alignment: Alignment, rest: _Rest) -> Iterator[Finding]:
     for place, number in rest[:MAX_LISTED]:
         wanted, chosen = _wanted(alignment, place), _chosen(alignment, number)
         if place is None:
             yield Finding("unexpected", f"tool {chosen}", step=number)
         else:
             detail = f"{chosen} was called instead" if chosen else ""
-            name = f"tool {wanted}"
-            yield Finding("missing", name, expected=positions[place], step=number, detail=detail)
+            yield Finding("missing", f"tool {wanted}", expected=place, step=number, detail=detail)
 
 
-def _reason(alignment: Alignment, rest: _Rest) -> str:
+def _reason(alignment: Alignment, chosen: _Choices, rest: _Rest) -> str:
     if not rest:
-        return "every tool as expected" if alignment.pairs else "no tool expected, none called"
-    wanted, chosen = _wanted(alignment, rest[0][0]), _chosen(alignment, rest[0][1])
+        return "every tool as expected" if chosen.right else "no tool expected, none called"
+    wanted, instead = _wanted(alignment, rest[0][0]), _chosen(alignment, rest[0][1])
     more = f"; and {len(rest) - 1} more" if len(rest) > 1 else ""
     if wanted is None:
-        return f"tool {chosen} called, not expected{more}"
-    instead = f"{chosen} called instead" if chosen else "not called"
-    return f"expected tool {wanted}: {instead}{more}"
+        return f"tool {instead} called, not expected{more}"
+    what = f"{instead} called instead" if instead else "not called"
+    return f"expected tool {wanted}: {what}{more}"

@@ -43,14 +43,16 @@ def match(
     *,
     mode: MatchMode = "in_order",
     args: ArgumentsMode = "stated",
+    effects: Effects = Effects(),  # noqa: B008 # frozen
 ) -> Score:
     """The score that a suite would give these steps.
 
     Steps are records, or objects ``{"name": ..., "args": {...}}`` for tool calls; ``args`` may
     be left out: then an expected call states nothing of them, and an actual one has none.
+    Without ``effects``, which tools change state is guessed by their names.
     """
     expect = Expected(steps=tuple(map(_expected, expected)), match=mode, args=args)
-    return judge(expect, Trajectory(steps=tuple(map(_actual, actual))), Effects())
+    return judge(expect, Trajectory(steps=tuple(map(_actual, actual))), effects)
 
 
 def _expected(given: Mapping[str, Any] | ExpectedStep) -> ExpectedStep:
@@ -76,7 +78,7 @@ def _name(given: Mapping[str, Any]) -> str:
 
 def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
     """The score of a trajectory against an expectation."""
-    if expect.steps is None and not expect.never:
+    if not expect.references and not expect.never:
         return nothing_to_judge(NAME, "the case states no expected steps")
     alignment = align(expect, trajectory, effects)
     if not alignment.passed and (unrecorded := _only_unrecorded(alignment)):
@@ -90,11 +92,11 @@ def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
         alignment.passed,
         "as expected" if alignment.passed else _reason(findings),
         findings,
-        data=_counts(alignment),
+        data=_counts(alignment, several=expect.paths is not None),
     )
 
 
-def _counts(alignment: Alignment) -> dict[str, Any]:
+def _counts(alignment: Alignment, several: bool) -> dict[str, Any]:
     return {
         "mode": alignment.expect.match,
         "precision": alignment.precision,
@@ -105,6 +107,7 @@ def _counts(alignment: Alignment) -> dict[str, Any]:
         "out_of_order": len(alignment.out_of_order),
         "unexpected": len(alignment.unexpected),
         "forbidden": len(alignment.forbidden),
+        **({"path": alignment.plan.path} if several else {}),
     }
 
 

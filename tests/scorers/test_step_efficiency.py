@@ -85,3 +85,19 @@ def test_value_is_a_share_and_every_surplus_step_has_one_cause(expected: str, ac
     assert len({one.step for one in score.steps}) == len(score.steps)
     matched = sum(min(expected.count(one), actual.count(one)) for one in "abc")
     assert len(score.steps) == len(actual) - matched
+
+
+def test_a_parallel_set_and_counts_are_no_surplus() -> None:
+    both = ExpectedStep(parallel=(ExpectedStep(tool="b"), ExpectedStep(tool="c")))
+    assert judge(["a", both], "a", "c", "b").value == 1
+    assert judge([ExpectedStep(tool="a", times=2)], "a", "a").value == 1
+    assert judge([ExpectedStep(tool="a", times=2)], "a", "a", "a").value == pytest.approx(2 / 3)
+
+
+def test_what_surplus_steps_took_is_told() -> None:
+    again = call("a", tokens_in=7, tokens_out=3, cost_usd=0.5, start_ns=0, end_ns=10**9)
+    assert judge("a", "a", again).data["surplus"] == {
+        "tokens": 10,
+        "cost_usd": 0.5,
+        "seconds": 1.0,
+    }

@@ -77,3 +77,32 @@ def test_retrievals_are_decisions_if_the_case_names_one() -> None:
 
 def test_no_expectation_is_nothing_to_judge() -> None:
     assert judge(None, "a").status == "nothing_to_judge"
+
+
+def test_decisions_are_judged_given_what_was_done() -> None:
+    data = judge("abc", "acb").data["decisions"]
+    assert (data["made"], data["acceptable"]) == (3, 2)
+    assert data["wrong"] == [{"step": 1, "chosen": "c", "acceptable": ["b"]}]
+    both = ["a", ExpectedStep(parallel=(ExpectedStep(tool="b"), ExpectedStep(tool="c")))]
+    assert judge(both, "acb").data["decisions"]["acceptable"] == 3
+    assert judge(both, "acb").value == 1
+
+
+def test_arguments_are_named_and_no_part_of_the_value() -> None:
+    expected = [ExpectedStep(tool="a", args={"x": 1, "y": 2}), ExpectedStep(tool="b", args={})]
+    done = Step(kind="tool", name="a", arguments={"x": 3})
+    score = judge(expected, "", done, Step(kind="tool", name="b", arguments={"z": 1}))
+    assert score.value == 1
+    arguments = score.data["arguments"]
+    assert arguments["right"] == 1
+    assert [one["path"] for one in arguments["wrong"]] == ["x"]
+    assert [one["path"] for one in arguments["missing"]] == ["y"]
+    assert [one["path"] for one in arguments["superfluous"]] == ["z"]
+
+
+def test_abstention_and_hallucinated_tools() -> None:
+    said = [judge(*one).data["abstention"] for one in (("", ""), ("a", ""), ("", "a"), ("a", "a"))]
+    assert said == ["right", "wrong", "broken", None]
+    model = Step(kind="llm", name="m", offered=("a", "b"))
+    assert judge("a", "ac", model).data["hallucinated"] == ["c"]
+    assert judge("a", "ac").data["hallucinated"] is None

@@ -1,0 +1,196 @@
+"""How fast paths are scored, beside two peers on the same pairs.
+
+    python benchmarks/scoring/speed.py [PAIRS] [--peers PYTHON]
+
+PYTHON is an interpreter with agentevals and deepeval, of whose public evaluators a sample is
+timed, in processor time. Pairs are 4 to 20 calls with nested arguments, two thirds of them changed
+a little. Prints pairs a second for the verdict, trajectories a second for the four main scorers,
+and 1,000 x 1,000 steps by mode.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+Calls = list[dict[str, Any]]
+
+
+def pairs(count: int) -> list[tuple[Calls, Calls]]:
+    """Reference and actual calls; the same for every run of this benchmark."""
+    chance = random.Random(7)
+    return [_pair(chance) for _ in range(count)]
+
+
+def _pair(chance: random.Random) -> tuple[Calls, Calls]:
+    reference = [_call(chance) for _ in range(chance.randint(4, 20))]
+    actual = json.loads(json.dumps(reference))
+    change = chance.randrange(6)
+    if change == 0:
+        actual[chance.randrange(len(actual))]["args"]["options"]["limit"] = -1
+    elif change == 1:
+        actual.append(_call(chance))
+    elif change == 2:
+        actual.pop(chance.randrange(len(actual)))
+    elif change == 3:
+        chance.shuffle(actual)
+    return reference, actual
+
+
+def _call(chance: random.Random) -> dict[str, Any]:
+    number = chance.randrange(1000)
+    return {
+        "name": f"tool_{chance.randrange(8)}",
+        "args": {
+            "id": f"#W{number:06}",
+            "user": {"name": "Ada", "address": {"city": "Berlin", "zip": str(number)}},
+            "items": [str(number + place) for place in range(3)],
+            "options": {"limit": number, "deep": {"flag": bool(number % 2)}},
+        },
+    }
+
+
+PEERS = """
+import importlib.util, json, os, sys, time
+os.environ.update(DEEPEVAL_TELEMETRY_OPT_OUT="YES", CONFIDENT_TRACE_FLUSH="NO")
+spec = importlib.util.spec_from_file_location("speed", sys.argv[1])
+speed = importlib.util.module_from_spec(spec); spec.loader.exec_module(speed)
+pairs = speed.pairs(int(sys.argv[2]))
+result = {}
+from agentevals.trajectory.match import create_trajectory_match_evaluator
+evaluate = create_trajectory_match_evaluator(trajectory_match_mode="unordered")
+def chat(calls):
+    return [{"role": "assistant", "content": "", "tool_calls": [
+        {"id": str(n), "function": {"name": one["name"], "arguments": json.dumps(one["args"])}}
+        for n, one in enumerate(calls)]}]
+chats = [(chat(a), chat(b)) for a, b in pairs]
+start = time.process_time()
+verdicts = [evaluate(outputs=b, reference_outputs=a)["score"] for a, b in chats]
+result["agentevals"] = len(pairs) / (time.process_time() - start)
+result["agentevals verdicts"] = [bool(one) for one in verdicts]
+from deepeval.metrics import ToolCorrectnessMetric
+from deepeval.test_case import LLMTestCase, ToolCall, ToolCallParams
+def tools(calls):
+    return [ToolCall(name=one["name"], input_parameters=one["args"]) for one in calls]
+class NoModel:
+    pass
+from deepeval.models import DeepEvalBaseLLM
+class Silent(DeepEvalBaseLLM):
+    def __init__(self): pass
+    def load_model(self): return self
+    def generate(self, *a, **k): return ""
+    async def a_generate(self, *a, **k): return ""
+    def get_model_name(self): return "silent"
+cases = [LLMTestCase(input="q", actual_output="a", tools_called=tools(b), expected_tools=tools(a))
+         for a, b in pairs]
+metric = ToolCorrectnessMetric(evaluation_params=[ToolCallParams.INPUT_PARAMETERS], model=Silent(),
+                               async_mode=False)
+start = time.process_time()
+for case in cases:
+    metric.measure(case, _show_indicator=False)
+result["deepeval"] = len(pairs) / (time.process_time() - start)
+print(json.dumps(result))
+"""
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f"{count / seconds:>10,.0f} /s"
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pairs", nargs="?", type=int, default=20_000)
+    parser.add_argument("--peers")
+    parser.add_argument("--sample", type=int, default=1_000)
+    given = parser.parse_args()
+    made = pairs(given.pairs)
+    verdicts, rate = _verdicts(made)
+    print(f"verdict, unordered, {given.pairs:,} pairs: {rate:>10,.0f} /s")
+    if given.peers:
+        _beside(given.peers, given.sample, verdicts, rate)
+    _four_scorers(made[: min(6_000, given.pairs)])
+    _large()
+
+
+def _verdicts(made: list[tuple[Calls, Calls]]) -> tuple[list[bool], float]:
+    from evalkit.scorers.trajectory_match import match
+
+    start = time.process_time()
+    scores = [match(a, b, mode="unordered", args="exact") for a, b in made]
+    rate = len(made) / (time.process_time() - start)
+    return [bool(score.passed) for score in scores], rate
+
+
+def _beside(python: str, sample: int, verdicts: list[bool], rate: float) -> None:
+    command = [python, "-c", PEERS, str(Path(__file__).resolve()), str(sample)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr[-2000:])
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    same = sum(a == b for a, b in zip(found["agentevals verdicts"], verdicts, strict=False))
+    for peer in ("agentevals", "deepeval"):
+        print(
+            f"  {peer:12}{found[peer]:>10,.0f} /s   evalkit is {rate / found[peer]:.1f} x as fast"
+        )
+    print(f"  agentevals gives the same verdict on {same} of {sample} pairs")
+
+
+def _four_scorers(made: list[tuple[Calls, Calls]]) -> None:
+    from evalkit.dataset import Case, Expected, ExpectedStep, OutcomeCheck
+    from evalkit.scoring import bind, score_trial
+    from evalkit.suite import Effects, ScorerUse
+    from evalkit.trajectory import Step, Trajectory
+
+    names = ("task_completion", "tool_selection", "trajectory_match", "step_efficiency")
+    scorers = bind([ScorerUse(name) for name in names], Effects(), None)
+    outcome = (OutcomeCheck(contains="done"), OutcomeCheck(said="1000"))
+    trials = [
+        (
+            Case(
+                id="c",
+                input="?",
+                route="r",
+                expect=Expected(
+                    outcome=outcome,
+                    steps=tuple(ExpectedStep(tool=one["name"], args=one["args"]) for one in a),
+                ),
+            ),
+            Trajectory(
+                steps=tuple(
+                    Step(kind="tool", name=one["name"], arguments=one["args"]) for one in b
+                ),
+                output="done: 1,000",
+            ),
+        )
+        for a, b in made
+    ]
+    start = time.process_time()
+    for case, trajectory in trials:
+        score_trial(case, trajectory, scorers)
+    seconds = time.process_time() - start
+    print(f"four main scorers, trajectories:   {_rate(len(trials), seconds)}")
+
+
+def _large() -> None:
+    from evalkit.dataset import MatchMode
+    from evalkit.scorers.trajectory_match import match
+
+    chance = random.Random(1)
+    reference = [{"name": f"t{chance.randrange(20)}", "args": {"x": n % 5}} for n in range(1000)]
+    actual = [{"name": one["name"], "args": {"x": n % 7}} for n, one in enumerate(reference)]
+    chance.shuffle(actual)
+    for mode in get_args(MatchMode):
+        start = time.process_time()
+        match(reference, actual, mode=mode)
+        print(f"1,000 x 1,000, {mode:12} {time.process_time() - start:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What a tool's name tells of its effect: whether it only reads, whether repeating it matters.
+
+Only a guess: used where neither the suite's ``effects`` nor the trace's annotations tell.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+READING_VERBS = frozenset(
+    (
+        *("calculate", "can", "check", "classify", "compare", "compute", "count", "describe"),
+        *("estimate", "exists", "fetch", "find", "get", "has", "inspect", "is", "list", "load"),
+        *("lookup", "look", "peek", "ping", "preview", "query", "read", "rerank", "retrieve"),
+        *("search", "select", "show", "summarize", "think", "validate", "verify", "view"),
+    )
+)
+"""A tool whose name begins with one of these changes nothing, as far as its name tells."""
+
+READING_NAMES = re.compile(
+    r"^(transfer|hand_?off|escalate)_?to_?(a_?)?human|^run_?\w*_?test$", re.IGNORECASE
+)
+"""Handing over to a person and running a test change nothing either."""
+
+SETTING_VERBS = frozenset(
+    (
+        *("activate", "assign", "cancel", "change", "close", "deactivate", "delete", "disable"),
+        *("edit", "enable", "lock", "modify", "overwrite", "put", "remove", "rename", "replace"),
+        *("reset", "set", "unlock", "update", "upsert"),
+    )
+)
+"""A tool whose name begins with one of these sets a state: twice the same is as good as once."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_NAMESPACE = re.compile(r"[./:]|__")
+
+
+@lru_cache(maxsize=10_000)
+def verb(tool: str) -> str:
+    """The first word of a tool's own name: ``get`` of ``get_user`` or ``crm.getUser``."""
+    own = next((part for part in reversed(_NAMESPACE.split(tool[:500])) if part), "")
+    found = _WORD.search(own)
+    return found.group().lower() if found else own.lower()
+
+
+@lru_cache(maxsize=10_000)
+def reads_by_name(tool: str) -> bool:
+    """Whether a tool only reads, as far as its name tells."""
+    return verb(tool) in READING_VERBS or READING_NAMES.match(tool[:500]) is not None
+
+
+def sets_by_name(tool: str) -> bool:
+    """Whether a tool sets a state, so that an immediate repetition changes nothing further."""
+    return verb(tool) in SETTING_VERBS

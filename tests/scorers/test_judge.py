@@ -1,0 +1,204 @@
+"""A model as judge, against a real server that behaves well, badly, slowly and not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.calibration import Labelled, calibrate
+from evalkit.dataset import Case
+from evalkit.errors import PluginError
+from evalkit.judging import calibrations
+from evalkit.results import Score
+from evalkit.scoring import bind, score_trial, score_trial_async
+from evalkit.suite import Effects, ScorerUse
+from evalkit.trajectory import Step, Trajectory
+from tests.judge_server import Behave, Reply, serving, verdict
+
+KEY = "sk-secret-77"
+CASE = Case(id="c", input={"q": "refund?"}, route="refund")
+DONE = Trajectory(steps=(Step(kind="tool", name="refund", output="done"),), output="Refunded.")
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+
+
+def bound(store: Path | None, **arguments: Any) -> Any:
+    given = {"model": "judge-1", "rubric": "It must refund.", "base_url_env": "JUDGE_URL"}
+    use = ScorerUse("judge", {**given, "key_env": "JUDGE_KEY", "timeout": 5, **arguments})
+    return bind([use], Effects(), None, store=store)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Serves a behaviour, judges once (or ``times``), and gives the scores and the requests."""
+
+    def ask(behave: Behave, *, times: int = 1, **arguments: Any) -> tuple[list[Score], list[Any]]:
+        with serving(behave) as server:
+            monkeypatch.setenv("JUDGE_URL", server.url)
+            scorers = bound(arguments.pop("store", tmp_path), **arguments)
+            scores = [
+                asyncio.run(score_trial_async(CASE, arguments.get("done", DONE), scorers))[0]
+                for _ in range(times)
+            ]
+            return scores, server.requests
+
+    return ask
+
+
+def test_a_verdict_and_what_was_asked(asked: Any) -> None:
+    (score,), ((path, headers, body),) = asked(lambda n, b: verdict("pass", "It was refunded."))
+    assert (score.scorer, score.value, score.passed) == ("judge", 1.0, True)
+    assert score.reason == "It was refunded."
+    assert score.data["tokens_in"] == 9
+    assert score.data["model_served"] == "judge-1-2026"
+    assert path == "/v1/chat/completions"
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert body["model"] == "judge-1"
+    assert body["response_format"]["type"] == "json_schema"
+    question = body["messages"][1]["content"]
+    assert all(text in question for text in ("It must refund.", "refund?", "tool refund", "done"))
+
+
+def test_failing_and_partial_verdicts_do_not_pass(asked: Any) -> None:
+    (failed,), _ = asked(lambda n, b: verdict("fail", "No refund."), store=None)
+    assert (failed.value, failed.passed, failed.steps[0].detail) == (0.0, False, "No refund.")
+    (half,), _ = asked(lambda n, b: verdict("Partially satisfied"), store=None)
+    assert (half.value, half.passed) == (0.5, False)
+
+
+def test_the_same_question_is_paid_for_once(asked: Any, tmp_path: Path) -> None:
+    scores, requests = asked(lambda n, b: verdict("pass"), times=3)
+    assert len(requests) == 1
+    assert [score.data["cached"] for score in scores] == [False, True, True]
+    _, more = asked(lambda n, b: verdict("pass"), rubric="Another.")
+    assert len(more) == 1
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*.json"))
+    assert KEY.encode() not in kept
+
+
+def test_a_damaged_answer_is_asked_for_again(asked: Any, tmp_path: Path) -> None:
+    asked(lambda n, b: verdict("pass"))
+    for path in (tmp_path / "judge" / "answers").rglob("*.json"):
+        path.write_bytes(b"{")
+    (score,), requests = asked(lambda n, b: verdict("pass"))
+    assert (score.passed, len(requests)) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Reply(status=429, headers={"retry-after": "0"}),
+        Reply(status=503, headers={"retry-after": "0"}),
+        Reply(hang_up=True),
+        Reply(delay=1.0),
+    ],
+)
+def test_what_may_pass_is_tried_again(asked: Any, bad: Reply) -> None:
+    (score,), requests = asked(
+        lambda n, b: bad if n == 0 else verdict("pass"), timeout=0.3, store=None
+    )
+    assert (score.passed, len(requests)) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("bad", "calls", "says"),
+    [
+        (Reply(status=500, headers={"retry-after": "0"}), 2, "HTTP 500"),
+        (Reply(status=401, raw=f"bad key {KEY}".encode()), 1, "HTTP 401: bad key ***"),
+        (Reply(status=302, headers={"location": "http://127.0.0.1:1/"}), 1, "HTTP 302"),
+        (Reply(raw=b"<html>"), 1, "no chat completion"),
+        (Reply(raw=b"[" * 100_000), 1, "no chat completion"),
+        (Reply(raw=b'{"choices": []}'), 1, "no chat completion"),
+        (Reply(None), 1, "no text"),
+        (Reply("I think it is fine."), 1, "no JSON object with a `verdict`"),
+        (Reply('{"verdict": "splendid"}'), 1, "'splendid' is not understood"),
+        (Reply('{"verdict": "pass"} no, {"verdict": "fail"}'), 1, "disagree"),
+        (verdict("unsure", "Nothing is shown."), 1, "is unsure: Nothing is shown."),
+        (Reply(delay=0.5), 2, "no answer within 0.1 s"),
+    ],
+)
+def test_no_verdict_is_no_score(asked: Any, bad: Reply, calls: int, says: str) -> None:
+    timeout = 0.1 if bad.delay else 5
+    (score,), requests = asked(lambda n, b: bad, timeout=timeout, attempts=2)
+    assert (score.status, score.value) == ("could_not_judge", None)
+    assert says in score.reason
+    assert KEY not in score.reason
+    assert len(requests) == calls
+
+
+def test_an_endpoint_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, says in (
+        ("", "JUDGE_URL is not set"),
+        ("ftp://x", "no http"),
+        ("http://127.0.0.1:1/v1", "not reached"),
+    ):
+        monkeypatch.setenv("JUDGE_URL", url)
+        (score,) = asyncio.run(score_trial_async(CASE, DONE, bound(None, attempts=1)))
+        assert score.status == "could_not_judge"
+        assert says in score.reason
+
+
+def test_too_much_to_show_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_URL", "http://127.0.0.1:1/v1")
+    long = Trajectory(steps=tuple(Step(kind="tool", name="t", output="x" * 5000) for _ in "a" * 60))
+    (score,) = asyncio.run(score_trial_async(CASE, long, bound(None)))
+    assert "at most 200000 are judged" in score.reason
+
+
+def test_arguments_are_checked_before_anything_runs() -> None:
+    for wrong in ({"timeout": "long"}, {"min_agreement": 2}, {"response_format": "xml"}):
+        with pytest.raises(PluginError, match=next(iter(wrong))):
+            bound(None, **wrong)
+    with pytest.raises(PluginError, match="rubric"):
+        bind([ScorerUse("judge", {"model": "m"})], Effects(), None)
+
+
+def test_without_a_loop_a_judge_could_not_judge() -> None:
+    (score,) = score_trial(CASE, DONE, bound(None))
+    assert score.status == "could_not_judge"
+
+
+# --- trusted or refused ------------------------------------------------------------------------
+
+
+def labelled(agreeing: int, others: int, group: str = "refund") -> list[Labelled]:
+    return [
+        *(Labelled("pass", True, group) for _ in range(agreeing)),
+        *(Labelled("pass", False, group) for _ in range(others)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (None, "is not calibrated"),
+        (labelled(9, 0), "9 labels, at least 20"),
+        (labelled(12, 28), "agrees with 30% of 40 labels on route refund"),
+        ([*labelled(9, 0), *labelled(10, 21, "other")], "of 40 labels over all routes"),
+    ],
+)
+def test_a_judge_below_min_agreement_may_not_judge(
+    asked: Any, tmp_path: Path, labels: list[Labelled] | None, says: str
+) -> None:
+    (plain,), _ = asked(lambda n, b: verdict("pass"))
+    if labels is not None:
+        calibrations.save(tmp_path, plain.data["judge"], calibrate(labels))
+    (score,), requests = asked(lambda n, b: verdict("pass"), min_agreement=0.8)
+    assert (score.status, requests) == ("could_not_judge", [])
+    assert says in score.reason
+    assert score.data["verdict"] == "pass"  # kept, to calibrate with
+
+
+def test_a_judge_that_agrees_enough_may_judge(asked: Any, tmp_path: Path) -> None:
+    (plain,), _ = asked(lambda n, b: verdict("pass"))
+    calibrations.save(tmp_path, plain.data["judge"], calibrate(labelled(36, 4)))
+    (score,), _ = asked(lambda n, b: verdict("pass"), min_agreement=0.8)
+    assert score.passed
+    (other,), _ = asked(lambda n, b: verdict("pass"), min_agreement=0.8, rubric="Another.")
+    assert "is not calibrated" in other.reason
