@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evalkit.errors import PluginError
 from evalkit.spans import Span
+from evalkit.tracing.parts import with_logs
 
 if TYPE_CHECKING:
     from evalkit.tracing.collector import Collector, TrialTrace
@@ -137,8 +138,9 @@ class _OtlpTrace:
             if whole and time.monotonic() - quiet_since > QUIET_SECONDS:
                 break
             await asyncio.sleep(0.02)
+        logs = self._receiver.logs(self.trace_id)
         self._receiver.forget(self.trace_id)
-        return found
+        return with_logs(found, logs)[0] if logs else found
 
 
 class OtlpCapture:

@@ -178,7 +178,7 @@ def _plan(
 
 
 def _planned(case: Case) -> PlannedCase:
-    return PlannedCase(case.id, case.route, case.digest, case.owner, case.tags)
+    return PlannedCase.of(case)
 
 
 def _write_dataset(path: Path, cases: Dataset, *, may_replace: bool) -> bool:

@@ -215,7 +215,7 @@ def verdict(store: Path, candidate: str, baseline: str) -> tuple[str, int]:
     policy = GatePolicy(on=("reward",))
     loaded = [Store(store).load(run) for run in (candidate, baseline)]
     report = decide(loaded[0], loaded[1], policy)
-    [row] = report.rows
+    [row] = [row for row in report.rows if row.scorer == "reward"]
     return row.verdict, report.exit
 
 

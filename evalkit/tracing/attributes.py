@@ -89,6 +89,15 @@ def as_list(value: Any) -> list[Any]:
     return list(found) if isinstance(found, list | tuple) else []
 
 
+def first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    """What the first of the keys that has a value holds; None if none has."""
+    for key in keys:
+        value = found.get(key)
+        if value is not None:
+            return value
+    return None
+
+
 def text(value: Any) -> str | None:
     """The value if it is a string with something in it."""
     return value if isinstance(value, str) and value else None

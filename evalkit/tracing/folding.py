@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from evalkit.tracing.completion import as_handoff, bare, judged
 from evalkit.trajectory import Step
 
 _FILLED = (
@@ -27,18 +28,25 @@ _FILLED = (
     "cost_usd",
     "agent",
     "call_id",
+    "ttft_s",
+    "read_only",
 )
+
+
+_ANSWERED = tuple(field for field in _FILLED if field not in ("arguments", "error", "call_id"))
 
 
 def folded(step: Step) -> tuple[Step, ...]:
     """The step, or what takes its place; its children are folded already."""
+    if step.kind == "tool":
+        return (as_handoff(judged(_same(step) if step.steps else step)),)
     if not step.steps:
         return (step,)
     if step.kind == "node":
         return (_node(step),)
     if step.kind == "llm":
         return _model_call(step)
-    if step.kind in ("agent", "tool"):
+    if step.kind in ("agent", "workflow", "retriever", "reranker", "embedding"):
         return (_same(step),)
     return (step,)
 
@@ -65,14 +73,32 @@ def _model_call(outer: Step) -> tuple[Step, ...]:
     inner = [child for child in outer.steps if child.kind == "llm"]
     if not inner:
         return (outer,)
-    if len(inner) == 1:
+    if len(inner) == 1 and (inner[0].status == "ok" or outer.status == "error"):
         return (_merged(outer, inner[0]),)
-    return outer.steps
+    if len(inner) == 1:  # an attempt that failed, within a call that another attempt saved
+        failed = inner[0]
+        others = tuple(step for step in outer.steps if step is not failed)
+        return failed, replace(outer, steps=others)
+    answered = next((call for call in reversed(inner) if call.status == "ok"), None)
+    if answered is None:
+        return outer.steps
+    filled = {
+        field: getattr(outer, field)
+        for field in _ANSWERED
+        if getattr(answered, field) is None and getattr(outer, field) is not None
+    }
+    # What is known of the whole is what is known of the attempt that answered.
+    told = replace(answered, **filled) if filled else answered
+    return tuple(told if step is answered else step for step in outer.steps)
 
 
 def _same(outer: Step) -> Step:
-    """An agent in an agent, or a tool in a tool, of the same name and arguments."""
-    inner = [child for child in outer.steps if (child.kind, child.name) == (outer.kind, outer.name)]
+    """An agent in an agent, a tool in a tool, and so on, of the same name (and arguments)."""
+    inner = [
+        child
+        for child in outer.steps
+        if child.kind == outer.kind and bare(child.name) == bare(outer.name)
+    ]
     if len(inner) != 1 or (outer.kind == "tool" and not _same_call(outer, inner[0])):
         return outer
     return _merged(outer, inner[0])
@@ -89,6 +115,8 @@ def _merged(outer: Step, inner: Step) -> Step:
     }
     if "error" in (outer.status, inner.status):
         known["status"] = "error"
+    if inner.model_served is not None and outer.kind == "llm":
+        known["model_served"] = inner.model_served  # nearer to the model, it knows better
     others = [other for other in outer.steps if other is not inner]
     return replace(
         outer, **known, steps=_in_order([*others, *inner.steps]) if others else inner.steps

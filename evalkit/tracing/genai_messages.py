@@ -46,25 +46,31 @@ def answer(span: Span) -> Answer:
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
     reason: Any = None
-    for message in _raw(span, "output"):
+    for message in raw_messages(span, "output"):
         said, called = _read(message)
         texts += said
         calls += called
         reason = reason or message.get("finish_reason")
+    if not texts and not calls:
+        for message in indexed(span.attributes, "gen_ai.completion"):
+            name = message.get("function_call.name")
+            if name is not None:
+                arguments = message.get("function_call.arguments")
+                calls.append(_call({"name": name, "arguments": arguments}))
     return Answer("\n".join(texts) or None, calls, reason)
 
 
 def messages(span: Span, side: str) -> list[dict[str, Any]]:
     """The span's ``input`` or ``output`` messages as ``{"role", "content"[, "tool_calls"]}``."""
     found = []
-    for raw in _raw(span, side):
+    for raw in raw_messages(span, side):
         texts, calls = _read(raw)
         message = {"role": raw.get("role"), "content": "\n".join(texts) or None}
         found.append({**message, "tool_calls": calls} if calls else message)
     return found
 
 
-def _raw(span: Span, side: str) -> list[Mapping[str, Any]]:
+def raw_messages(span: Span, side: str) -> list[Mapping[str, Any]]:
     """The messages as recorded, from the first place that has some."""
     key, old_key = f"gen_ai.{side}.messages", _OLD_KEYS[side]
     sources = [span.attributes, *(event.attributes for event in span.events)]
@@ -93,12 +99,14 @@ def _from_events(span: Span, side: str) -> Iterator[Mapping[str, Any]]:
     for event in span.events:
         if event.name not in roles:
             continue
-        message = parsed(event.attributes.get("message"))
+        body = structured(event.attributes.get("body"))
+        found = {**event.attributes, **body} if isinstance(body, Mapping) else event.attributes
+        message = parsed(found.get("message"))
         if isinstance(message, Mapping):
-            yield {**event.attributes, **message}
+            yield {**found, **message}
         else:
-            content = event.attributes.get("content") if message is None else message
-            yield {"role": roles[event.name], **event.attributes, "content": structured(content)}
+            content = found.get("content") if message is None else message
+            yield {"role": roles[event.name], **found, "content": structured(content)}
 
 
 def _old_value(value: Any) -> list[Mapping[str, Any]]:
@@ -127,6 +135,11 @@ def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
         elif isinstance(used := part.get("toolUse"), Mapping):
             calls.append(_call({**used, "id": used.get("toolUseId")}))
     return texts, calls
+
+
+def message_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tool calls in one recorded message, as ``{"id", "name", "arguments"}``."""
+    return _read(message)[1]
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""LangChain's JSON envelopes around messages and tool results, taken off.
+"""What every instrumentation of LangChain and LangGraph hands on: chains, nodes and envelopes.
 
-A message is ``{"type": "tool", "data": {"content": ..}}`` or, in older dumps,
+Which chains are steps is told by LangGraph's own metadata, wherever a convention keeps it. A
+message is ``{"type": "tool", "data": {"content": ..}}`` or, in older dumps,
 ``{"lc": 1, "kwargs": {"content": ..}}``; a state holds lists of them.
 """
 
@@ -10,6 +11,60 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from evalkit.tracing.attributes import MAX_NESTING, structured
+from evalkit.trajectory import StepKind
+
+# LangChain's and LangGraph's own building blocks, and the Agents SDK's loop: how the pipeline is
+# put together, not what it does.
+_WRAPPER_STARTS = ("Runnable", "ChannelWrite", "ChannelRead", "__")
+_WRAPPER_ENDS = ("PromptTemplate", "OutputParser")
+_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
+_WRAPPERS = frozenset({"LangGraph", "Agent workflow", "turn", "Prompt", "Span"})
+
+
+def is_building_block(name: str) -> bool:
+    """Whether a chain is one of the framework's own parts."""
+    return (
+        name in _WRAPPERS
+        or name.startswith(_WRAPPER_STARTS)
+        or name.endswith(_WRAPPER_ENDS + _HOOKS)
+    )
+
+
+def chain_kind(
+    name: str,
+    metadata: Mapping[str, Any],
+    *,
+    is_root: bool,
+    is_agent: bool = False,
+    below_agent: bool = False,
+) -> StepKind | None:
+    """What a chain is in the pipeline, or None for a wrapper.
+
+    ``metadata`` is LangChain's (``langgraph_node``, ``ls_integration``, ``lc_agent_name``).
+    ``is_agent`` says that the recording calls it an agent, ``below_agent`` that its parent is one.
+    """
+    if metadata.get("lc_agent_name") == name:
+        return "agent"
+    if "langgraph_node" in metadata:
+        if metadata["langgraph_node"] != name or name.startswith("__"):
+            return None
+        # The nodes of `create_agent` belong to the agent, not to the pipeline.
+        inner = metadata.get("ls_integration") == "langchain_create_agent" or name.endswith(_HOOKS)
+        return None if inner or (below_agent and name in ("model", "tools")) else "node"
+    if metadata.get("ls_integration") == "langgraph":
+        return "workflow"
+    if is_agent:
+        return "agent"
+    if is_root and (name == "LangGraph" or not is_building_block(name)):
+        return "workflow"
+    return None if is_building_block(name) else "node"
+
+
+def as_outcome(value: Any) -> Any:
+    """What a chain returned, without the key that a recording puts around it."""
+    if isinstance(value, Mapping) and len(value) == 1 and set(value) <= {"output", "outputs"}:
+        value = next(iter(value.values()))
+    return without_envelopes(value)
 
 
 class ToolMessage(NamedTuple):
@@ -51,4 +106,10 @@ def _message(value: Any) -> Mapping[str, Any] | None:
     if not isinstance(value, Mapping):
         return None
     data = value.get("kwargs") if "lc" in value else value.get("data") if "type" in value else None
+    if data is None and "content" in value and ("additional_kwargs" in value or _is_tool(value)):
+        data = value
     return data if isinstance(data, Mapping) and "content" in data else None
+
+
+def _is_tool(value: Mapping[str, Any]) -> bool:
+    return "tool_call_id" in value and ("status" in value or "name" in value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,9 +19,13 @@ from evalkit.protocols import Convention, Reading
 from evalkit.spans import Span
 from evalkit.suite import Price, RouteSource
 from evalkit.tracing.attributes import clean_text, label, text
+from evalkit.tracing.completeness import missing, session_and_user
+from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
+from evalkit.tracing.messages import ToolResult, tool_results
 from evalkit.tracing.routes import route_taken
 from evalkit.tracing.tree import Forest, grow
+from evalkit.tracing.twins import joined
 from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory
 
 ROUTE = "evalkit.route"
@@ -29,7 +33,29 @@ SAID = "evalkit.said"
 
 _MAX_KEYS = 200
 _MAX_ERROR = 500
-_BUILT_IN = ("plain", "openinference", "genai")
+# The more particular before the more general: the first that claims a span reads it.
+_BUILT_IN = (
+    "plain",
+    "openinference",
+    "langsmith",
+    "traceai",
+    "traceloop",
+    "mcp",
+    "litellm",
+    "vercel_ai",
+    "claude",
+    "haystack",
+    "llamaindex",
+    "google_adk",
+    "pydantic_ai",
+    "semantic_kernel",
+    "agent_framework",
+    "strands",
+    "crewai",
+    "mastra",
+    "langfuse",
+    "genai",
+)
 
 
 def to_trajectory(
@@ -52,20 +78,27 @@ def to_trajectory(
         _read(span, None if parent is None else forest.spans[parent])
         for span, parent in zip(forest.spans, forest.parents, strict=True)
     ]
-    steps = _nested(forest, readings, prices or {})
-    if any(_lost_its_arguments(read.reading.step) for read in readings):
-        steps = _repaired(steps)
+    forest = joined(forest, [read.reading for read in readings])
+    steps = completed(
+        _nested(forest, readings, prices or {}), lambda: _results(forest.spans, readings)
+    )
     found = Trajectory(
         steps=steps,
         said=tuple(_said(forest, readings)),
         trace_id=forest.spans[0].trace_id if forest.spans else None,
         coverage=_coverage(len(spans), forest, readings),
     )
+    route, decided = route_taken(_told_route(forest, readings), found, forest.spans, route_from)
+    listed = [visit.step for visit in found.walk()]
+    session, user = session_and_user(forest.spans)
     return replace(
         found,
         output=_root_output(steps) if output is msgspec.UNSET else output,
-        route=route_taken(_told_route(forest, readings), found, forest.spans, route_from),
-        stop_reason=_stop_reason(found),
+        route=route,
+        session=session,
+        user=user,
+        coverage=replace(found.coverage, missing=missing(listed), route_from=decided),
+        stop_reason=_stop_reason(listed),
     )
 
 
@@ -77,13 +110,23 @@ class _Read(NamedTuple):
 
 
 def _read(span: Span, parent: Span | None) -> _Read:
-    for convention in _conventions():
+    for convention in _conventions_of(span.scope):
         try:
             if convention.claims(span):
                 return _Read(convention.read(span, parent), convention.name)
         except Exception:  # a third party's convention may raise anything on a span it mistakes
             return _Read(Reading(role="unknown"), convention.name)
     return _Read(Reading(role="unknown"))
+
+
+@lru_cache(maxsize=1024)
+def _conventions_of(scope: str) -> tuple[Convention, ...]:
+    """The conventions that may claim a span of the scope; a dialect names the scopes it is for."""
+    return tuple(
+        one
+        for one in _conventions()
+        if not (scopes := getattr(one, "scopes", ())) or scope.startswith(scopes)
+    )
 
 
 @cache
@@ -146,19 +189,39 @@ def _completed(
     """The convention's step with what every span tells: its place, its time and its failure."""
     error = step.error
     status = step.status
-    raised = _exception(span)
-    if span.error or raised is not None:
+    raised = _exception(span) if span.events else None
+    if span.error or raised is not None or _failed(span):
         status = "error"
-        error = error or _first_line(raised) or _first_line(span.status_message) or "error"
+        error = (
+            error
+            or _first_line(raised)
+            or _first_line(span.status_message)
+            or label(span.attributes.get("error.message"))
+            or label(span.attributes.get("error.type"))
+            or "error"
+        )
     return replace(
         step,
         status=status,
         error=error,
+        # Some write the model asked for where the one that answered belongs: here none did.
+        model_served=None if status == "error" and step.kind == "llm" else step.model_served,
         cost_usd=_cost(step, prices) if step.cost_usd is None else step.cost_usd,
         span_id=step.span_id or span.span_id,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
         steps=steps,
+    )
+
+
+def _failed(span: Span) -> bool:
+    """Whether an attribute tells a failure that the span's status does not."""
+    found = span.attributes
+    return (
+        label(found.get("error.type")) is not None
+        or found.get("gen_ai.tool.status") == "error"
+        or found.get("gen_ai.task.status") == "failure"
+        or found.get("pydantic_ai.is_error") is True
     )
 
 
@@ -189,35 +252,14 @@ def _cost(step: Step, prices: Mapping[str, Price]) -> float | None:
     return (millionths + (step.tokens_out or 0) * price.output) / 1e6
 
 
-def _repaired(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Tools' arguments that a recording lost, taken from the model's own calls of them.
-
-    OpenInference records a LangChain tool's single argument without its name.
-    """
-    visits = Trajectory(steps=steps).walk()
-    calls = [call for visit in visits if visit.step.kind == "llm" for call in _calls(visit.step)]
-    return tuple(_with_arguments(step, calls) for step in steps)
-
-
-def _lost_its_arguments(step: Step | None) -> bool:
-    return step is not None and step.kind == "tool" and isinstance(step.arguments, str)
-
-
-def _calls(step: Step) -> list[Mapping[str, Any]]:
-    calls = step.output.get("tool_calls", ()) if isinstance(step.output, Mapping) else ()
-    return [call for call in calls if isinstance(call.get("arguments"), Mapping)]
-
-
-def _with_arguments(step: Step, calls: list[Mapping[str, Any]]) -> Step:
-    """The step and, at most MAX_DEPTH levels down, its children, with arguments named."""
-    if _lost_its_arguments(step):
-        for call in calls:
-            if call["name"] == step.name and [*call["arguments"].values()] == [step.arguments]:
-                step = replace(step, arguments=call["arguments"])
-                break
-    if not step.steps:
-        return step
-    return replace(step, steps=tuple(_with_arguments(child, calls) for child in step.steps))
+def _results(spans: Sequence[Span], readings: Sequence[_Read]) -> dict[str, ToolResult]:
+    """What tools returned, by call id, as later model calls were told; the first word counts."""
+    found: dict[str, ToolResult] = {}
+    for span, read in zip(spans, readings, strict=True):
+        if read.reading.step is not None and read.reading.step.kind in ("llm", "agent"):
+            for result in tool_results(span):
+                found.setdefault(result.call_id, result)
+    return found
 
 
 def _told_route(forest: Forest, readings: list[_Read]) -> str | None:
@@ -241,9 +283,9 @@ def _root_output(steps: tuple[Step, ...]) -> Any:
     return next((step.output for step in steps if step.output is not None), None)
 
 
-def _stop_reason(trajectory: Trajectory) -> str | None:
+def _stop_reason(steps: Sequence[Step]) -> str | None:
     """That of the model call which started last."""
-    calls = [visit.step for visit in trajectory.walk() if visit.step.kind == "llm"]
+    calls = [step for step in steps if step.kind == "llm"]
     return max(calls, key=lambda step: step.start_ns or 0).stop_reason if calls else None
 
 

@@ -1,51 +1,36 @@
-"""OTLP trace data, as JSON or protobuf, into spans: what files and exporters hold."""
+"""OTLP traces and logs as JSON: files, request bodies, the Collector's file exporter, Tempo.
+
+Reading has two halves: :func:`split` cuts a document into one part per trace without reading
+the spans' insides, and :func:`read_part` reads a part's spans. One bad span costs only itself.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
 from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
+from evalkit.tracing import ids
+from evalkit.tracing.attributes import label, plain
+from evalkit.tracing.otlp_values import AnyValue, KeyValue, attributes_of, time_of, value_of
+from evalkit.tracing.parts import MAX_SPAN, LogEvent, Part, Reasons, parts_of_logs
 
-MAX_NESTING = 64
-"""Attribute values nested deeper than this are left out."""
+NO_TRACE = "log record without a trace"
+"""Not a refusal: most logs belong to no trace."""
 
-_MAX_TIME = 2**63
-
-
-class _AnyValue(msgspec.Struct, rename="camel", gc=False):
-    string_value: str | None = None
-    bool_value: bool | None = None
-    int_value: int | str | None = None
-    double_value: float | str | None = None
-    array_value: _ArrayValue | None = None
-    kvlist_value: _KeyValueList | None = None
-    bytes_value: str | None = None
-
-
-class _ArrayValue(msgspec.Struct, gc=False):
-    values: list[_AnyValue | None] | None = None
-
-
-class _KeyValue(msgspec.Struct, gc=False):
-    key: str | None = None
-    value: _AnyValue | None = None
-
-
-class _KeyValueList(msgspec.Struct, gc=False):
-    values: list[_KeyValue] | None = None
+_NULL = msgspec.Raw(b"null")
+_CACHED_RESOURCE = 16_384
 
 
 class _Event(msgspec.Struct, rename="camel", gc=False):
     name: str | None = None
-    time_unix_nano: int | str | None = None
-    attributes: list[_KeyValue] | None = None
+    time_unix_nano: int | float | str | None = None
+    attributes: list[KeyValue] | None = None
 
 
 class _Status(msgspec.Struct, gc=False):
@@ -54,15 +39,25 @@ class _Status(msgspec.Struct, gc=False):
 
 
 class _Span(msgspec.Struct, rename="camel", gc=False):
-    trace_id: str = ""
-    span_id: str = ""
-    parent_span_id: str | None = None
+    trace_id: str | int = ""
+    span_id: str | int = ""
+    parent_span_id: str | int | None = None
     name: str | None = None
-    start_time_unix_nano: int | str | None = None
-    end_time_unix_nano: int | str | None = None
-    attributes: list[_KeyValue] | None = None
+    start_time_unix_nano: int | float | str | None = None
+    end_time_unix_nano: int | float | str | None = None
+    attributes: list[KeyValue] | None = None
     events: list[_Event] | None = None
     status: _Status | None = None
+
+
+class _LogRecord(msgspec.Struct, rename="camel", gc=False):
+    trace_id: str | int = ""
+    span_id: str | int | None = None
+    time_unix_nano: int | float | str | None = None
+    observed_time_unix_nano: int | float | str | None = None
+    event_name: str | None = None
+    body: AnyValue | None = None
+    attributes: list[KeyValue] | None = None
 
 
 class _Scope(msgspec.Struct, gc=False):
@@ -70,22 +65,48 @@ class _Scope(msgspec.Struct, gc=False):
     version: str | None = None
 
 
-class _ScopeSpans(msgspec.Struct, gc=False):
-    scope: _Scope | None = None
-    spans: list[_Span] | None = None
-
-
 class _Resource(msgspec.Struct, gc=False):
-    attributes: list[_KeyValue] | None = None
+    attributes: list[KeyValue] | None = None
 
 
-class _ResourceSpans(msgspec.Struct, rename="camel", gc=False):
-    resource: _Resource | None = None
-    scope_spans: list[_ScopeSpans] | None = None
+class _Fragment(msgspec.Struct, gc=False):
+    """What :func:`split` writes: spans of one trace, resource and scope."""
+
+    resource: msgspec.Raw = _NULL
+    scope: _Scope | None = None
+    spans: list[_Span] = []
 
 
-class _Traces(msgspec.Struct, rename="camel", gc=False):
-    resource_spans: list[_ResourceSpans] | None = None
+class _RawFragment(msgspec.Struct, gc=False):
+    resource: msgspec.Raw = _NULL
+    scope: _Scope | None = None
+    spans: list[msgspec.Raw] = []
+
+
+class _RawScoped(msgspec.Struct, rename="camel", gc=False):
+    scope: msgspec.Raw = _NULL
+    instrumentation_library: msgspec.Raw = _NULL
+    spans: list[msgspec.Raw] | None = None
+    log_records: list[msgspec.Raw] | None = None
+
+
+class _RawResource(msgspec.Struct, rename="camel", gc=False):
+    resource: msgspec.Raw = _NULL
+    scope_spans: list[_RawScoped] | None = None
+    instrumentation_library_spans: list[_RawScoped] | None = None
+    scope_logs: list[_RawScoped] | None = None
+
+
+class _Document(msgspec.Struct, rename="camel", gc=False):
+    resource_spans: list[_RawResource] | None = None
+    batches: list[_RawResource] | None = None
+    resource_logs: list[_RawResource] | None = None
+    trace: _Document | None = None
+
+
+class _Identity(msgspec.Struct, rename="camel", gc=False):
+    trace_id: str | int = ""
+    parent_span_id: str | int | None = None
 
 
 class _Origin(NamedTuple):
@@ -96,214 +117,229 @@ class _Origin(NamedTuple):
     resource: Mapping[str, Any]
 
 
-_decoder = msgspec.json.Decoder(_Traces)
+_decode_document = msgspec.json.Decoder(_Document).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_fragment = msgspec.json.Decoder(_Fragment).decode
+_decode_raw_fragment = msgspec.json.Decoder(_RawFragment).decode
+_decode_span = msgspec.json.Decoder(_Span).decode
+_decode_log = msgspec.json.Decoder(_LogRecord).decode
+_decode_resource = msgspec.json.Decoder(_Resource | None).decode
+
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
+
+
+def split(document: bytes, refused: Reasons) -> list[Part]:
+    """An OTLP JSON document cut into parts, one per trace, resource and scope.
+
+    Spans without a trace id and those over MAX_SPAN are counted in ``refused``, by reason; log
+    records without a trace are too. Raises InputError if the document is no OTLP JSON.
+    """
+    try:
+        found = _decode_document(document)
+    except _UNREADABLE as error:
+        raise InputError(f"no OTLP JSON: {error}") from None
+    parts: list[Part] = []
+    levels = [one for one in (found, found.trace) if one is not None]
+    for level in levels:
+        for resource in (*(level.resource_spans or ()), *(level.batches or ())):
+            lists = (resource.scope_spans, resource.instrumentation_library_spans)
+            for scoped in (one for listed in lists for one in listed or ()):
+                parts += _parts(scoped, bytes(resource.resource), refused)
+        for resource in level.resource_logs or ():
+            for scoped in resource.scope_logs or ():
+                logs = (_log(raw, refused) for raw in scoped.log_records or ())
+                parts += parts_of_logs(log for log in logs if log is not None)
+    return parts
+
+
+def _parts(scoped: _RawScoped, resource: bytes, refused: Reasons) -> Iterator[Part]:
+    by_trace: dict[str | int, list[msgspec.Raw]] = {}
+    roots = set()
+    for raw in scoped.spans or ():
+        if len(memoryview(raw)) > MAX_SPAN:
+            refused[f"span larger than {MAX_SPAN:,} bytes"] += 1
+            continue
+        try:
+            identity = _decode_identity(raw)
+        except _UNREADABLE as error:
+            refused[f"span is malformed: {error}"] += 1
+            continue
+        by_trace.setdefault(identity.trace_id, []).append(raw)
+        if not identity.parent_span_id:
+            roots.add(identity.trace_id)
+    scope = bytes(scoped.scope if scoped.scope != _NULL else scoped.instrumentation_library)
+    head = b'{"resource":%s,"scope":%s,"spans":[' % (resource, scope)
+    for key, raws in by_trace.items():
+        trace_id = ids.trace_id(key)
+        if trace_id is None:
+            refused["span without a trace id of 16 bytes"] += len(raws)
+            continue
+        yield Part(trace_id, "otlp", len(raws), b"%s%s]}" % (head, b",".join(raws)), key in roots)
+
+
+def read_part(data: bytes, refused: Reasons) -> list[Span]:
+    """The spans of an ``otlp`` part; those that cannot be read are counted in ``refused``."""
+    try:
+        fragment = _decode_fragment(data)
+        found, raw_resource = fragment.spans, fragment.resource
+        named = fragment.scope or _Scope()
+    except _UNREADABLE:
+        found, raw_resource, named = _one_by_one(data, refused)
+    origin = _Origin(named.name or "", named.version or "", _resource(raw_resource))
+    spans = [_span(one, origin, refused) for one in found]
+    return [span for span in spans if span is not None]
+
+
+def _one_by_one(data: bytes, refused: Reasons) -> tuple[list[_Span], msgspec.Raw, _Scope]:
+    """The good spans of a fragment in which something is bad."""
+    try:
+        fragment = _decode_raw_fragment(data)
+    except _UNREADABLE:  # the scope: it is the same for all
+        refused["span of a malformed scope"] += 1
+        return [], _NULL, _Scope()
+    good = []
+    for raw in fragment.spans:
+        try:
+            good.append(_decode_span(raw))
+        except _UNREADABLE:
+            try:
+                good.append(_decode_span(mended(bytes(raw))))
+            except (*_UNREADABLE, ValueError) as error:
+                refused[f"span is malformed: {error}"] += 1
+    return good, fragment.resource, fragment.scope or _Scope()
+
+
+def mended(document: bytes) -> bytes:
+    """JSON with what strict JSON has no room for replaced: NaN, bad UTF-8, lone surrogates.
+
+    Raises ValueError or RecursionError where it is no JSON at all.
+    """
+    loaded = json.loads(document.decode("utf-8", "replace"), parse_constant=lambda _: None)
+    return msgspec.json.encode(plain(loaded))
 
 
 def read_otlp_json(data: bytes | str) -> list[Span]:
     """The spans of an OTLP JSON document, or of several, one per line (a collector's file).
 
-    Ids may be hex, as OTLP has it, or base64, as protobuf's own JSON mapping writes them; enums
-    numbers or names; 64-bit numbers strings. Raises InputError that says what is wrong and where.
+    Ids may be hex, as OTLP has it, base64, as protobuf's own JSON mapping writes them, or
+    decimal; enums numbers or names; 64-bit numbers strings. Log records in it join their spans.
+    Raises InputError that says what is wrong and where: the strict way, for whole documents.
     """
-    if not isinstance(data, str):
-        try:
-            data = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(f"OTLP JSON is not UTF-8: {error}") from None
-    try:
-        documents = [_decoder.decode(data)]
-    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
-        documents = _lines(data, error)
-    return [
-        _span(span, origin)
-        for document in documents
-        for found in document.resource_spans or ()
-        for scoped, origin in _scopes(found)
-        for span in scoped.spans or ()
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogatepass")
+    refused = Reasons()
+    parts = _strictly(data.removeprefix(b"\xef\xbb\xbf"), refused)
+    spans = [
+        span for part in parts if part.codec == "otlp" for span in read_part(part.data, refused)
     ]
+    if refused:
+        raise InputError(f"OTLP JSON: {next(iter(refused))}")
+    return spans
 
 
-def _lines(data: str, error: Exception) -> list[_Traces]:
-    lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
-    if len(lines) < 2 or not lines[0][1].rstrip().endswith("}"):
-        raise InputError(f"no OTLP JSON: {error}") from None
-    documents = []
+def _strictly(data: bytes, refused: Reasons) -> list[Part]:
+    try:
+        return split(data, refused)
+    except InputError:
+        lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
+        if len(lines) < 2 or not lines[0][1].rstrip().endswith(b"}"):
+            raise
+    parts = []
     for number, line in lines:
         try:
-            documents.append(_decoder.decode(line))
-        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as found:
-            raise InputError(f"line {number} is no OTLP JSON: {found}") from None
-    return documents
+            parts += split(line, refused)
+        except InputError as error:
+            raise InputError(f"line {number} is {error}") from None
+    return parts
 
 
-def _scopes(found: _ResourceSpans) -> list[tuple[_ScopeSpans, _Origin]]:
-    resource = _attributes(found.resource.attributes if found.resource else None)
-    return [
-        (scoped, _Origin(scope.name or "", scope.version or "", resource))
-        for scoped in found.scope_spans or ()
-        for scope in [scoped.scope or _Scope()]
-    ]
+def _resource(raw: msgspec.Raw) -> Mapping[str, Any]:
+    data = bytes(raw)
+    return _cached_resource(data) if len(data) <= _CACHED_RESOURCE else _read_resource(data)
 
 
-def _span(found: _Span, origin: _Origin) -> Span:
-    status = found.status or _Status()
-    name = found.name or ""
-    span_id = _hex_id(found.span_id, 8, name)
+def _read_resource(data: bytes) -> Mapping[str, Any]:
+    try:
+        found = _decode_resource(data)
+    except _UNREADABLE:
+        return {}
+    return attributes_of(found.attributes) if found else {}
+
+
+_cached_resource = lru_cache(256)(_read_resource)
+
+
+def _span(found: _Span, origin: _Origin, refused: Reasons) -> Span | None:
+    trace_id, span_id = _trace_id(found.trace_id), _span_id(found.span_id)
+    if trace_id is None or span_id is None:
+        size, value = (16, found.trace_id) if trace_id is None else (8, found.span_id)
+        refused[f"{str(value)[:40]!r} is no id of {size} bytes"] += 1
+        return None
+    start, end = time_of(found.start_time_unix_nano), time_of(found.end_time_unix_nano)
+    status = found.status
     return Span(
-        trace_id=_hex_id(found.trace_id, 16, name),
+        trace_id=trace_id,
         span_id=span_id,
-        parent_id=_parent_id(found.parent_span_id, name),
-        name=name,
-        start_ns=_time(found.start_time_unix_nano),
-        end_ns=_time(found.end_time_unix_nano),
-        attributes=_attributes(found.attributes),
-        events=tuple(
-            SpanEvent(event.name or "", _time(event.time_unix_nano), _attributes(event.attributes))
-            for event in found.events or ()
-        ),
-        error=status.code in (2, "2", "STATUS_CODE_ERROR"),
-        status_message=status.message or "",
+        parent_id=_span_id(found.parent_span_id) if found.parent_span_id else None,
+        name=found.name or "",
+        start_ns=start,
+        end_ns=end if end >= start else start,
+        attributes=attributes_of(found.attributes),
+        events=tuple(map(_event, found.events)) if found.events else (),
+        error=status is not None and status.code in (2, "2", "STATUS_CODE_ERROR"),
+        status_message=(status.message or "") if status is not None else "",
         scope=origin.scope,
         scope_version=origin.version,
         resource=origin.resource,
     )
 
 
-def _hex_id(value: str, size: int, name: str) -> str:
-    """An id of ``size`` bytes as lower-case hex, from hex or base64."""
+_trace_id = lru_cache(4096)(ids.trace_id)
+
+
+def _span_id(value: str | int | None) -> str | None:
+    """As :func:`ids.span_id`, quick for the usual form."""
+    if isinstance(value, str) and len(value) == 16:
+        try:
+            raw = bytes.fromhex(value)
+        except ValueError:
+            return None
+        return raw.hex() if len(raw) == 8 and raw != b"\0\0\0\0\0\0\0\0" else None
+    return ids.span_id(value)
+
+
+def _event(found: _Event) -> SpanEvent:
+    return SpanEvent(
+        found.name or "", time_of(found.time_unix_nano), attributes_of(found.attributes)
+    )
+
+
+def _log(raw: msgspec.Raw, refused: Reasons) -> LogEvent | None:
+    if len(memoryview(raw)) > MAX_SPAN:
+        refused[f"log record larger than {MAX_SPAN:,} bytes"] += 1
+        return None
     try:
-        raw = bytes.fromhex(value) if len(value) == 2 * size else base64.b64decode(value)
-    except (ValueError, binascii.Error):
-        raw = b""
-    if len(raw) != size or not any(raw):
-        raise InputError(
-            f"span {name[:100]!r}: {value[:100]!r} is no id of {size} bytes as hex or base64"
-        )
-    return raw.hex()
-
-
-def _parent_id(value: str | None, name: str) -> str | None:
-    if not value or not value.strip("0") or not value.strip("A="):
+        found = _decode_log(raw)
+    except _UNREADABLE as error:
+        refused[f"log record is malformed: {error}"] += 1
         return None
-    return _hex_id(value, 8, name)
-
-
-def _time(value: int | str | None) -> int:
-    """Nanoseconds since the epoch; 0 where it is unknown or absurd."""
-    if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
-    return value if value is not None and 0 <= value < _MAX_TIME else 0
-
-
-def _attributes(found: Sequence[_KeyValue] | None) -> dict[str, Any]:
-    return {pair.key: _plain(pair.value) for pair in found or () if pair.key}
-
-
-def _plain(value: _AnyValue | None, depth: int = 0) -> Any:
-    if value is None or depth > MAX_NESTING:
+    trace_id = ids.trace_id(found.trace_id)
+    if trace_id is None:
+        refused[NO_TRACE] += 1
         return None
-    if value.string_value is not None:
-        return value.string_value
-    if value.bool_value is not None:
-        return value.bool_value
-    if value.int_value is not None:
-        return _number(value.int_value, int)
-    if value.double_value is not None:
-        return _number(value.double_value, float)
-    if value.array_value is not None:
-        return [_plain(item, depth + 1) for item in value.array_value.values or ()]
-    if value.kvlist_value is not None:
-        pairs = value.kvlist_value.values or ()
-        return {pair.key: _plain(pair.value, depth + 1) for pair in pairs if pair.key}
-    return _bytes(value.bytes_value)
+    at = time_of(found.time_unix_nano) or time_of(found.observed_time_unix_nano)
+    return LogEvent(
+        trace_id,
+        ids.span_id(found.span_id),
+        log_event(found.event_name, at, value_of(found.body), attributes_of(found.attributes)),
+    )
 
 
-def _number(value: Any, kind: type[int] | type[float]) -> Any:
-    try:
-        return kind(value) if len(str(value)) < 400 else None
-    except (ValueError, OverflowError):
-        return None
+def log_event(name: str | None, at: int, body: Any, attributes: dict[str, Any]) -> SpanEvent:
+    """A log record as an event: the fields of a body that is a map are attributes beside its own.
 
-
-def _bytes(value: str | None) -> bytes | None:
-    try:
-        return None if value is None else base64.b64decode(value)
-    except (ValueError, binascii.Error):
-        return None
-
-
-def read_otlp_protobuf(data: bytes) -> list[Span]:
-    """The spans of an OTLP ``ExportTraceServiceRequest`` (or ``TracesData``, which is the same).
-
-    Raises InputError if the bytes are no such message, or an id has not its length.
+    Any other body is the attribute ``body``. Older SDKs give the name as ``event.name``.
     """
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    request = ExportTraceServiceRequest()
-    try:
-        request.ParseFromString(data)
-    except DecodeError as error:
-        raise InputError(f"no OTLP protobuf: {error}") from None
-    return [
-        _proto_span(span, origin)
-        for found in request.resource_spans
-        for resource in [_proto_attributes(found.resource.attributes)]
-        for scoped in found.scope_spans
-        for origin in [_Origin(scoped.scope.name, scoped.scope.version, resource)]
-        for span in scoped.spans
-    ]
-
-
-def _proto_span(found: Any, origin: _Origin) -> Span:
-    return Span(
-        trace_id=_hex_id(found.trace_id.hex(), 16, found.name),
-        span_id=_hex_id(found.span_id.hex(), 8, found.name),
-        parent_id=_parent_id(found.parent_span_id.hex(), found.name),
-        name=found.name,
-        start_ns=_time(found.start_time_unix_nano),
-        end_ns=_time(found.end_time_unix_nano),
-        attributes=_proto_attributes(found.attributes),
-        events=tuple(
-            SpanEvent(event.name, _time(event.time_unix_nano), _proto_attributes(event.attributes))
-            for event in found.events
-        ),
-        error=found.status.code == 2,
-        status_message=found.status.message,
-        scope=origin.scope,
-        scope_version=origin.version,
-        resource=origin.resource,
-    )
-
-
-def _proto_attributes(pairs: Any) -> dict[str, Any]:
-    return {pair.key: _proto_plain(pair.value) for pair in pairs if pair.key}
-
-
-def _proto_plain(value: Any, depth: int = 0) -> Any:
-    kind = value.WhichOneof("value")
-    if kind is None or depth > MAX_NESTING:
-        return None
-    found = getattr(value, kind)
-    if kind == "array_value":
-        return [_proto_plain(item, depth + 1) for item in found.values]
-    if kind == "kvlist_value":
-        return {pair.key: _proto_plain(pair.value, depth + 1) for pair in found.values if pair.key}
-    return found
-
-
-def inflate(data: bytes, limit: int) -> bytes:
-    """What gzip or zlib data holds. InputError if that is over ``limit`` bytes, or damaged."""
-    found = bytearray()
-    try:
-        while data:
-            stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-            found += stream.decompress(data, limit + 1 - len(found))
-            if len(found) > limit:
-                raise InputError(f"compressed data holds more than {limit:,} bytes")
-            if not stream.eof:
-                raise InputError("compressed data is cut off")
-            data = stream.unused_data.lstrip(b"\0")  # a gzip file may have several members
-    except zlib.error as error:
-        raise InputError(f"not gzip: {error}") from None
-    return bytes(found)
+    fields = body if isinstance(body, dict) else {} if body is None else {"body": body}
+    named = name or label(attributes.get("event.name")) or "log"
+    return SpanEvent(named, at, {**fields, **attributes})

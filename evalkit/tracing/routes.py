@@ -19,10 +19,14 @@ def route_taken(
     trajectory: Trajectory,
     spans: Sequence[Span],
     source: RouteSource | None,
-) -> str | None:
-    """The route by ``source`` if there is one, else as told by a span; the last word counts."""
+) -> tuple[str | None, str | None]:
+    """The route by ``source`` if there is one, else as told by a span; the last word counts.
+
+    Beside it, what decided: ``attribute evalkit.route``, ``output of classify at label``, ...
+    """
+    by_attribute = (told, None if told is None else "attribute evalkit.route")
     if source is None:
-        return told
+        return by_attribute
     if source.attribute is not None:
         found = [span.attributes.get(source.attribute) for span in spans]
     else:
@@ -35,7 +39,13 @@ def route_taken(
             for output in outputs
         ]
     named = [route for route in map(_as_route, found) if route is not None]
-    return named[-1] if named else told
+    return (named[-1], _origin(source)) if named else by_attribute
+
+
+def _origin(source: RouteSource) -> str:
+    if source.attribute is not None:
+        return f"attribute {source.attribute}"
+    return f"output of {source.step}" + (f" at {source.path}" if source.path else "")
 
 
 def value_at(value: Any, path: str | None) -> Any:

@@ -33,7 +33,7 @@ def grow(spans: Sequence[Span]) -> Forest:
     )
     index = {(span.trace_id, span.span_id): number for number, span in enumerate(ordered)}
     parents = [index.get((span.trace_id, span.parent_id or "")) for span in ordered]
-    return Forest(ordered, parents, _parents_first(parents), len(spans) - len(ordered))
+    return Forest(ordered, parents, parents_first(parents), len(spans) - len(ordered))
 
 
 def _on_cycles(spans: dict[tuple[str, str], Span]) -> set[tuple[str, str]]:
@@ -53,7 +53,8 @@ def _on_cycles(spans: dict[tuple[str, str], Span]) -> set[tuple[str, str]]:
     return looped
 
 
-def _parents_first(parents: list[int | None]) -> list[int]:
+def parents_first(parents: list[int | None]) -> list[int]:
+    """The indices so that a parent comes before its children, breadth first."""
     children: list[list[int]] = [[] for _ in parents]
     found: list[int] = []
     for number, parent in enumerate(parents):

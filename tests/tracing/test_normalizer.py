@@ -347,7 +347,7 @@ def test_genai_older_shapes() -> None:
         "tool_calls": [{"id": "c1", "name": "lookup", "arguments": {"a": 1}}],
     }
     assert flattened.stop_reason == "tool_calls"
-    assert (tool.name, tool.arguments, tool.output) == ("x", {"q": "w"}, [{"text": "found"}])
+    assert (tool.name, tool.arguments, tool.output) == ("x", {"q": "w"}, "found")
     assert (failed.output, failed.status, failed.error) == ("plain", "error", "Timeout")
     assert found.coverage.not_understood == 1
     assert found.coverage.unknown_keys == {"gen_ai.operation.name": 1, "gen_ai.x": 1}

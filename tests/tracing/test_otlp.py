@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import InputError
-from evalkit.tracing.otlp import inflate, read_otlp_json, read_otlp_protobuf
+from evalkit.tracing.compression import inflate
+from evalkit.tracing.otlp import NO_TRACE, mended, read_otlp_json, read_part, split
+from evalkit.tracing.otlp_protobuf import read_otlp_protobuf, split_protobuf
+from evalkit.tracing.parts import Reasons, unpack_logs, with_logs
 
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
 
@@ -83,6 +86,74 @@ def test_base64_ids_and_numeric_enums() -> None:
     assert span.error
 
 
+def test_decimal_ids() -> None:
+    decimal = document(traceId=int(TRACE, 16), spanId=str(int(SPAN, 16)), parentSpanId=0)
+    [span] = read_otlp_json(json.dumps(decimal))
+    assert (span.trace_id, span.span_id, span.parent_id) == (TRACE, SPAN, None)
+
+
+def test_tempo_names_the_same_things_otherwise() -> None:
+    scoped = document()["resourceSpans"][0]["scopeSpans"][0]
+    old = {"instrumentationLibrary": scoped["scope"], "spans": scoped["spans"]}
+    [span] = read_otlp_json(json.dumps({"batches": [{"instrumentationLibrarySpans": [old]}]}))
+    assert (span.span_id, span.scope, span.scope_version) == (SPAN, "lib", "1.2")
+
+
+def test_a_bad_span_costs_only_itself() -> None:
+    found = document()
+    spans = found["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    spans += [
+        {"traceId": TRACE, "spanId": "1" * 16, "name": 7},
+        {"traceId": TRACE, "spanId": "xyz", "name": "odd"},
+        {"traceId": "", "spanId": "2" * 16},
+        None,
+    ]
+    refused = Reasons()
+    [part] = split(json.dumps(found).encode(), refused)
+    assert (part.trace_id, part.spans, part.root) == (TRACE, 3, True)
+    assert [span.span_id for span in read_part(part.data, refused)] == [SPAN]
+    assert refused.total() == 4
+    assert any("'xyz' is no id of 8 bytes" in reason for reason in refused)
+
+
+def test_parts_are_one_per_trace_and_tell_which_has_a_root() -> None:
+    found = document(parentSpanId=PARENT)
+    other = {"traceId": "f" * 32, "spanId": SPAN, "name": "root"}
+    found["resourceSpans"][0]["scopeSpans"][0]["spans"].append(other)
+    parts = split(json.dumps(found).encode(), Reasons())
+    assert [(part.trace_id, part.root) for part in parts] == [(TRACE, False), ("f" * 32, True)]
+    [span] = read_part(parts[1].data, Reasons())
+    assert span.resource == {"service.name": "shop"}
+
+
+def test_log_records_become_events_of_their_spans() -> None:
+    body = {"kvlistValue": {"values": [{"key": "content", "value": {"stringValue": "hi"}}]}}
+    record = {
+        "traceId": TRACE,
+        "spanId": SPAN,
+        "observedTimeUnixNano": "9",
+        "eventName": "gen_ai.choice",
+        "body": body,
+        "attributes": [{"key": "index", "value": {"intValue": 0}}],
+    }
+    records = [record, {**record, "spanId": PARENT}, {"body": {"stringValue": "of no trace"}}]
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+    refused = Reasons()
+    [part] = split(json.dumps(logs).encode(), refused)
+    spans, unjoined = with_logs(read_otlp_json(json.dumps(document())), unpack_logs(part.data))
+    [event] = spans[0].events
+    assert (event.name, event.time_ns) == ("gen_ai.choice", 9)
+    assert event.attributes == {"content": "hi", "index": 0}
+    assert (unjoined, refused) == (1, {NO_TRACE: 1})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"name": NaN}', '{"name": "\\ud800"}', '{"name": "\xff"}', '{"name": 1e999}']
+)
+def test_what_strict_json_has_no_room_for_is_mended(text: str) -> None:
+    assert set(json.loads(mended(text.encode("latin-1")))) == {"name"}
+
+
 def test_upper_case_ids_are_the_same_ids() -> None:
     [span] = read_otlp_json(json.dumps(document(traceId=TRACE.upper(), spanId=SPAN.upper())))
     assert (span.trace_id, span.span_id) == (TRACE, SPAN)
@@ -100,11 +171,11 @@ def test_a_collectors_file_has_one_document_per_line() -> None:
     [
         (b"", "no OTLP JSON"),
         (b"[1]", "no OTLP JSON"),
-        (b"\xff\xfe", "not UTF-8"),
+        (b"\xff\xfe", "no OTLP JSON"),
         (b"[" * 100_000, "no OTLP JSON"),
-        (json.dumps(document(traceId="abc")).encode(), "'abc' is no id of 16 bytes"),
+        (json.dumps(document(traceId="abc")).encode(), "without a trace id of 16 bytes"),
         (json.dumps(document(spanId="0" * 16)).encode(), "is no id of 8 bytes"),
-        (json.dumps(document(name=7)).encode(), "no OTLP JSON"),
+        (json.dumps(document(name=7)).encode(), "span is malformed: Expected `str"),
     ],
 )
 def test_malformed_json_is_refused_with_a_reason(data: bytes, reason: str) -> None:
@@ -141,6 +212,9 @@ def test_protobuf_gives_what_json_gives() -> None:
     message = ParseDict(as_base64, ExportTraceServiceRequest())
     from_json = read_otlp_json(json.dumps(fields))
     assert read_otlp_protobuf(message.SerializeToString()) == from_json
+    [part] = split_protobuf(message.SerializeToString(), Reasons())
+    assert (part.trace_id, part.spans, part.root) == (TRACE, 1, False)
+    assert read_otlp_protobuf(part.data) == from_json
 
 
 def test_malformed_protobuf_is_refused() -> None:

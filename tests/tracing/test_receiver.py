@@ -92,9 +92,21 @@ def test_chunked_bodies(receiver: LoopbackReceiver) -> None:
     assert len(receiver.take(TRACE)) == 1
 
 
-@pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics"])
-def test_other_signals_are_taken_and_ignored(receiver: LoopbackReceiver, path: str) -> None:
-    assert post(receiver, b"anything", PROTO_TYPE, path) == (200, b"", "application/x-protobuf")
+def test_metrics_are_taken_and_ignored(receiver: LoopbackReceiver) -> None:
+    answer = post(receiver, b"anything", PROTO_TYPE, "/v1/metrics")
+    assert answer == (200, b"", "application/x-protobuf")
+
+
+def test_log_records_of_expected_traces_are_kept(receiver: LoopbackReceiver) -> None:
+    records = [
+        {"traceId": trace, "spanId": f"{1:016x}", "eventName": "gen_ai.choice"}
+        for trace in (TRACE, OTHER)
+    ]
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    receiver.expect(TRACE)
+    assert post(receiver, body, JSON_TYPE, "/v1/logs")[0] == 200
+    assert [log.event.name for log in receiver.logs(TRACE)] == ["gen_ai.choice"]
+    assert post(receiver, b"\xff", PROTO_TYPE, "/v1/logs")[0] == 400
 
 
 @pytest.mark.parametrize(

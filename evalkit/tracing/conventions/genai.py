@@ -1,7 +1,8 @@
-"""The OpenTelemetry GenAI semantic conventions, old and new: ``gen_ai.*``.
+"""The OpenTelemetry GenAI semantic conventions, old and new, and the frameworks that speak them.
 
 Names changed over the versions, and content is found in attributes (as JSON or flattened), in
-span events, or nowhere: it is off by default. What is not there is None, never empty.
+span events, in log records joined as events, or nowhere: it is off by default. What is not there
+is None, never empty. A framework that departs from the conventions is one entry at the end.
 """
 
 from __future__ import annotations
@@ -9,169 +10,105 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.attributes import (
-    amount,
-    as_list,
-    count,
-    label,
-    model_output,
-    parsed,
-    plain,
-    step_name,
-    stop_reason,
-    structured,
-)
-from evalkit.tracing.genai_messages import answer, messages
+from evalkit.tracing.attributes import as_list, as_map, label, parsed, plain, step_name
+from evalkit.tracing.readings import model_call, tool_call, usage, whole
 from evalkit.trajectory import Step
 
 OPERATION = "gen_ai.operation.name"
 
-_WRAPPERS = frozenset(
-    {"create_agent", "execute_event_loop_cycle", "execute_task", "agent_step", "model_chunk"}
-)
+_WRAPPERS = frozenset({"create_agent", "execute_event_loop_cycle", "execute_task", "agent_step"})
+
+Mend = Callable[[Step, Span], Step | None]
 
 
 class GenAI:
-    """Reads spans that name a GenAI operation, and older ones that only name a model."""
+    """Reads spans that name a GenAI operation, and older ones that only name a model.
+
+    A dialect is a subclass. It claims the spans of its ``scopes`` (by how they begin).
+    ``wrappers`` are how spans, or their operations, begin that are no steps; ``mend`` puts a step
+    right, or drops it by None.
+    """
 
     name = "genai"
+    scopes: tuple[str, ...] = ()
+    wrappers: tuple[str, ...] = ()
+    mend: Mend | None = None
 
     def claims(self, span: Span) -> bool:
-        """Whether the span has an operation, or a requested model as older spans do."""
+        """Whether the span is of the dialect's scopes; has an operation, or a requested model."""
+        if self.scopes:
+            return span.scope.startswith(self.scopes)
         return OPERATION in span.attributes or "gen_ai.request.model" in span.attributes
 
     def read(self, span: Span, parent: Span | None) -> Reading:
         """The span by its operation; operations that no version defines are unknown."""
-        operation = span.attributes.get(OPERATION, "chat")
+        if self.wrappers and span.name.startswith(self.wrappers):
+            return Reading(role="wrapper")
+        operation = _operation(span)
         if not isinstance(operation, str):
             return Reading(role="unknown")
-        if operation in _WRAPPERS:
+        if operation in _WRAPPERS or operation in self.wrappers:
             return Reading(role="wrapper")
         reader = _READERS.get(operation) or (_llm if operation.endswith("completion") else None)
         if reader is None:
             return Reading(role="unknown")
-        step = reader(span)
-        if label(span.attributes.get("error.type")) is None or step.status == "error":
-            return Reading(role="step", step=step)
-        return Reading(role="step", step=_failed(step, span))
+        step: Step | None = reader(span)
+        if step is not None and self.mend is not None:
+            step = self.mend(step, span)
+        return Reading(role="wrapper") if step is None else Reading(role="step", step=step)
 
 
-def _failed(step: Step, span: Span) -> Step:
-    from msgspec.structs import replace
-
-    message = span.status_message.strip().partition("\n")[0]
-    error = message or label(span.attributes["error.type"]) or "error"
-    return replace(step, status="error", error=error[:500])
+def _operation(span: Span) -> Any:
+    """The operation named, or the one that older spans leave to be told."""
+    found = span.attributes.get(OPERATION)
+    if found is None and "gen_ai.request.model" in span.attributes:
+        return "chat"
+    return found
 
 
 def _llm(span: Span) -> Step:
-    found = span.attributes
-    said = answer(span)
-    return Step(
-        kind="llm",
-        name=step_name(found.get("gen_ai.request.model"), span.name),
-        output=plain(model_output(said.text, said.calls)),
-        stop_reason=stop_reason(
-            found.get("gen_ai.response.finish_reasons"),
-            found.get("gen_ai.response.finish_reason"),
-            said.stop_reason,
-        ),
-        agent=label(found.get("gen_ai.agent.name")),
-        **_usage(found),
-    )
-
-
-def _usage(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Models, tokens and cost; the prompt's tokens include cached ones."""
-
-    def first_count(*keys: str) -> int | None:
-        return count(*(found.get(f"gen_ai.usage.{key}") for key in keys))
-
-    return {
-        "model_requested": label(found.get("gen_ai.request.model")),
-        "model_served": label(found.get("gen_ai.response.model")),
-        "provider": label(found.get("gen_ai.provider.name")) or label(found.get("gen_ai.system")),
-        "tokens_in": first_count("input_tokens", "prompt_tokens"),
-        "tokens_out": first_count("output_tokens", "completion_tokens"),
-        "tokens_cached": first_count("cache_read.input_tokens", "cache_read_input_tokens"),
-        "tokens_reasoning": first_count(
-            "reasoning.output_tokens", "reasoning_tokens", "details.reasoning_tokens"
-        ),
-        "cost_usd": amount(found.get("operation.cost"), found.get("gen_ai.cost.total_cost")),
-    }
+    return model_call(span)
 
 
 def _tool(span: Span) -> Step:
-    found = span.attributes
-    given = _stated(span, "gen_ai.tool.call.arguments", "gen_ai.tool.message", "content")
-    result = _stated(span, "gen_ai.tool.call.result", "gen_ai.choice", "message")
-    return Step(
-        kind="tool",
-        name=step_name(found.get("gen_ai.tool.name"), span.name.removeprefix("execute_tool ")),
-        arguments=plain(parsed(parsed(given))),
-        output=plain(structured(structured(result))),
-        agent=label(found.get("gen_ai.agent.name")),
-        call_id=label(found.get("gen_ai.tool.call.id")),
-    )
-
-
-def _stated(span: Span, key: str, event: str, field: str) -> Any:
-    """The attribute, or the field of the event where instrumentations put it before."""
-    if key in span.attributes:
-        return span.attributes[key]
-    fields = (happened.attributes.get(field) for happened in span.events if happened.name == event)
-    return next((value for value in fields if value is not None), None)
+    return tool_call(span)
 
 
 def _agent(span: Span) -> Step:
-    name = step_name(
-        span.attributes.get("gen_ai.agent.name"), span.name.removeprefix("invoke_agent ")
-    )
-    return _whole("agent", name, span)
+    name = span.attributes.get("gen_ai.agent.name")
+    return whole("agent", step_name(name, span.name.removeprefix("invoke_agent ")), span)
 
 
-def _workflow(span: Span) -> Step:
-    name = step_name(
-        span.attributes.get("gen_ai.workflow.name"), span.name.removeprefix("invoke_workflow ")
-    )
-    return _whole("workflow", name, span)
-
-
-def _whole(kind: Any, name: str, span: Span) -> Step:
-    """A workflow or an agent: the messages it was given, and the text that it answered."""
-    given = messages(span, "input")
-    said = answer(span)
-    return Step(
-        kind=kind,
-        name=name,
-        arguments=plain({"messages": given}) if given else None,
-        output=plain(model_output(said.text, said.calls)),
-        agent=label(span.attributes.get("gen_ai.agent.name")),
-        **_usage(span.attributes),
+def _workflow(span: Span) -> Step | None:
+    name = span.attributes.get("gen_ai.workflow.name")
+    if isinstance(name, str) and name.startswith("Runnable"):
+        return None  # a building block of LangChain's, not the pipeline
+    return whole(
+        "workflow",
+        step_name(name, span.name.removeprefix("invoke_workflow ").removeprefix("invoke_")),
+        span,
     )
 
 
 def _retriever(span: Span) -> Step:
     found = span.attributes
     query = found.get("gen_ai.retrieval.query.text")
-    documents = as_list(found.get("gen_ai.retrieval.documents"))
+    listed = as_list(found.get("gen_ai.retrieval.documents"))
     return Step(
         kind="retriever",
         name=step_name(found.get("gen_ai.data_source.id"), span.name.removeprefix("retrieval ")),
         arguments=None if query is None else {"query": plain(query)},
-        output=plain(documents) if documents else None,
+        output=plain(listed) if listed else None,
     )
 
 
 def _embedding(span: Span) -> Step:
-    found = span.attributes
-    return Step(
-        kind="embedding",
-        name=step_name(found.get("gen_ai.request.model"), span.name),
-        **_usage(found),
-    )
+    name = step_name(span.attributes.get("gen_ai.request.model"), span.name)
+    return Step(kind="embedding", name=name, **usage(span.attributes))
 
 
 def _guardrail(span: Span) -> Step:
@@ -193,7 +130,7 @@ def _handoff(span: Span) -> Step:
     return Step(kind="handoff", name=step_name(ends["to"], span.name), arguments=ends)
 
 
-_READERS: dict[str, Callable[[Span], Step]] = {
+_READERS: dict[str, Callable[[Span], Step | None]] = {
     "chat": _llm,
     "generate_content": _llm,
     "text_completion": _llm,
@@ -202,7 +139,112 @@ _READERS: dict[str, Callable[[Span], Step]] = {
     "retrieval": _retriever,
     "invoke_agent": _agent,
     "invoke_workflow": _workflow,
+    "invoke_swarm": _workflow,
     "embeddings": _embedding,
     "guardrail_check": _guardrail,
     "agent_handoff": _handoff,
 }
+
+
+def _adk(step: Step, span: Span) -> Step | None:
+    """Google ADK: the model that answered is in the response; merged tools are no call."""
+    if step.kind == "tool" and step.name == "(merged tools)":
+        return None
+    response = as_map(span.attributes.get("gcp.vertex.agent.llm_response"))
+    return replace(step, model_served=step.model_served or label(response.get("model_version")))
+
+
+def _crewai(step: Step, span: Span) -> Step | None:
+    """CrewAI: agents are known by their role; a failed tool is reported a second time."""
+    if span.name == "tool failure":
+        return None
+    role = label(span.attributes.get("crewai.agent.role"))
+    if role is None:
+        return step
+    return replace(step, agent=role, name=role if step.kind == "agent" else step.name)
+
+
+def _semantic_kernel(step: Step, span: Span) -> Step:
+    """Semantic Kernel: a function's name has its plugin's before it (``Plugin-function``)."""
+    if step.kind != "tool":
+        return step
+    return replace(step, name=step.name.partition("-")[2] or step.name)
+
+
+def _strands(step: Step, span: Span) -> Step:
+    """Strands: its own name stands where the provider's belongs."""
+    return replace(step, provider=None) if step.provider == "strands-agents" else step
+
+
+def _mastra(step: Step, span: Span) -> Step:
+    """Mastra: what went in and came out has its own keys, one pair for each type of span."""
+    kind = span.attributes.get("mastra.span.type")
+    given = parsed(span.attributes.get(f"mastra.{kind}.input"))
+    said = parsed(span.attributes.get(f"mastra.{kind}.output"))
+    if isinstance(said, Mapping) and "text" in said:
+        said = said["text"]
+    return replace(
+        step,
+        arguments=plain(given) if step.arguments is None else step.arguments,
+        output=plain(said) if step.output is None else step.output,
+    )
+
+
+class GoogleADK(GenAI):
+    """Google's Agent Development Kit."""
+
+    name = "google_adk"
+    scopes = ("gcp.vertex.agent",)
+    wrappers = ("call_llm", "invocation")
+    mend = staticmethod(_adk)
+
+
+class PydanticAI(GenAI):
+    """Pydantic AI, with or without Logfire."""
+
+    name = "pydantic_ai"
+    scopes = ("pydantic-ai", "pydantic_ai", "logfire.pydantic")
+
+
+class SemanticKernel(GenAI):
+    """Microsoft's Semantic Kernel."""
+
+    name = "semantic_kernel"
+    scopes = ("semantic_kernel",)
+    wrappers = ("AutoFunctionInvocationLoop",)
+    mend = staticmethod(_semantic_kernel)
+
+
+class AgentFramework(GenAI):
+    """Microsoft's Agent Framework."""
+
+    name = "agent_framework"
+    scopes = ("agent_framework",)
+    wrappers = ("edge_group", "message.send", "workflow.build", "executor.process")
+
+
+class Strands(GenAI):
+    """Strands Agents."""
+
+    name = "strands"
+    scopes = ("strands",)
+    wrappers = ("execute_event_loop_cycle",)
+    mend = staticmethod(_strands)
+
+
+class CrewAI(GenAI):
+    """CrewAI's own telemetry."""
+
+    name = "crewai"
+    scopes = ("crewai",)
+    wrappers = ("execute task",)
+    mend = staticmethod(_crewai)
+
+
+class Mastra(GenAI):
+    """Mastra's exporter."""
+
+    name = "mastra"
+    scopes = ("@mastra/",)
+    wrappers = ("model_generation", "model_step", "agent_step", "model_chunk")
+    mend = staticmethod(_mastra)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.tracing.attributes import (
@@ -25,24 +27,19 @@ from evalkit.tracing.attributes import (
     structured,
     text,
 )
-from evalkit.tracing.langchain import (
-    tool_message,
-    without_envelopes,
-)
+from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
+from evalkit.tracing.langchain import chain_kind, tool_message, without_envelopes
+from evalkit.tracing.readings import agent_name, first_token, only_text, usage
 from evalkit.trajectory import Step
 
 KIND = "openinference.span.kind"
-
-# LangChain's and LangGraph's own building blocks, and the Agents SDK's loop: how the pipeline is
-# put together, not what it does.
-_WRAPPER_STARTS = ("Runnable", "ChannelWrite", "ChannelRead", "__")
-_WRAPPER_ENDS = ("PromptTemplate", "OutputParser")
-_WRAPPERS = frozenset({"LangGraph", "Agent workflow", "turn", "Prompt"})
 
 # Instrumentations that write the model asked for, not the model that answered, as the model.
 _REQUESTED_MODEL_SCOPES = ("litellm", "dspy", "strands", "adk", "pydantic_ai", "llama_index")
 
 _HANDOFF = "handoff to "
+_METHODS = ("run", "retrieve", "aretrieve", "get_", "aget_")
+_LLAMA = ("llama_index", "llamaindex")
 
 
 class OpenInference:
@@ -66,58 +63,62 @@ def _wrapper(span: Span, parent: Span | None) -> Reading:
 
 
 def _chain(span: Span, parent: Span | None) -> Reading:
-    metadata = as_map(span.attributes.get("metadata"))
-    if "langgraph_node" in metadata:
-        is_node = metadata["langgraph_node"] == span.name and not span.name.startswith("__")
-        if not is_node or _is_inside_agent(span, parent, metadata):
-            return Reading(role="wrapper")
-        return _step(_unit("node", span))
-    if metadata.get("ls_integration") == "langgraph" or (parent is None and _is_graph(span)):
-        return _step(_unit("workflow", span))
-    if _is_building_block(span.name):
+    if inner_chain(span):
         return Reading(role="wrapper")
-    return _step(_unit("node", span))
+    if framework(span.scope) in _LLAMA:
+        kind, name = llama_chain(span.name)
+        return Reading(role="wrapper") if kind is None else _step(_unit(kind, span, name))
+    if framework(span.scope) == "haystack":
+        return _step(_haystack(span))
+    kind = chain_kind(
+        span.name,
+        as_map(span.attributes.get("metadata")),
+        is_root=parent is None,
+        below_agent=parent is not None and parent.attributes.get(KIND) == "AGENT",
+    )
+    return Reading(role="wrapper") if kind is None else _step(_unit(kind, span))
 
 
-def _is_graph(span: Span) -> bool:
-    return span.name == "LangGraph" or not _is_building_block(span.name)
-
-
-def _is_building_block(name: str) -> bool:
-    return name in _WRAPPERS or name.startswith(_WRAPPER_STARTS) or name.endswith(_WRAPPER_ENDS)
-
-
-def _is_inside_agent(span: Span, parent: Span | None, metadata: Mapping[str, Any]) -> bool:
-    """Whether a graph node belongs to LangChain's ``create_agent`` and not to the pipeline."""
-    if metadata.get("ls_integration") == "langchain_create_agent":
-        return True
-    below_agent = parent is not None and parent.attributes.get(KIND) == "AGENT"
-    return below_agent and span.name in ("model", "tools")
+def _haystack(span: Span) -> Step:
+    """A Haystack component, by the class whose ``run`` it is."""
+    name = span.name.removesuffix(".run").removesuffix(".run_async")
+    kind = {"Agent": "agent", "Pipeline": "workflow", "AsyncPipeline": "workflow"}.get(name, "node")
+    return _unit(kind, span, name)
 
 
 def _agent(span: Span, parent: Span | None) -> Reading:
     """AGENT is what an instrumentation takes for one: anything with "agent" in its name."""
-    metadata = as_map(span.attributes.get("metadata"))
-    agent = label(span.attributes.get("agent.name")) or label(metadata.get("lc_agent_name"))
-    if "langgraph_node" in metadata and agent != span.name:
-        if metadata["langgraph_node"] == span.name:
-            return _step(_unit("node", span))
+    if inner_chain(span):
         return Reading(role="wrapper")
-    is_graph = metadata.get("ls_integration") == "langgraph"
-    is_trace = span.scope.endswith("openai_agents") and agent is None
-    if is_graph or is_trace:
+    if framework(span.scope) in _LLAMA:
+        kind, name = llama_chain(span.name)
+        return Reading(role="wrapper") if kind is None else _step(_unit(kind, span, name))
+    named = label(span.attributes.get("agent.name"))
+    if span.scope.endswith("openai_agents") and named is None:
         return _step(_unit("workflow", span))
-    return _step(_unit("agent", span))
+    metadata = as_map(span.attributes.get("metadata"))
+    kind = chain_kind(span.name, metadata, is_root=parent is None, is_agent=True)
+    return Reading(role="wrapper") if kind is None else _step(_unit(kind, span))
 
 
-def _unit(kind: Any, span: Span) -> Step:
+def _unit(kind: Any, span: Span, name: str | None = None) -> Step:
     """A workflow, agent, node or guardrail: what went in and what came out."""
+    agent = agent_name(span.attributes) if kind == "agent" else None
+    if kind == "agent" and framework(span.scope) == "crewai":  # the span is named AGENT.TASK
+        agent = label(span.attributes.get("graph.node.id")) or span.name.partition(".")[0]
     return Step(
         kind=kind,
-        name=step_name(span.attributes.get("agent.name") if kind == "agent" else None, span.name),
+        name=step_name(name, agent, _bare(span.name)),
         arguments=plain(without_envelopes(_value(span, "input"))),
         output=plain(without_envelopes(_value(span, "output"))),
-        agent=label(span.attributes.get("agent.name")),
+        agent=agent_name(span.attributes),
+    )
+
+
+def _bare(name: str) -> str:
+    """The crew, agent or task in the names that CrewAI's methods give."""
+    return (
+        name.removesuffix("._execute_core").removesuffix(".kickoff").removeprefix("invoke_agent ")
     )
 
 
@@ -131,6 +132,11 @@ def _other(span: Span, parent: Span | None) -> Reading:
 
 def _llm(span: Span, parent: Span | None) -> Reading:
     found = span.attributes
+    operation = found.get("gen_ai.operation.name")
+    if operation == "invoke_agent":  # an instrumentation wrote its model calls onto the agent
+        return _step(replace(_unit("agent", span), **_used(span)))
+    if span.name.endswith("._prepare_chat_with_tools"):
+        return Reading(role="wrapper")
     requested, served = _models(span)
     messages = indexed(found, "llm.output_messages")
     calls = [call for message in messages for call in _tool_calls(message)]
@@ -138,21 +144,31 @@ def _llm(span: Span, parent: Span | None) -> Reading:
         kind="llm",
         name=step_name(span.name),
         output=plain(model_output(_content(messages), calls)),
-        model_requested=requested,
-        model_served=served,
-        provider=label(found.get("llm.provider")) or label(found.get("llm.system")),
         stop_reason=stop_reason(
             found.get("llm.finish_reason"),
             *(message.get("message.finish_reason") for message in messages),
+            found.get("gen_ai.response.finish_reasons"),
         ),
-        tokens_in=count(found.get("llm.token_count.prompt")),
-        tokens_out=count(found.get("llm.token_count.completion")),
-        tokens_cached=count(found.get("llm.token_count.prompt_details.cache_read")),
-        tokens_reasoning=count(found.get("llm.token_count.completion_details.reasoning")),
-        cost_usd=amount(found.get("llm.cost.total")),
-        agent=label(found.get("agent.name")),
+        agent=agent_name(found),
+        ttft_s=first_token(span),
+        **{**_used(span), "model_requested": requested, "model_served": served},
     )
     return _step(step)
+
+
+def _used(span: Span) -> dict[str, Any]:
+    """Models, provider, tokens and cost, in OpenInference's names or in GenAI's beside them."""
+    found = span.attributes
+    own = {
+        "provider": label(found.get("llm.provider")) or label(found.get("llm.system")),
+        "tokens_in": count(found.get("llm.token_count.prompt")),
+        "tokens_out": count(found.get("llm.token_count.completion")),
+        "tokens_cached": count(found.get("llm.token_count.prompt_details.cache_read")),
+        "tokens_reasoning": count(found.get("llm.token_count.completion_details.reasoning")),
+    }
+    if "gen_ai.operation.name" not in found:
+        return {**own, "cost_usd": amount(found.get("llm.cost.total"))}
+    return {**usage(found), **{field: value for field, value in own.items() if value is not None}}
 
 
 def _models(span: Span) -> tuple[str | None, str | None]:
@@ -161,6 +177,8 @@ def _models(span: Span) -> tuple[str | None, str | None]:
     is_response = span.scope.endswith("openai_agents") and span.name == "response"
     # The Responses API echoes its parameters: that is the model which answered.
     asked = {} if is_response else as_map(found.get("llm.invocation_parameters"))
+    if "gen_ai.operation.name" in found and "gen_ai.request.model" in found:
+        return label(found["gen_ai.request.model"]), label(found.get("gen_ai.response.model"))
     requested = (
         label(found.get("llm.request.model_name"))
         or label(asked.get("model"))
@@ -205,10 +223,13 @@ def _tool(span: Span, parent: Span | None) -> Reading:
         ends = {"from": _value(span, "input"), "to": _value(span, "output")}
         handed = step_name(span.name[len(_HANDOFF) :])
         return _step(Step(kind="handoff", name=handed, arguments=plain(ends)))
-    message = tool_message(_value(span, "output"))
+    name = step_name(found.get("tool.name"), span.name.removesuffix(".__call__"))
+    if name == "finish" and framework(span.scope) == "dspy":
+        return Reading(role="wrapper")  # how ReAct says that it is done
+    message = tool_message(_result(_value(span, "output")))
     step = Step(
         kind="tool",
-        name=step_name(found.get("tool.name"), span.name),
+        name=name,
         arguments=plain(_arguments(span)),
         output=plain(message.output),
         status="error" if message.error else "ok",
@@ -218,8 +239,15 @@ def _tool(span: Span, parent: Span | None) -> Reading:
     return _step(step)
 
 
+def _result(value: Any) -> Any:
+    """What a tool gave, without LlamaIndex's and MCP's envelopes."""
+    if isinstance(value, Mapping) and "raw_output" in value:
+        return structured(value["raw_output"])
+    return only_text(value)
+
+
 def _call_id(found: Mapping[str, Any]) -> str | None:
-    keys = ("tool_call.id", "tool.id", "tool.call_id")
+    keys = ("tool_call.id", "tool.id", "tool.call_id", "gen_ai.tool.call.id")
     return next((label(found[key]) for key in keys if key in found), None)
 
 
@@ -230,7 +258,9 @@ def _arguments(span: Span) -> Any:
         value = as_map(span.attributes.get("tool.parameters"))
         return None if not value or "properties" in value else value
     if isinstance(value, Mapping) and "kwargs" in value and set(value) <= {"args", "kwargs"}:
-        return value["kwargs"]
+        value = value["kwargs"]
+    if isinstance(value, Mapping) and framework(span.scope) in _LLAMA:
+        return {key: item for key, item in value.items() if key != "ctx"}  # the workflow's own
     return value
 
 
@@ -238,7 +268,7 @@ def _retriever(span: Span, parent: Span | None) -> Reading:
     documents = _documents(span.attributes, "retrieval.documents")
     step = Step(
         kind="retriever",
-        name=step_name(span.name),
+        name=step_name(_class(span)),
         arguments=plain(_query(_value(span, "input"))),
         output=plain(documents or _value(span, "output")),
     )
@@ -250,12 +280,18 @@ def _reranker(span: Span, parent: Span | None) -> Reading:
     documents = _documents(found, "reranker.output_documents")
     step = Step(
         kind="reranker",
-        name=step_name(span.name),
+        name=step_name(_class(span)),
         arguments=plain(_query(found.get("reranker.query") or _value(span, "input"))),
         output=plain(documents or _value(span, "output")),
         model_requested=label(found.get("reranker.model_name")),
     )
     return _step(step)
+
+
+def _class(span: Span) -> str:
+    """The component's class, where the span names one of its methods."""
+    owner, dot, method = span.name.rpartition(".")
+    return owner if dot and method.lstrip("_").startswith(_METHODS) else span.name
 
 
 def _query(value: Any) -> Any:
@@ -281,7 +317,7 @@ def _embedding(span: Span, parent: Span | None) -> Reading:
     found = span.attributes
     step = Step(
         kind="embedding",
-        name=step_name(span.name),
+        name=step_name(_class(span)),
         model_requested=label(found.get("embedding.model_name")),
         tokens_in=count(found.get("llm.token_count.prompt"), found.get("llm.token_count.total")),
     )

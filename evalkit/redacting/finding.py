@@ -1,0 +1,186 @@
+"""Where a text holds secrets and personal data, whatever they are wrapped in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalkit.redacting.personal import PERSONAL, PersonalKind
+from evalkit.redacting.secrets import SECRETS, SecretKind
+from evalkit.redacting.views import View, views
+
+if TYPE_CHECKING:
+    import re2
+
+MAX_LAYERS = 2
+"""Base64 in base64: how many layers are decoded."""
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
+_TEXT = re.compile(r"[\t\n\r\x20-\x7e\xa0-\uffff]+")
+_LOOSE = frozenset({"password", "secret", "cookie", "phone", "ip"})
+"""Kinds too easily met by chance to look for them across line breaks."""
+_ALL: tuple[SecretKind | PersonalKind, ...] = (*SECRETS, *PERSONAL)
+
+
+class Item(NamedTuple):
+    """One thing to replace: its range in the text, its kind, and how it reads decoded.
+
+    ``inner`` is the replacement itself where the item is an encoded text with items inside.
+    """
+
+    start: int
+    end: int
+    kind: str
+    text: str
+    inner: bytes | None = None
+    percent: bool = False
+
+
+Replace = Callable[[bytes, int], bytes]
+
+
+def find(data: bytes, *, personal: bool, known: re.Pattern[bytes] | None) -> list[Item]:
+    """The items in a text in order, none overlapping another. ``known`` finds further ones."""
+    if len(data) < 4:
+        return _known(View("plain", data, range(len(data)), range(1, len(data) + 1)), known)
+    found: list[Item] = []
+    for view in views(data):
+        for start, end, kind in _found_in(view.data, personal):
+            if view.name == "joined" and not _across(view, start, end, kind, found):
+                continue
+            found.append(_item(view, start, end, kind))
+        found += _known(view, known)
+    return _apart(found)
+
+
+def find_encoded(data: bytes, replace: Replace, layer: int) -> list[Item]:
+    """Base64 texts that hold items, each with what to put in its place."""
+    if layer >= MAX_LAYERS:
+        return []
+    found = []
+    for view in views(data):
+        if view.name not in ("plain", "joined"):
+            continue
+        for match in _BASE64.finditer(view.data):
+            inner = _inside(match[0], replace, layer)
+            if inner is not None:
+                item = _item(view, *match.span(), "base64")
+                found.append(item._replace(inner=inner))
+    return found
+
+
+def _inside(encoded: bytes, replace: Replace, layer: int) -> bytes | None:
+    """The same base64 with the items in its text replaced; None if it holds none."""
+    url = b"-" in encoded or b"_" in encoded
+    body = encoded.rstrip(b"=")
+    standard = body.translate(bytes.maketrans(b"-_", b"+/")) if url else body
+    try:
+        text = base64.b64decode(standard + b"=" * (-len(standard) % 4), validate=True)
+        if not _TEXT.fullmatch(text.decode()):
+            return None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    replaced = replace(text, layer + 1)
+    if replaced == text:
+        return None
+    again = base64.urlsafe_b64encode(replaced) if url else base64.b64encode(replaced)
+    return again if encoded.endswith(b"=") or len(encoded) % 4 == 0 else again.rstrip(b"=")
+
+
+def _found_in(data: bytes, personal: bool) -> Iterator[tuple[int, int, str]]:
+    """Start, end and kind of everything that the tables find in one view."""
+    for number in _prefilter(personal).Match(data) or ():
+        kind = _kinds(personal)[number]
+        for match in _compiled(kind.pattern).finditer(data):
+            group = next((one for one in range(1, match.re.groups + 1) if match[one]), 0)
+            start, end = match.span(group)
+            if number < len(SECRETS):
+                check = SECRETS[number].check
+                if check is None or check(data[start:end]):
+                    yield start, end, kind.name
+            else:
+                place = PERSONAL[number - len(SECRETS)].locate(data, start, end)
+                if place is not None:
+                    yield *place, kind.name
+
+
+def _across(view: View, start: int, end: int, kind: str, found: Sequence[Item]) -> bool:
+    """Whether a match in joined lines is one broken over them, and not two that stand apart."""
+    cuts = [cut for cut in view.breaks if start < cut < end]
+    if not cuts or kind in _LOOSE:
+        return False
+    first, last = view.original(start, end)
+    if kind in ("email", "iban", "card"):
+        return not any(item.start < last and first < item.end for item in found)
+    # A token goes on in the next line if that looks like one, too: words have no digits.
+    rest = view.data[cuts[0] : end]
+    whole = any(item.kind == kind and item.start == first for item in found)
+    return not whole or (len(rest) >= 8 and any(48 <= one <= 57 for one in rest))
+
+
+def _known(view: View, known: re.Pattern[bytes] | None) -> list[Item]:
+    if known is None:
+        return []
+    return [_item(view, *match.span(), str(match.lastgroup)) for match in known.finditer(view.data)]
+
+
+def _item(view: View, start: int, end: int, kind: str) -> Item:
+    first, last = view.original(start, end)
+    text = view.data[start:end].decode("utf-8", "replace")
+    return Item(first, last, kind, text, percent=view.name == "percent")
+
+
+def _apart(found: list[Item]) -> list[Item]:
+    """Items in order; of those that overlap, one over all of their range: nothing leaks."""
+    apart: list[Item] = []
+    for item in sorted(found, key=lambda one: (one.start, -one.end)):
+        if not apart or item.start >= apart[-1].end:
+            apart.append(item)
+        elif item.end > apart[-1].end:
+            apart[-1] = apart[-1]._replace(end=item.end, text=apart[-1].text + item.text)
+    return apart
+
+
+def apart(found: list[Item]) -> list[Item]:
+    """Items of several searches in order; an encoded text wins over what it overlaps."""
+    inner = [item for item in found if item.inner is not None]
+    others = [
+        item
+        for item in found
+        if item.inner is None
+        and not any(one.start <= item.start and item.end <= one.end for one in inner)
+    ]
+    return _apart(inner + others)
+
+
+def _kinds(personal: bool) -> Sequence[SecretKind | PersonalKind]:
+    return _ALL if personal else SECRETS
+
+
+@lru_cache(maxsize=2)
+def _prefilter(personal: bool) -> re2.Set:
+    """All patterns at once: which of them are anywhere in a text, in one pass."""
+    import re2
+
+    options = re2.Options()
+    options.max_mem = 256 << 20
+    options.log_errors = False
+    patterns = re2.Set.SearchSet(options)
+    for kind in _kinds(personal):
+        patterns.Add(kind.pattern)
+    patterns.Compile()
+    return patterns
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re2._Regexp[str]:
+    import re2
+
+    options = re2.Options()
+    options.max_mem = 64 << 20
+    options.log_errors = False
+    return re2.compile(pattern, options)

@@ -1,0 +1,206 @@
+"""Personal data that can be told by its form: e-mail, phone, card, IBAN and IP address.
+
+A form alone is rarely proof: card and account numbers must have right check digits, numbers that
+are parts of longer identifiers are left alone. Names of people have no form; see
+:mod:`evalkit.redaction` for those that the user lists.
+"""
+
+# ruff: noqa: E501 - a pattern is read in one piece, never wrapped
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+_FILES = {"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "py", "html", "json", "md"}
+_WORD = re.compile(rb"[A-Za-z0-9_]")
+_DIGITS = re.compile(rb"[0-9]+")
+_VERSION = re.compile(rb"(?i)(?:\bv|version|release|build|section|chapter|sdk)[\s:=/]{0,3}$")
+_NUMBERED = re.compile(rb"(?i)(?:order|invoice|ticket|case|tracking|sku|part|serial|ref\w{0,8}|po|id"
+                       rb"|number|no|nr)[\s.:#=\"']{0,5}$")  # fmt: skip
+
+IBAN_LENGTHS = {
+    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22,
+    "BR": 29, "BY": 28, "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28,
+    "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23,
+    "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IQ": 23, "IS": 26,
+    "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20, "LU": 20,
+    "LV": 21, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18,
+    "NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24,
+    "SC": 31, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24,
+    "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
+}  # fmt: skip
+
+
+class PersonalKind(NamedTuple):
+    """One kind: its name, how it looks, and where exactly a match is one.
+
+    ``locate`` takes the text and the match's range and gives the range of the item, or None.
+    """
+
+    name: str
+    pattern: str
+    locate: Callable[[bytes, int, int], tuple[int, int] | None]
+
+
+def _email(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    found = data[start:end].decode("utf-8", "replace")
+    local, _, domain = found.rpartition("@")
+    last = domain.rpartition(".")[2].lower()
+    git = local.lower() == "git" and data[end : end + 1] == b":"
+    if last in _FILES or last == "example" or git or local.startswith("."):
+        return None
+    return start, end
+
+
+def _phone(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    if _glued(data, start, end) or _NUMBERED.search(data[max(0, start - 24) : start]):
+        return None
+    digits = b"".join(_DIGITS.findall(data[start:end]))
+    return (start, end) if 7 <= len(digits) <= 15 and len(set(digits)) > 2 else None
+
+
+def _north_american(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    digits = b"".join(_DIGITS.findall(data[start:end]))[-10:]
+    real = digits[1:3] != b"11" and digits[4:6] != b"11"
+    return _phone(data, start, end) if real else None
+
+
+def _labelled_phone(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    number = re.search(rb"[+(0-9][0-9 ()./-]*[0-9]$", data[start:end])
+    return _phone(data, start + number.start(), end) if number else None
+
+
+def _card(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    """The card number at the start of a run of digit groups, the longest that checks out."""
+    if _goes_on_before(data, start):
+        return None
+    at = [index for index in range(start, end) if 48 <= data[index] <= 57]
+    for length in (19, 18, 17, 16, 15, 14, 13):
+        if len(at) < length:
+            continue
+        stop = at[length - 1] + 1
+        digits = bytes(data[index] for index in at[:length]).decode()
+        if _issued(digits) and luhn(digits) and not _goes_on_after(data, stop):
+            return start, stop
+    return None
+
+
+def _issued(digits: str) -> bool:
+    """Whether a network issues numbers that begin so and are this long."""
+    size, two, four = len(digits), int(digits[:2]), int(digits[:4])
+    if len(set(digits)) < 3 and size != 16:
+        return False
+    return (
+        (digits[0] == "4" and size in (13, 16, 19))
+        or (size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720))
+        or (size == 15 and two in (34, 37))
+        or (size in (16, 19) and (four == 6011 or two == 65 or 6440 <= four <= 6499))
+        or (size == 16 and 3528 <= four <= 3589)
+        or (size == 14 and (two in (36, 38, 39) or 3000 <= four <= 3059))
+        or (size in (16, 17, 18, 19) and two == 62)
+    )
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of those before it (ISO/IEC 7812)."""
+    odd = sum(int(one) for one in digits[-1::-2])
+    even = sum(sum(divmod(2 * int(one), 10)) for one in digits[-2::-2])
+    return (odd + even) % 10 == 0
+
+
+def _iban(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    length = IBAN_LENGTHS.get(data[start : start + 2].decode().upper())
+    if length is None or _goes_on_before(data, start):
+        return None
+    at = [index for index in range(start, end) if data[index : index + 1].isalnum()][:length]
+    if len(at) < length:
+        return None
+    text = bytes(data[index] for index in at).decode().upper()
+    stop = at[-1] + 1
+    return (start, stop) if iban_check(text) == 1 and not _goes_on_after(data, stop) else None
+
+
+def iban_check(text: str) -> int:
+    """The remainder modulo 97 of a compact IBAN (ISO 13616); 1 for a valid one."""
+    return int("".join(str(int(one, 36)) for one in text[4:] + text[:4])) % 97
+
+
+def _ipv4(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    if _in_dotted(data, start, end) or _VERSION.search(data[max(0, start - 12) : start]):
+        return None
+    return (start, end) if _is_someones(data[start:end].decode()) else None
+
+
+def _ipv6(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    around = data[max(0, start - 1) : start] + data[end : end + 1]
+    text = data[start:end].decode()
+    groups = [group for group in text.split(":") if group]
+    if _glued(data, start, end) or b":" in around or len(groups) < 3:
+        return None
+    return (start, end) if any(map(str.isdigit, text)) and _is_someones(text) else None
+
+
+def _is_someones(text: str) -> bool:
+    """Whether it is an address, and not this machine's, a netmask's or one for documentation."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return False
+    return not any(address in network for network in RESERVED if network.version == address.version)
+
+
+RESERVED = tuple(
+    ipaddress.ip_network(network)
+    for network in ("198.18.0.0/15", "255.0.0.0/8", "0.0.0.0/8", "2001:db8::/32")
+)
+"""Networks that pseudonyms come from, and what is no host's address."""
+
+
+def _glued(data: bytes, start: int, end: int) -> bool:
+    """Whether a word or number goes on before ``start`` or after ``end``."""
+    return _goes_on_before(data, start) or _goes_on_after(data, end)
+
+
+def _goes_on_before(data: bytes, start: int) -> bool:
+    before = data[max(0, start - 1) : start]
+    if before in (b"-", b".", b"/"):
+        return data[max(0, start - 2) : start - 1].isalnum()
+    return _WORD.match(before) is not None
+
+
+def _goes_on_after(data: bytes, end: int) -> bool:
+    after, then = data[end : end + 1], data[end + 1 : end + 2]
+    if after in (b"-", b"/"):
+        return then.isalnum()
+    return then.isdigit() if after == b"." else _WORD.match(after) is not None
+
+
+def _in_dotted(data: bytes, start: int, end: int) -> bool:
+    """Whether a dotted number is part of a longer one or of a word."""
+    before, after = data[max(0, start - 1) : start], data[end : end + 1]
+    if before in (b".", b"-", b"_") or before.isalnum() or after.isalnum() or after in (b"_", b"-"):
+        return True
+    return after == b"." and data[end + 1 : end + 2].isdigit()
+
+
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+PERSONAL: tuple[PersonalKind, ...] = (
+    PersonalKind("email", r"[\pL\pN._%+-]{1,64}@[\pL\pN-]{1,63}(?:\.[\pL\pN-]{1,63}){0,5}\.\pL{2,24}", _email),
+    PersonalKind("iban", r"\b[A-Z]{2}[0-9]{2}(?:[ ]?[A-Z0-9]){11,30}", _iban),
+    PersonalKind("iban", r"\b[a-z]{2}[0-9]{2}[a-z0-9]{11,30}", _iban),
+    PersonalKind("card", r"\b[2-6][0-9](?:[ -]?[0-9]){11,17}", _card),
+    PersonalKind("phone", r"\+[1-9][0-9]{0,2}(?:[ ./-]{0,2}\(?[0-9]{1,5}\)?){2,6}", _phone),
+    PersonalKind("phone", r"(?:\b1[ .-])?(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}",
+                 _north_american),
+    PersonalKind("phone", r"\b0[1-9](?:[ .][0-9]{2}){4}", _phone),
+    PersonalKind("phone", r"\b0[1-9][0-9]{1,4} [0-9]{3,4} [0-9]{3,4}", _phone),
+    PersonalKind("phone", r"(?i:\b[a-z_]{0,20}(?:phone|mobile|cell|tel|fax|whatsapp)(?:[ _]?(?:number|no|nr))?)"
+                          r"[\\\"'.:= ]{1,6}(?:is )?\+?[(0-9][0-9 ()./-]{5,22}[0-9]", _labelled_phone),
+    PersonalKind("ip", rf"\b{_OCTET}(?:\.{_OCTET}){{3}}", _ipv4),
+    PersonalKind("ip", r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", _ipv6),
+)  # fmt: skip

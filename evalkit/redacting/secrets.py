@@ -1,0 +1,154 @@
+"""The table of secrets: what each kind looks like, and the names of keys that hold one.
+
+A pattern marks the secret with its first group, or is the secret as a whole. All of them are RE2,
+which takes linear time on any text. A pattern that words or identifiers could meet by chance has
+a check as well.
+"""
+
+# ruff: noqa: E501 - a pattern is read in one piece, never wrapped
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+MARK = "REDACTED-"
+"""What a secret is replaced by begins so: safe in URLs, JSON and shells, and never a secret."""
+
+
+def _random_looking(found: bytes) -> bool:
+    """Whether a token has digits and letters beyond words: ``sk-learn-tutorial`` has not."""
+    return sum(48 <= one <= 57 for one in found) >= 2 and len(set(found)) >= 8
+
+
+def _is_value(found: bytes) -> bool:
+    """Whether the text after a password's name is one, not a placeholder, a type or a remark."""
+    text = found.decode("utf-8", "replace").strip("\"'\\,;")
+    return is_secret_value(text) and (not text.isalpha() or len(text) > 20 or not text.islower())
+
+
+class SecretKind(NamedTuple):
+    """One kind of secret: its name, how it looks, and a check that RE2 cannot express."""
+
+    name: str
+    pattern: str
+    check: Callable[[bytes], bool] | None = None
+
+
+_VALUE = r"""(?:"([^"\\\r\n]{4,})"|'([^'\\\r\n]{4,})'|([^\s"'`,;&<>(){}\[\]\\]{6,}))"""
+_IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"""
+
+SECRETS: tuple[SecretKind, ...] = (
+    SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+               r"[A-Za-z0-9+/=\s\\:,.()-]{16,}?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),
+    SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+               r"[A-Za-z0-9+/=\s\\]{16,}"),
+    SecretKind("aws-access-key", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
+    SecretKind("aws-secret-key", r"(?i:aws|secret)[A-Za-z_ -]{0,24}(?i:key)" + _IS
+               + r"""\\*["']?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+]|$)"""),
+    SecretKind("github-token", r"\bgh[pousr]_[A-Za-z0-9]{30,}\b"),
+    SecretKind("github-token", r"\bgithub_pat_[A-Za-z0-9_]{22,}\b"),
+    SecretKind("gitlab-token", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|oas|imt)-[A-Za-z0-9_-]{20,}"),
+    SecretKind("slack-token", r"\b(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,}", _random_looking),
+    SecretKind("slack-webhook", r"https://hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9+/]{20,})"),
+    SecretKind("discord-webhook", r"https://discord(?:app)?\.com/api/webhooks/([0-9]{15,21}/[A-Za-z0-9_-]{50,})"),
+    SecretKind("teams-webhook", r"https://[a-z0-9-]{1,}\.webhook\.office\.com/webhookb2/([A-Za-z0-9@/-]{60,})"),
+    SecretKind("stripe-key", r"\b(?:[rs]k_(?:live|test|prod)|whsec)_[A-Za-z0-9]{16,}\b"),
+    SecretKind("anthropic-key", r"\bsk-ant-[a-z0-9]{3,12}-[A-Za-z0-9_-]{20,}"),
+    SecretKind("openai-key", r"\bsk-(?:proj-|svcacct-|admin-|or-v1-|lf-)?[A-Za-z0-9_-]{20,}", _random_looking),
+    SecretKind("groq-key", r"\bgsk_[A-Za-z0-9]{40,}\b"),
+    SecretKind("xai-key", r"\bxai-[A-Za-z0-9]{60,}\b"),
+    SecretKind("perplexity-key", r"\bpplx-[A-Za-z0-9]{40,}\b"),
+    SecretKind("langsmith-key", r"\blsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}\b"),
+    SecretKind("huggingface-token", r"\bhf_[A-Za-z0-9]{30,}\b"),
+    SecretKind("replicate-token", r"\br8_[A-Za-z0-9]{37}\b"),
+    SecretKind("google-api-key", r"\bAIza[A-Za-z0-9_-]{35}"),
+    SecretKind("google-oauth", r"\b(?:ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{24,40})"),
+    SecretKind("azure-storage-key", r"(?i:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{40,}={0,2})"),
+    SecretKind("azure-sas", r"[?&]sig=([A-Za-z0-9%+/=_-]{30,})"),
+    SecretKind("azure-client-secret", r"(?:^|[^A-Za-z0-9_~.-])([A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34})"),
+    SecretKind("jwt", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{0,}"),
+    SecretKind("twilio-key", r"\bSK[0-9a-f]{32}\b"),
+    SecretKind("sendgrid-key", r"\bSG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,}"),
+    SecretKind("mailgun-key", r"\bkey-[0-9a-f]{32}\b"),
+    SecretKind("mailchimp-key", r"\b[0-9a-f]{32}-us[0-9]{1,2}\b"),
+    SecretKind("npm-token", r"\bnpm_[A-Za-z0-9]{36}\b"),
+    SecretKind("pypi-token", r"\bpypi-[A-Za-z0-9_-]{50,}"),
+    SecretKind("telegram-token", r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{32,34}"),
+    SecretKind("discord-token", r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", _random_looking),
+    SecretKind("shopify-token", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
+    SecretKind("digitalocean-token", r"\bdo[opr]_v1_[0-9a-f]{64}\b"),
+    SecretKind("databricks-token", r"\bdapi[0-9a-f]{32}\b"),
+    SecretKind("vault-token", r"\bhv[sbr]\.[A-Za-z0-9_-]{24,}", _random_looking),
+    SecretKind("terraform-token", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}"),
+    SecretKind("square-token", r"\bsq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}"),
+    SecretKind("linear-key", r"\blin_api_[A-Za-z0-9]{40}\b"),
+    SecretKind("notion-token", r"\b(?:secret_[A-Za-z0-9]{43}|ntn_[A-Za-z0-9]{40,})\b"),
+    SecretKind("atlassian-token", r"\bATATT3[A-Za-z0-9_=-]{50,}"),
+    SecretKind("newrelic-key", r"\bNRAK-[A-Z0-9]{27}\b"),
+    SecretKind("grafana-token", r"\b(?:glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}|glc_[A-Za-z0-9+/]{32,}={0,2})"),
+    SecretKind("postman-key", r"\bPMAK-[0-9a-f]{24}-[0-9a-f]{34}\b"),
+    SecretKind("docker-token", r"\bdckr_pat_[A-Za-z0-9_-]{27,40}"),
+    SecretKind("airtable-token", r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{64}\b"),
+    SecretKind("age-key", r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b"),
+    SecretKind("url-password", r"\b[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@\"'<>]{0,}:([^\s/@\"'<>]{1,})@",
+               lambda found: not found.startswith((MARK.encode(), b"$", b"{", b"<", b"***"))),
+    SecretKind("bearer-token", r"(?i:\b(?:bearer|authorization\W{1,8}(?:bearer|basic|token|apikey|digest)?))"
+               r"\s{1,4}([A-Za-z0-9._~+/=-]{12,})", _random_looking),
+    SecretKind("cookie", r"(?i:\b(?:set-)?cookie\W{1,6}[^\r\n]{0,}?(?:sess|auth|sid|token)[a-z0-9_.-]{0,20}=)"
+               r"([A-Za-z0-9%._~+/=-]{12,})", _random_looking),
+    SecretKind("password", r"(?i:[a-z0-9_.-]{0,40}(?:password|passwd|passphrase|\bpwd|_pwd|-pwd|userpass))"
+               + _IS + _VALUE, _is_value),
+    SecretKind("secret", r"(?i:[a-z0-9_.-]{0,40}(?:secret|api[ _-]?key|access[_-]?key|secret[_-]?key|"
+               r"private[_-]?key|signing[_-]?key|encryption[_-]?key|access[_-]?token|auth[_-]?token|"
+               r"refresh[_-]?token|session[_-]?token|id[_-]?token|bot[_-]?token|csrf[_-]?token|"
+               r"client[_-]?secret|credential))" + _IS + _VALUE, _is_value),
+)  # fmt: skip
+
+_PASSWORDS = {"password", "passwd", "pwd", "passphrase", "passcode", "pin", "otp", "cvv", "cvc"}
+_LAST = {"secret", "secrets", "apikey", "token", "credential", "credentials", "authorization"}
+_KEYS = {
+    "api",
+    "access",
+    "private",
+    "secret",
+    "signing",
+    "encryption",
+    "session",
+    "account",
+    "auth",
+}
+_NO_SECRET = {"page", "next", "continuation", "cancel", "sync", "stop", "pad", "eos", "bos", "unk",
+              "mask", "sep", "cls", "special", "start", "end", "max", "per", "delimiter", "cursor",
+              "cancellation", "resume", "public", "first", "last"}  # fmt: skip
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PLACEHOLDER = re.compile(
+    r"(?i)^(?:[*x•.·_-]+|null|none|true|false|undefined|required|optional|string|hidden|masked"
+    r"|changeme|n/?a|env|unset|empty|\[?redacted.*|<.*>|\$.*|\{\{.*|%\(.*|os\.environ.*"
+    r"|process\.env.*|getenv.*)$"
+)
+
+
+def key_kind(key: str) -> str | None:
+    """The kind of secret that the value of a key of this name is: ``password``, ``secret``, None.
+
+    ``dbPassword`` and ``X-Api-Key`` name one; ``max_tokens`` and ``next_page_token`` do not.
+    """
+    words = [word.lower() for word in _WORDS.findall(key[-100:])]
+    if not words:
+        return None
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    if last in _PASSWORDS:
+        return "password"
+    if last in _LAST and before not in _NO_SECRET:
+        return "secret"
+    if last == "key" and before in _KEYS:
+        return "secret"
+    return None
+
+
+def is_secret_value(text: str) -> bool:
+    """Whether a text under a secret's key is a secret, and not empty, a mask or a reference."""
+    stripped = text.strip()
+    return len(stripped) >= 3 and not _PLACEHOLDER.match(stripped)

@@ -1,0 +1,143 @@
+"""Haystack's own tracer: ``haystack.*``, with inputs and outputs where content tracing is on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.protocols import Reading
+from evalkit.spans import Span
+from evalkit.tracing.answers import model_answer
+from evalkit.tracing.attributes import (
+    as_list,
+    as_map,
+    count,
+    label,
+    model_output,
+    plain,
+    step_name,
+    stop_reason,
+    structured,
+)
+from evalkit.tracing.readings import documents
+from evalkit.trajectory import Step
+
+_WRAPPERS = frozenset({"haystack.agent.step"})
+
+
+class Haystack:
+    """Reads spans of Haystack pipelines, components and agents."""
+
+    name = "haystack"
+
+    def claims(self, span: Span) -> bool:
+        """Whether the span has one of Haystack's names."""
+        return span.name.startswith("haystack.")
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its name, components by their type."""
+        if span.name in _WRAPPERS:
+            return Reading(role="wrapper")
+        if span.name == "haystack.agent.step.tool":
+            return _step(_tool(span))
+        if span.name == "haystack.agent.step.llm":
+            return _step(_llm(span, "haystack.agent.step.llm.output"))
+        if span.name == "haystack.agent.run":
+            return _step(_agent(span, parent))
+        if span.name.endswith("pipeline.run"):
+            return _step(_pipeline(span))
+        if span.name in ("haystack.component.run", "haystack.chat_generator.run"):
+            return _component(span)
+        return Reading(role="unknown")
+
+
+def _pipeline(span: Span) -> Step:
+    found = span.attributes
+    return Step(
+        kind="workflow",
+        name=step_name(found.get("haystack.pipeline.name"), "pipeline"),
+        arguments=plain(structured(found.get("haystack.pipeline.input_data"))),
+        output=plain(structured(found.get("haystack.pipeline.output_data"))),
+    )
+
+
+def _agent(span: Span, parent: Span | None) -> Step:
+    name = parent.attributes.get("haystack.component.name") if parent is not None else None
+    said = as_list(as_map(span.attributes.get("haystack.agent.output")).get("messages"))
+    return Step(
+        kind="agent",
+        name=step_name(name, "agent"),
+        arguments=plain(structured(span.attributes.get("haystack.agent.input"))),
+        output=plain(model_answer(said[-1:]).text),
+    )
+
+
+def _component(span: Span) -> Reading:
+    found = span.attributes
+    kind = found.get("haystack.component.type")
+    kind = kind if isinstance(kind, str) else ""
+    if "Agent" in kind or "PromptBuilder" in kind:
+        return Reading(role="wrapper")
+    if kind.endswith("Generator"):
+        return _step(_llm(span, "haystack.component.output"))
+    name = step_name(found.get("haystack.component.name"), span.name)
+    given = structured(found.get("haystack.component.input"))
+    said = structured(found.get("haystack.component.output"))
+    if kind.endswith("Retriever") or "Ranker" in kind:
+        listed = said.get("documents") if isinstance(said, Mapping) else None
+        given = _stated(given)
+        place: Any = "retriever" if kind.endswith("Retriever") else "reranker"
+        return _step(
+            Step(kind=place, name=name, arguments=plain(given), output=plain(documents(listed)))
+        )
+    if "Embedder" in kind:
+        return _step(Step(kind="embedding", name=name))
+    return _step(Step(kind="node", name=name, arguments=plain(given), output=plain(said)))
+
+
+def _stated(given: Any) -> Any:
+    """The arguments that were given: a component's unset parameters are null."""
+    if not isinstance(given, Mapping):
+        return given
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _llm(span: Span, key: str) -> Step:
+    replies = as_map(span.attributes.get(key)).get("replies")
+    said = model_answer(replies)
+    meta = next(
+        (as_map(reply.get("meta")) for reply in as_list(replies) if isinstance(reply, Mapping)), {}
+    )
+    used = as_map(meta.get("usage"))
+    return Step(
+        kind="llm",
+        name=step_name(span.attributes.get("haystack.component.type"), "llm"),
+        output=plain(model_output(said.text, said.calls)),
+        stop_reason=stop_reason(said.stop_reason),
+        model_served=label(said.model),
+        tokens_in=count(used.get("prompt_tokens"), used.get("input_tokens")),
+        tokens_out=count(used.get("completion_tokens"), used.get("output_tokens")),
+        tokens_cached=count(as_map(used.get("prompt_tokens_details")).get("cached_tokens")),
+        tokens_reasoning=count(
+            as_map(used.get("completion_tokens_details")).get("reasoning_tokens")
+        ),
+    )
+
+
+def _tool(span: Span) -> Step:
+    found = span.attributes
+    output = structured(found.get("haystack.agent.step.tool.output"))
+    failed = found.get("haystack.tool.error") in (True, "true", "True")
+    said = output.get("error") if isinstance(output, Mapping) else output
+    return Step(
+        kind="tool",
+        name=step_name(found.get("haystack.tool.name"), span.name),
+        arguments=plain(structured(found.get("haystack.agent.step.tool.input"))),
+        output=plain(output),
+        status="error" if failed else "ok",
+        error=(label(said) or "error")[:500] if failed else None,
+    )
+
+
+def _step(step: Step) -> Reading:
+    return Reading(role="step", step=step)

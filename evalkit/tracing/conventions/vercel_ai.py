@@ -1,0 +1,93 @@
+"""The Vercel AI SDK's own telemetry (``ai.*``), up to version 6 and as version 7 keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from evalkit.protocols import Reading
+from evalkit.spans import Span
+from evalkit.tracing.attributes import (
+    as_list,
+    as_map,
+    label,
+    model_output,
+    parsed,
+    plain,
+    step_name,
+    structured,
+    text,
+)
+from evalkit.tracing.readings import model_call, tool_call, usage
+from evalkit.trajectory import Step
+
+OPERATION = "ai.operationId"
+
+
+class VercelAI:
+    """Reads spans of the ``ai`` package: whole generations, their model calls and tools."""
+
+    name = "vercel_ai"
+
+    def claims(self, span: Span) -> bool:
+        """Whether the span names one of the SDK's operations."""
+        return OPERATION in span.attributes
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its operation: ``.doGenerate`` is the model's call, around it is an agent."""
+        operation = span.attributes[OPERATION]
+        if not isinstance(operation, str):
+            return Reading(role="unknown")
+        if operation == "ai.toolCall":
+            return _step(tool_call(span, label(span.attributes.get("ai.toolCall.name"))))
+        if "embed" in operation:
+            inner = operation.endswith(".doEmbed")
+            return Reading(role="wrapper") if inner else _step(_embedding(span))
+        if ".do" in operation:
+            return _step(_llm(span))
+        if operation.startswith(("ai.generate", "ai.stream", "ai.toolLoop", "ai.agent")):
+            return _step(_whole(span))
+        return Reading(role="unknown")
+
+
+def _llm(span: Span) -> Step:
+    step = model_call(span)
+    return replace(step, output=plain(_said(span)))
+
+
+def _said(span: Span) -> Any:
+    found = span.attributes
+    calls = [
+        {
+            "id": label(call.get("toolCallId")),
+            "name": step_name(call.get("toolName")),
+            "arguments": parsed(call.get("input", call.get("args"))),
+        }
+        for call in map(as_map, as_list(found.get("ai.response.toolCalls")))
+    ]
+    said = text(found.get("ai.response.text")) or structured(found.get("ai.response.object"))
+    return model_output(said, calls)
+
+
+def _whole(span: Span) -> Step:
+    found = span.attributes
+    agent = label(found.get("ai.telemetry.functionId")) or label(found.get("resource.name"))
+    used = usage(found)
+    return Step(
+        kind="agent",
+        name=step_name(agent, span.name),
+        arguments=plain(structured(found.get("ai.prompt"))),
+        output=plain(_said(span)),
+        agent=agent,
+        **{**used, "model_served": None},
+    )
+
+
+def _embedding(span: Span) -> Step:
+    name = step_name(span.attributes.get("ai.model.id"), span.name)
+    return Step(kind="embedding", name=name, **usage(span.attributes))
+
+
+def _step(step: Step) -> Reading:
+    return Reading(role="step", step=step)

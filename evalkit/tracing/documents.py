@@ -1,0 +1,178 @@
+"""Files as documents: one, or one per line; gzip or not; nothing larger than a limit is read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from evalkit.errors import FileError, Problem
+from evalkit.tracing.parts import Reasons
+
+MAX_DOCUMENT = 256 * 1024 * 1024
+"""A larger document (a line, or a file that is one document) is refused. Bytes, inflated."""
+
+HEAD = 65_536
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_BOM = b"\xef\xbb\xbf"
+_CHUNK = 1 << 20
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[io.BufferedReader]:
+    """The file's bytes, inflated if it is gzipped. Raises FileError if it cannot be opened."""
+    try:
+        with path.open("rb") as raw:
+            magic = raw.read(4)
+            raw.seek(0)
+            if magic == _ZSTD:
+                raise FileError(
+                    Problem(str(path), "compressed with zstd: run `unzstd` on it first")
+                )
+            if not magic.startswith(_GZIP):
+                yield raw
+                return
+            # Whoever wrote the file wrote it in pieces: large reads spare a call for each.
+            with gzip.open(raw) as inflated:
+                yield io.BufferedReader(cast(io.RawIOBase, inflated), _CHUNK)
+    except OSError as error:
+        if isinstance(error, gzip.BadGzipFile):
+            raise FileError(Problem(str(path), f"does not inflate: {error}")) from None
+        raise FileError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+
+
+def head(path: Path) -> bytes:
+    """The first bytes of a file, inflated. Raises FileError if there are none to be had."""
+    with opened(path) as file:
+        try:
+            found = file.read(HEAD)
+        except _DAMAGED as error:
+            raise FileError(Problem(str(path), f"does not inflate: {error}")) from None
+    if not found.strip():
+        raise FileError(Problem(str(path), "is empty"))
+    return found.removeprefix(_BOM)
+
+
+def json_documents(path: Path, refused: Reasons) -> Iterator[bytes]:
+    """The JSON documents of a file: one per line, or the file as one.
+
+    What is cut off, does not inflate or is over MAX_DOCUMENT is counted in ``refused``.
+    """
+    with opened(path) as file:
+        yield from _undamaged(_json(file, refused), refused)
+
+
+def _json(file: BinaryIO, refused: Reasons) -> Iterator[bytes]:
+    first = _line(file).removeprefix(_BOM)
+    while first and not first.strip():
+        first = _line(file)
+    if len(first) > MAX_DOCUMENT:
+        refused[_too_large()] += 1
+        return
+    if not _is_whole(first):
+        rest = file.read(MAX_DOCUMENT - len(first) + 1)
+        whole = first + rest
+        if len(whole) > MAX_DOCUMENT and not first.rstrip().endswith(b"}"):
+            refused[_too_large()] += 1
+            return
+        if not _looks_like_lines(first, rest):
+            yield whole
+            return
+        lines = io.BytesIO(rest)
+        yield first
+        yield from _lines(lines, refused)
+    else:
+        yield first
+    yield from _lines(file, refused)
+
+
+def _lines(file: BinaryIO, refused: Reasons) -> Iterator[bytes]:
+    while line := _line(file):
+        if len(line) > MAX_DOCUMENT:
+            refused[_too_large()] += 1
+            while line and not line.endswith(b"\n"):
+                line = file.readline(_CHUNK)
+        elif line.strip():
+            yield line
+
+
+def _line(file: BinaryIO) -> bytes:
+    return file.readline(MAX_DOCUMENT + 1)
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _looks_like_lines(first: bytes, rest: bytes) -> bool:
+    """Whether the file has a document per line, although its first line is damaged."""
+    second = rest.lstrip().partition(b"\n")[0]
+    return (
+        first.lstrip()[:1] in (b"{", b"[")
+        and len(first) > 2
+        and _is_whole(second)
+        and (second[:1] in (b"{", b"[") and len(second) > 2)
+    )
+
+
+def _undamaged(documents: Iterator[bytes], refused: Reasons) -> Iterator[bytes]:
+    """The documents up to where the file stops to inflate."""
+    try:
+        yield from documents
+    except _DAMAGED as error:
+        refused[f"the rest of a file: it does not inflate ({error})"] += 1
+
+
+def binary_documents(path: Path, refused: Reasons) -> Iterator[bytes]:
+    """The protobuf messages of a file: the whole, or framed as the Collector writes them.
+
+    A frame is a length of four bytes, most significant first, and the message.
+    """
+    with opened(path) as file:
+        yield from _undamaged(_frames(file, refused), refused)
+
+
+def _frames(file: BinaryIO, refused: Reasons) -> Iterator[bytes]:
+    start = file.read(5)
+    if len(start) < 5 or not is_framed(start):
+        whole = start + file.read(MAX_DOCUMENT + 1)
+        if len(whole) > MAX_DOCUMENT:
+            refused[_too_large()] += 1
+        else:
+            yield whole
+        return
+    length, begun = int.from_bytes(start[:4], "big"), start[4:]
+    while True:
+        if length > MAX_DOCUMENT:
+            refused[_too_large()] += 1
+            return
+        message = begun + file.read(length - len(begun))
+        if len(message) < length:
+            refused["the last message of a file: it is cut off"] += 1
+            return
+        yield message
+        size = file.read(4)
+        if len(size) < 4:
+            return
+        length, begun = int.from_bytes(size, "big"), b""
+
+
+def is_framed(start: bytes) -> bool:
+    """Whether a protobuf file begins with a length, not with a message."""
+    return start[:1] == b"\0" and start[4:5] == b"\n"
+
+
+def _too_large() -> str:
+    return f"document larger than {MAX_DOCUMENT >> 20} MiB"

@@ -1,0 +1,91 @@
+"""The formats that traces come in, one module each, and how a file's format is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from evalkit.errors import FileError, InputError, Problem
+from evalkit.tracing.documents import binary_documents, head, is_framed, json_documents
+from evalkit.tracing.formats import chat, jaeger, langfuse, otlp_json, otlp_protobuf, sdk_json
+from evalkit.tracing.otlp import mended
+from evalkit.tracing.parts import Part, Reasons
+
+
+class Format(NamedTuple):
+    """One format: ``read`` gives a document's parts, or raises InputError if it is none of it.
+
+    ``keys`` are object keys of which a document has one; a format is told by them.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    read: Callable[[bytes, Reasons], list[Part]]
+
+
+FORMATS: dict[str, Format] = {
+    one.name: one
+    for one in (
+        Format("otlp-json", otlp_json.KEYS, otlp_json.read),
+        Format("otlp-protobuf", (), otlp_protobuf.read),
+        Format("jaeger", jaeger.KEYS, jaeger.read),
+        Format("langfuse", langfuse.KEYS, langfuse.read),
+        Format("sdk-json", sdk_json.KEYS, sdk_json.read),
+        Format("chat", chat.KEYS, chat.read),
+    )
+}
+"""In the order in which they are tried: from the most particular keys to the least."""
+
+TAU = "tau"
+_TAU_KEYS = ("simulations", "traj", "num_trials", "reward_info")
+
+
+def detect(path: Path) -> str:
+    """The name of the file's format, or ``tau``. Raises FileError if it is none that is known."""
+    start = head(path)
+    if start.lstrip()[:1] not in (b"{", b"["):
+        if start[:1] == b"\n" or is_framed(start):
+            return "otlp-protobuf"
+        raise FileError(Problem(str(path), f"neither JSON nor OTLP protobuf. {_known()}"))
+    if _has(start, otlp_json.KEYS):
+        return "otlp-json"
+    if _has(start, _TAU_KEYS):
+        return TAU
+    for one in FORMATS.values():
+        if _has(start, one.keys):
+            return one.name
+    raise FileError(Problem(str(path), f"its format is not recognized. {_known()}"))
+
+
+def read_parts(path: Path, name: str, refused: Reasons) -> Iterator[Part]:
+    """The file's parts. A document that cannot be read is counted in ``refused``, with why."""
+    one = FORMATS[name]
+    documents = binary_documents if name == "otlp-protobuf" else json_documents
+    for document in documents(path, refused):
+        try:
+            found = one.read(document, refused)
+        except InputError as error:
+            found = [] if name == "otlp-protobuf" else _again(one, document, refused)
+            if not found:
+                refused[f"document: {str(error)[:200]}"] += 1
+        yield from found
+
+
+def _again(one: Format, document: bytes, refused: Reasons) -> list[Part]:
+    """The document with what strict JSON has no room for replaced, read once more."""
+    try:
+        return one.read(mended(document), refused)
+    except (InputError, ValueError, RecursionError):
+        return []
+
+
+def _has(start: bytes, keys: tuple[str, ...]) -> bool:
+    """Whether one of the keys is there; not one quoted within a text."""
+    alternatives = "|".join(map(re.escape, keys)).encode()
+    return bool(keys) and re.search(rb'(?<!\\)"(?:%s)"\s*:' % alternatives, start) is not None
+
+
+def _known() -> str:
+    return f"Name it with --format: {', '.join([*FORMATS, TAU])}"

@@ -1,0 +1,13 @@
+"""OTLP JSON: requests, the Collector's file exporter, and Tempo's older names of the same."""
+
+from __future__ import annotations
+
+from evalkit.tracing.otlp import split
+from evalkit.tracing.parts import Part, Reasons
+
+KEYS = ("resourceSpans", "resourceLogs", "resourceMetrics", "batches", "scopeSpans")
+
+
+def read(document: bytes, refused: Reasons) -> list[Part]:
+    """The document's traces and log records; metrics are ignored. Raises InputError."""
+    return split(document, refused)

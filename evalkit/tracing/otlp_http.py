@@ -1,0 +1,312 @@
+"""An OTLP/HTTP server: reads requests within limits, gives them to a sink, answers what it says.
+
+It knows nothing of what becomes of the spans. Threads, not a loop: reading a body is what takes
+the time, and a slow client holds up only itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, NamedTuple
+
+from evalkit.errors import InputError
+from evalkit.tracing.compression import inflate
+
+MAX_BODY = 16 * 1024 * 1024
+"""Larger request bodies, compressed or not, are refused. Bytes."""
+
+MAX_CONNECTIONS = 256
+"""Further connections are answered 503 and closed."""
+
+_IDLE_SECONDS = 30
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
+Signal = Literal["traces", "logs", "metrics"]
+_PATHS: dict[str, Signal] = {
+    "/v1/traces": "traces",
+    "/v1/logs": "logs",
+    "/v1/metrics": "metrics",
+}
+
+
+class Export(NamedTuple):
+    """One request: its signal, and its body, inflated."""
+
+    signal: Signal
+    is_json: bool
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What the sink says to a request: a status, why, and how many spans it rejected.
+
+    ``retry_after`` is in seconds, for 429 and 503.
+    """
+
+    status: int = 200
+    message: str = ""
+    rejected: int = 0
+    retry_after: int | None = None
+
+
+class Endpoint(NamedTuple):
+    """Where to listen, and who may send: everyone, or whoever knows the token."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str | None = None
+    tls: ssl.SSLContext | None = None
+    connections: int = MAX_CONNECTIONS
+
+
+Sink = Callable[[Export], Answer]
+"""Takes a request and answers it; called from many threads. Raises nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """Listens from construction to :meth:`stop`; ``refused`` is told of requests not passed on.
+
+    Raises OSError if the address cannot be had.
+    """
+
+    request_queue_size = 1024
+    daemon_threads = True
+
+    def __init__(
+        self, endpoint: Endpoint, sink: Sink, refused: Callable[[], None] = lambda: None
+    ) -> None:
+        self.sink = sink
+        self.refused = refused
+        self.endpoint = endpoint
+        self._open: set[socket.socket] = set()
+        self._busy = 0
+        self._quiet = threading.Condition()
+        self._stopping = False
+        self.address_family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+        super().__init__((endpoint.host, endpoint.port), _Handler)
+        if endpoint.tls is not None:
+            # The handshake happens in the connection's own thread, under its timeout.
+            self.socket = endpoint.tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.05,), name="evalkit-otlp", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The base URL, as ``OTEL_EXPORTER_OTLP_ENDPOINT`` takes it."""
+        host, port = self.server_address[:2]
+        shown = f"[{host!s}]" if ":" in str(host) else str(host)
+        return f"{'https' if self.endpoint.tls else 'http'}://{shown}:{port}"
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accepts a connection and remembers it."""
+        connection, address = super().get_request()
+        with self._quiet:
+            self._open.add(connection)
+        return connection, address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serves the connection in a thread of its own, or refuses it if there are too many."""
+        with self._quiet:
+            full = len(self._open) > self.endpoint.connections
+        if full:
+            if self.endpoint.tls is None:
+                with suppress(OSError):
+                    request.sendall(_BUSY)
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forgets and closes a connection."""
+        with self._quiet:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no news, and nothing may reach the terminal."""
+
+    def ask(self, export: Export) -> Answer:
+        """The sink's answer; 503 once the server stops."""
+        with self._quiet:
+            if self._stopping:
+                return Answer(503, "stopping", retry_after=5)
+            self._busy += 1
+        try:
+            return self.sink(export)
+        finally:
+            with self._quiet:
+                self._busy -= 1
+                self._quiet.notify_all()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Takes no more, lets requests that are with the sink end, then hangs up."""
+        self.shutdown()
+        self._thread.join()
+        with self._quiet:
+            self._stopping = True
+            self._quiet.wait_for(lambda: self._busy == 0, seconds)
+            connections = list(self._open)
+        for connection in connections:
+            with suppress(OSError):  # closed by the client meanwhile
+                connection.shutdown(socket.SHUT_RD)
+        self.server_close()
+
+
+class _Refused(Exception):  # noqa: N818  an answer, not an error of this program
+    """A request that is answered with a status and a reason, and then hung up on."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.answer = Answer(status, reason)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
+    disable_nagle_algorithm = True
+    server: Server
+
+    def do_POST(self) -> None:
+        """Answers one OTLP export."""
+        try:
+            self._authorize()
+            body = self._body()
+            signal = _PATHS.get(self.path.partition("?")[0].rstrip("/"))
+            if signal is None:
+                raise _Refused(404, f"no {self.path[:100]} here; spans go to /v1/traces")
+            answer = self.server.ask(Export(signal, self._is_json, body))
+            if answer.status == 200:
+                self._accept(signal, answer)
+            else:
+                self._refuse(answer)
+        except _Refused as refused:
+            self.server.refused()
+            self._refuse(refused.answer)
+
+    @property
+    def _is_json(self) -> bool:
+        return self.headers.get_content_type() == "application/json"
+
+    def _authorize(self) -> None:
+        token = self.server.endpoint.token
+        if token is None:
+            return
+        given = self.headers.get("Authorization", "")
+        expected = f"Bearer {token}"
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
+            raise _Refused(401, "send the collector's token as `Authorization: Bearer …`")
+
+    def _body(self) -> bytes:
+        raw = self._chunks() if self._is_chunked else self._read(self._length())
+        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding in ("", "identity"):
+            return raw
+        if encoding not in ("gzip", "deflate"):
+            raise _Refused(415, f"unknown Content-Encoding {encoding[:50]!r}; use gzip")
+        try:
+            return inflate(raw, MAX_BODY)
+        except InputError as error:
+            raise _Refused(413 if "more than" in str(error) else 400, str(error)) from None
+
+    @property
+    def _is_chunked(self) -> bool:
+        return "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+
+    def _length(self) -> int:
+        stated = self.headers.get("Content-Length", "0")
+        if not (stated.isascii() and stated.isdigit() and len(stated) < 20):
+            raise _Refused(400, f"odd Content-Length {stated[:50]!r}")
+        return int(stated)
+
+    def _read(self, length: int) -> bytes:
+        if length > MAX_BODY:
+            raise _Refused(413, f"the body is larger than {MAX_BODY:,} bytes")
+        found = self.rfile.read(length)
+        if len(found) < length:
+            raise _Refused(400, "the body is cut off")
+        return found
+
+    def _chunks(self) -> bytes:
+        body = bytearray()
+        while size := self._chunk_size():
+            body += self._read(size)
+            if len(body) > MAX_BODY:
+                raise _Refused(413, f"the body is larger than {MAX_BODY:,} bytes")
+            self.rfile.readline(3)
+        while self.rfile.readline(1024).strip():  # trailers
+            pass
+        return bytes(body)
+
+    def _chunk_size(self) -> int:
+        line = self.rfile.readline(100).partition(b";")[0].strip()
+        try:
+            size = int(line[:16], 16)
+        except ValueError:
+            size = -1
+        if size < 0:
+            raise _Refused(400, "malformed chunk in the body")
+        return size
+
+    def _accept(self, signal: Signal, answer: Answer) -> None:
+        if not answer.rejected:
+            self._send(200, b"{}" if self._is_json else b"", self._is_json)
+        elif self._is_json:
+            rejected = "rejectedLogRecords" if signal == "logs" else "rejectedSpans"
+            told = {rejected: str(answer.rejected), "errorMessage": answer.message}
+            self._send(200, json.dumps({"partialSuccess": told}).encode(), True)
+        else:
+            self._send(200, _partial(answer), False)
+
+    def _refuse(self, answer: Answer) -> None:
+        # A client that is told to come back keeps its connection; others are hung up on.
+        if answer.retry_after is None:
+            self.close_connection = True
+        told = json.dumps({"message": answer.message}).encode()
+        self._send(answer.status, told, True, answer.retry_after)
+
+    def _send(
+        self, status: int, body: bytes, is_json: bool, retry_after: int | None = None
+    ) -> None:
+        self.send_response(status)
+        kind = "application/json" if is_json else "application/x-protobuf"
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if retry_after is not None:
+            self.send_header("Retry-After", str(retry_after))
+        if status == 401:
+            self.send_header("WWW-Authenticate", "Bearer")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Says nothing of versions to whoever asks."""
+        return "evalkit"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base's name
+        """Requests are not logged."""
+
+
+def _partial(answer: Answer) -> bytes:
+    """The protobuf answer that rejects some; it has the same form for traces and logs."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    response = ExportTraceServiceResponse()
+    response.partial_success.rejected_spans = answer.rejected
+    response.partial_success.error_message = answer.message
+    return bytes(response.SerializeToString())

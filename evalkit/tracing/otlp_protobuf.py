@@ -1,0 +1,159 @@
+"""OTLP traces and logs as protobuf: request bodies, and the Collector's file exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from evalkit.errors import InputError
+from evalkit.spans import Span, SpanEvent
+from evalkit.tracing import ids
+from evalkit.tracing.otlp import NO_TRACE, log_event
+from evalkit.tracing.otlp_values import MAX_NESTING
+from evalkit.tracing.parts import MAX_SPAN, LogEvent, Part, Reasons
+
+_MAX_TIME = 2**63
+
+
+def read_otlp_protobuf(data: bytes, refused: Reasons | None = None) -> list[Span]:
+    """The spans of an OTLP ``ExportTraceServiceRequest`` (or ``TracesData``, which is the same).
+
+    Raises InputError if the bytes are no such message. A span with an id of the wrong length is
+    counted in ``refused``; without it, that raises InputError too.
+    """
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    request = parsed(ExportTraceServiceRequest(), data)
+    reasons = Reasons() if refused is None else refused
+    spans = []
+    for found in request.resource_spans:
+        resource = _attributes(found.resource.attributes)
+        for scoped in found.scope_spans:
+            scope, version = scoped.scope.name, scoped.scope.version
+            for one in scoped.spans:
+                span = _span(one, scope, version, resource, reasons)
+                if span is not None:
+                    spans.append(span)
+    if refused is None and reasons:
+        raise InputError(f"OTLP protobuf: {next(iter(reasons))}")
+    return spans
+
+
+def split_protobuf(data: bytes, refused: Reasons) -> list[Part]:
+    """A request cut into ``proto`` parts, one per trace, resource and scope; raises InputError.
+
+    Each is a request of its own. Spans without a trace id and those over MAX_SPAN are counted in
+    ``refused``.
+    """
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    request = parsed(ExportTraceServiceRequest(), data)
+    may_be_large = len(data) > MAX_SPAN
+    parts = []
+    for found in request.resource_spans:
+        for scoped in found.scope_spans:
+            by_trace: dict[bytes, list[Any]] = {}
+            for span in scoped.spans:
+                if may_be_large and span.ByteSize() > MAX_SPAN:
+                    refused[f"span larger than {MAX_SPAN:,} bytes"] += 1
+                else:
+                    by_trace.setdefault(span.trace_id, []).append(span)
+            for key, spans in by_trace.items():
+                trace_id = ids.trace_id(key)
+                if trace_id is None:
+                    refused["span without a trace id of 16 bytes"] += len(spans)
+                    continue
+                piece = ExportTraceServiceRequest()
+                resource = piece.resource_spans.add()
+                resource.resource.CopyFrom(found.resource)
+                scope = resource.scope_spans.add()
+                scope.scope.CopyFrom(scoped.scope)
+                scope.spans.extend(spans)
+                is_root = not all(span.parent_span_id for span in spans)
+                packed = piece.SerializeToString()
+                parts.append(Part(trace_id, "proto", len(spans), packed, is_root))
+    return parts
+
+
+def read_logs_protobuf(data: bytes, refused: Reasons) -> list[LogEvent]:
+    """The log records with a trace of an OTLP ``ExportLogsServiceRequest``; raises InputError."""
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    request = parsed(ExportLogsServiceRequest(), data)
+    scopes = (scoped for found in request.resource_logs for scoped in found.scope_logs)
+    logs = [_log(record, refused) for scoped in scopes for record in scoped.log_records]
+    return [log for log in logs if log is not None]
+
+
+def parsed(message: Any, data: bytes) -> Any:
+    """The message with the bytes read into it. Raises InputError if they are no such message."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
+
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise InputError(f"no OTLP protobuf: {error}") from None
+    return message
+
+
+def _span(
+    found: Any, scope: str, version: str, resource: dict[str, Any], refused: Reasons
+) -> Span | None:
+    trace_id, span_id = ids.trace_id(found.trace_id), ids.span_id(found.span_id)
+    if trace_id is None or span_id is None:
+        size, value = (16, found.trace_id) if trace_id is None else (8, found.span_id)
+        refused[f"{value.hex()[:40]!r} is no id of {size} bytes"] += 1
+        return None
+    start, end = _time(found.start_time_unix_nano), _time(found.end_time_unix_nano)
+    events, parent = found.events, found.parent_span_id
+    return Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_id=ids.span_id(parent) if parent else None,
+        name=found.name,
+        start_ns=start,
+        end_ns=end if end >= start else start,
+        attributes=_attributes(found.attributes),
+        events=tuple(
+            SpanEvent(event.name, _time(event.time_unix_nano), _attributes(event.attributes))
+            for event in events
+        )
+        if events
+        else (),
+        error=found.status.code == 2,
+        status_message=found.status.message,
+        scope=scope,
+        scope_version=version,
+        resource=resource,
+    )
+
+
+def _log(found: Any, refused: Reasons) -> LogEvent | None:
+    trace_id = ids.trace_id(found.trace_id)
+    if trace_id is None:
+        refused[NO_TRACE] += 1
+        return None
+    at = _time(found.time_unix_nano) or _time(found.observed_time_unix_nano)
+    event = log_event(found.event_name, at, _plain(found.body), _attributes(found.attributes))
+    return LogEvent(trace_id, ids.span_id(found.span_id), event)
+
+
+def _time(value: int) -> int:
+    return value if value < _MAX_TIME else 0
+
+
+def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
+    # An empty string may be a text, or no value at all: only then the kind is asked for.
+    return {pair.key: pair.value.string_value or _plain(pair.value) for pair in pairs if pair.key}
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    kind = value.WhichOneof("value")
+    if kind is None or depth > MAX_NESTING:
+        return None
+    found = getattr(value, kind)
+    if kind == "array_value":
+        return [_plain(item, depth + 1) for item in found.values]
+    if kind == "kvlist_value":
+        return {pair.key: _plain(pair.value, depth + 1) for pair in found.values if pair.key}
+    return found

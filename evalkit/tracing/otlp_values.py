@@ -1,0 +1,99 @@
+"""The values of OTLP JSON, as typed records, and as plain Python values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+MAX_NESTING = 64
+"""Attribute values nested deeper than this are left out."""
+
+_MAX_TIME = 2**63
+
+
+class AnyValue(msgspec.Struct, rename="camel", gc=False):
+    """One value: the field that is not None is its kind."""
+
+    string_value: str | None = None
+    bool_value: bool | None = None
+    int_value: int | float | str | None = None
+    double_value: float | str | None = None
+    array_value: ArrayValue | None = None
+    kvlist_value: KeyValueList | None = None
+    bytes_value: str | None = None
+
+
+class ArrayValue(msgspec.Struct, gc=False):
+    """A list."""
+
+    values: list[AnyValue | None] | None = None
+
+
+class KeyValue(msgspec.Struct, gc=False):
+    """An attribute, or an entry of a map."""
+
+    key: str | None = None
+    value: AnyValue | None = None
+
+
+class KeyValueList(msgspec.Struct, gc=False):
+    """A map."""
+
+    values: list[KeyValue] | None = None
+
+
+def time_of(value: int | float | str | None) -> int:
+    """Nanoseconds since the epoch; 0 where it is unknown or absurd."""
+    if isinstance(value, str):
+        value = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
+    return int(value) if value is not None and 0 <= value < _MAX_TIME else 0
+
+
+def attributes_of(found: Sequence[KeyValue] | None) -> dict[str, Any]:
+    """The attributes as a dict; those without a key are left out."""
+    # Texts are nearly all there is: they are taken here, without a call.
+    return {
+        pair.key: text
+        if (value := pair.value) is not None and (text := value.string_value) is not None
+        else value_of(value)
+        for pair in found or ()
+        if pair.key
+    }
+
+
+def value_of(value: AnyValue | None, depth: int = 0) -> Any:
+    """The value as str, bool, int, float, bytes, list or dict; None where it is none of them."""
+    if value is None or depth > MAX_NESTING:
+        return None
+    if value.string_value is not None:
+        return value.string_value
+    if value.int_value is not None:
+        return _number(value.int_value, int)
+    if value.bool_value is not None:
+        return value.bool_value
+    if value.double_value is not None:
+        return _number(value.double_value, float)
+    if value.array_value is not None:
+        return [value_of(item, depth + 1) for item in value.array_value.values or ()]
+    if value.kvlist_value is not None:
+        pairs = value.kvlist_value.values or ()
+        return {pair.key: value_of(pair.value, depth + 1) for pair in pairs if pair.key}
+    return _bytes(value.bytes_value)
+
+
+def _number(value: Any, kind: type[int] | type[float]) -> Any:
+    try:
+        return kind(value) if not isinstance(value, str) or len(value) < 400 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _bytes(value: str | None) -> bytes | None:
+    try:
+        return None if value is None else base64.b64decode(value)
+    except (ValueError, binascii.Error):
+        return None

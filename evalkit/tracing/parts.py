@@ -1,0 +1,154 @@
+"""What readers of files and requests give: parts of traces as bytes, decoded when a trace is read.
+
+A part is small to hold and to spill to disk, whatever format it came from; what is refused is
+counted by reason, never dropped in silence.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from evalkit.spans import Span, SpanEvent
+from evalkit.tracing.attributes import plain
+from evalkit.trajectory import Trajectory
+
+MAX_SPAN = 4 * 1024 * 1024
+"""Larger spans are refused. Bytes."""
+
+
+class Part(NamedTuple):
+    """Some spans, log records or a whole trajectory of one trace.
+
+    ``codec`` says how ``data`` is read: ``otlp`` (an OTLP JSON fragment), ``proto`` (an OTLP
+    request), ``spans``, ``logs`` or ``trajectory`` (MessagePack). ``spans`` is how many it holds;
+    ``root`` whether one of them has no parent.
+    """
+
+    trace_id: str
+    codec: str
+    spans: int
+    data: bytes
+    root: bool = False
+
+
+class LogEvent(msgspec.Struct, frozen=True, gc=False):
+    """A log record with a trace: an event of the span that it names."""
+
+    trace_id: str
+    span_id: str | None
+    event: SpanEvent
+
+
+MAX_REASONS = 200
+OTHER_REASONS = "other reasons"
+
+
+class Reasons(Counter[str]):
+    """How many spans, records or documents were refused, by reason.
+
+    Reasons quote what was found, and a hostile file holds any number of different things: what
+    comes after MAX_REASONS different ones counts as OTHER_REASONS.
+    """
+
+    def __setitem__(self, reason: str, count: int) -> None:
+        if len(self) >= MAX_REASONS and reason not in self:
+            reason, count = OTHER_REASONS, self[OTHER_REASONS] + count
+        super().__setitem__(reason, count)
+
+
+HEAD = struct.Struct("<32sB?II")
+"""What stands before a part's data on disk: trace id, codec, root, spans, size of the data."""
+
+_CODECS = ("otlp", "proto", "spans", "logs", "trajectory")
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_spans = msgspec.msgpack.Decoder(list[Span]).decode
+_decode_logs = msgspec.msgpack.Decoder(list[LogEvent]).decode
+_decode_trajectory = msgspec.msgpack.Decoder(Trajectory).decode
+
+
+def parts_of_spans(spans: Iterable[Span]) -> list[Part]:
+    """The spans as parts, one of each trace."""
+    by_trace: dict[str, list[Span]] = {}
+    for span in spans:
+        by_trace.setdefault(span.trace_id, []).append(span)
+    return [Part(key, "spans", len(some), _packed(some)) for key, some in by_trace.items()]
+
+
+def parts_of_logs(logs: Iterable[LogEvent]) -> list[Part]:
+    """The log records as parts, one of each trace."""
+    by_trace: dict[str, list[LogEvent]] = {}
+    for log in logs:
+        by_trace.setdefault(log.trace_id, []).append(log)
+    return [Part(key, "logs", 0, _packed(some)) for key, some in by_trace.items()]
+
+
+def part_of_trajectory(trace_id: str, trajectory: Trajectory) -> Part:
+    """A trajectory that its file tells without spans, as a part."""
+    try:
+        data = _packed(trajectory)
+    except (OverflowError, UnicodeEncodeError):  # an integer over 64 bits, a lone surrogate
+        data = _packed(plain(msgspec.to_builtins(trajectory)))
+    return Part(trace_id, "trajectory", trajectory.coverage.spans, data)
+
+
+def unpack_spans(data: bytes) -> list[Span]:
+    """The spans of a ``spans`` part."""
+    return _decode_spans(data)
+
+
+def unpack_logs(data: bytes) -> list[LogEvent]:
+    """The log records of a ``logs`` part."""
+    return _decode_logs(data)
+
+
+def unpack_trajectory(data: bytes) -> Trajectory:
+    """The trajectory of a ``trajectory`` part."""
+    return _decode_trajectory(data)
+
+
+def _packed(value: object) -> bytes:
+    return _encode(value)
+
+
+def head_of(part: Part) -> bytes:
+    """What stands before the part's data on disk."""
+    codec = _CODECS.index(part.codec)
+    return HEAD.pack(part.trace_id.encode(), codec, part.root, part.spans, len(part.data))
+
+
+def size_after(head: bytes) -> int | None:
+    """How long the data after a head is; None if it is no head."""
+    _, codec, _, _, size = HEAD.unpack(head)
+    return int(size) if codec < len(_CODECS) else None
+
+
+def part_of(head: bytes, data: bytes) -> Part:
+    """The part that a head and the data after it are."""
+    trace_id, codec, root, spans, _ = HEAD.unpack(head)
+    return Part(trace_id.decode(), _CODECS[codec], spans, data, root)
+
+
+def with_logs(spans: list[Span], logs: Iterable[LogEvent]) -> tuple[list[Span], int]:
+    """The spans with log records as events of the spans that they name, in order of time.
+
+    Also how many records name no span among these.
+    """
+    by_span: dict[str, list[SpanEvent]] = {}
+    for log in logs:
+        by_span.setdefault(log.span_id or "", []).append(log.event)
+    joined = []
+    for span in spans:
+        events = by_span.pop(span.span_id, None)
+        joined.append(_with_events(span, events) if events else span)
+    return joined, sum(map(len, by_span.values()))
+
+
+def _with_events(span: Span, events: list[SpanEvent]) -> Span:
+    merged = sorted((*span.events, *events), key=lambda event: event.time_ns)
+    return msgspec.structs.replace(span, events=tuple(merged))

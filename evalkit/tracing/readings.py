@@ -1,0 +1,224 @@
+"""Steps from spans by the keys that conventions share: one table of names for each fact.
+
+Conventions decide what kind of step a span is; where its model, tokens, tool, arguments and
+result are found is much the same for all of them, and the first name with a value counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.spans import Span
+from evalkit.tracing.attributes import (
+    amount,
+    as_list,
+    as_map,
+    count,
+    first,
+    label,
+    model_output,
+    parsed,
+    plain,
+    step_name,
+    stop_reason,
+    structured,
+)
+from evalkit.tracing.genai_messages import answer, messages
+from evalkit.trajectory import Step
+
+_REQUESTED = ("gen_ai.request.model", "llm.request.model_name", "ai.model.id", "model")
+_SERVED = ("gen_ai.response.model", "llm.response.model_name", "ai.response.model")
+_PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "ai.model.provider")
+_TOKENS_IN = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "ai.usage.inputTokens")
+_TOKENS_OUT = (
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.completion_tokens",
+    "ai.usage.outputTokens",
+)
+_CACHED = (
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_read_input_tokens",
+    "gen_ai.usage.input_tokens.cache_read",
+    "ai.usage.cachedInputTokens",
+)
+_REASONING = (
+    "gen_ai.usage.reasoning.output_tokens",
+    "gen_ai.usage.reasoning_tokens",
+    "gen_ai.usage.details.reasoning_tokens",
+    "gen_ai.usage.output_tokens.reasoning",
+    "gen_ai.usage.experimental.reasoning_tokens",
+    "ai.usage.reasoningTokens",
+)
+_COST = (
+    "operation.cost",
+    "gen_ai.cost.total_cost",
+    "gen_ai.cost.total",
+    "llm.cost.total",
+    "gen_ai.usage.cost",
+)
+_STOPPED = (
+    "gen_ai.response.finish_reasons",
+    "gen_ai.response.finish_reason",
+    "ai.response.finishReason",
+    "stop_reason",
+)
+_TOOL = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", "tool_name")
+_ARGUMENTS = (
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.parameters",
+    "tool_arguments",
+    "gcp.vertex.agent.tool_call_args",
+    "ai.toolCall.args",
+    "tool.arguments",
+)
+_RESULT = (
+    "gen_ai.tool.call.result",
+    "tool_response",
+    "gcp.vertex.agent.tool_response",
+    "ai.toolCall.result",
+)
+_CALL_ID = (
+    "gen_ai.tool.call.id",
+    "tool_call.id",
+    "tool.id",
+    "tool.call_id",
+    "ai.toolCall.id",
+    "tool_use_id",
+)
+_AGENT = ("gen_ai.agent.name", "agent.name", "agent_name")
+
+
+def usage(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Models, provider, tokens and cost, as fields of a step."""
+    return {
+        "model_requested": label(first(found, _REQUESTED)),
+        "model_served": label(first(found, _SERVED)),
+        "provider": label(first(found, _PROVIDER)),
+        "tokens_in": count(first(found, _TOKENS_IN)),
+        "tokens_out": count(first(found, _TOKENS_OUT)),
+        "tokens_cached": count(first(found, _CACHED)),
+        "tokens_reasoning": count(first(found, _REASONING)),
+        "cost_usd": amount(first(found, _COST)),
+    }
+
+
+def model_call(span: Span, name: str | None = None) -> Step:
+    """A call of a model, named by the model asked for unless ``name`` says otherwise."""
+    found = span.attributes
+    said = answer(span)
+    used = usage(found)
+    return Step(
+        kind="llm",
+        name=step_name(name, used["model_requested"], span.name),
+        output=plain(model_output(said.text, said.calls)),
+        stop_reason=stop_reason(first(found, _STOPPED), said.stop_reason),
+        agent=agent_name(found),
+        ttft_s=first_token(span),
+        **used,
+    )
+
+
+def tool_call(span: Span, name: str | None = None) -> Step:
+    """A call of a tool; an error in its result, a status or an error type is its error."""
+    found = span.attributes
+    given = _stated(span, _ARGUMENTS, "gen_ai.tool.message", "content")
+    result = structured(structured(_stated(span, _RESULT, "gen_ai.choice", "message")))
+    result = only_text(result)
+    return Step(
+        kind="tool",
+        name=step_name(name, first(found, _TOOL), span.name.removeprefix("execute_tool ")),
+        arguments=plain(parsed(parsed(given))),
+        output=plain(result),
+        agent=agent_name(found),
+        call_id=label(first(found, _CALL_ID)),
+    )
+
+
+def _stated(span: Span, keys: tuple[str, ...], event: str, field: str) -> Any:
+    """The attribute, or the field of the event where instrumentations put it before."""
+    found = first(span.attributes, keys)
+    if found is not None or not span.events:
+        return found
+    fields = (happened.attributes.get(field) for happened in span.events if happened.name == event)
+    return next((value for value in fields if value is not None), None)
+
+
+def only_text(value: Any) -> Any:
+    """The content of a result that is one text part: ``[{"text": "{..}"}]`` is what it holds.
+
+    A result that says it is an error stays as it is.
+    """
+    if isinstance(value, Mapping) and value.get("isError") is True:
+        return value
+    parts = value.get("content") if isinstance(value, Mapping) and "isError" in value else value
+    if isinstance(parts, list) and len(parts) == 1 and isinstance(part := parts[0], Mapping):
+        said = part.get("text")
+        if isinstance(said, str) and set(part) <= {"text", "type", "annotations"}:
+            return structured(said)
+    return parts
+
+
+def agent_name(found: Mapping[str, Any]) -> str | None:
+    """The agent that a span says it belongs to."""
+    return label(first(found, _AGENT))
+
+
+def whole(kind: Any, name: str, span: Span) -> Step:
+    """A workflow or an agent: the messages it was given, and the text that it answered."""
+    given = messages(span, "input")
+    said = answer(span)
+    return Step(
+        kind=kind,
+        name=name,
+        arguments=plain({"messages": given}) if given else None,
+        output=plain(model_output(said.text, said.calls)),
+        agent=agent_name(span.attributes),
+        **usage(span.attributes),
+    )
+
+
+def documents(values: Any) -> list[Any]:
+    """Retrieved documents as ``{"id", "content", "score", "metadata"}``, whatever they were."""
+    return [_document(value) for value in as_list(values)]
+
+
+def _document(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    node = value.get("kwargs") if "lc" in value else value.get("node", value)
+    node = node if isinstance(node, Mapping) else value
+    metadata = as_map(node.get("metadata") or node.get("meta"))
+    found = {
+        "id": first(node, ("id", "id_", "doc_id")) or metadata.get("id"),
+        "content": first(node, ("content", "page_content", "text")),
+        "score": first(value, ("score",)) if "score" in value else metadata.get("score"),
+        "metadata": dict(metadata),
+    }
+    return {key: item for key, item in found.items() if item not in (None, {})}
+
+
+def query(value: Any) -> Any:
+    """A bare query as the argument that it is, so that an expectation can name it."""
+    return {"query": value} if isinstance(value, str) else value
+
+
+_FIRST_TOKEN = (
+    ("gen_ai.response.time_to_first_chunk", 1.0),
+    ("gen_ai.server.time_to_first_token", 1e-3),
+    ("ttft_ms", 1e-3),
+    ("ai.response.msToFirstChunk", 1e-3),
+    ("ai.response.msToFirstText", 1e-3),
+)
+
+
+def first_token(span: Span) -> float | None:
+    """Seconds from the start of a call to its first token, where the span tells."""
+    for key, unit in _FIRST_TOKEN:
+        if key in span.attributes:
+            found = amount(span.attributes[key])
+            return None if found is None else found * unit
+    for event in span.events:
+        if event.name in ("First Token Stream Event", "gen_ai.content.first_token"):
+            return max(0, event.time_ns - span.start_ns) / 1e9
+    return None

@@ -1,0 +1,369 @@
+"""Every format of trace files: told apart, read into the same spans, refused by name."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.errors import FileError
+from evalkit.spans import Span
+from evalkit.tracing import documents, formats
+from evalkit.tracing.normalizer import to_trajectory
+from evalkit.tracing.otlp import read_part
+from evalkit.tracing.otlp_protobuf import read_otlp_protobuf
+from evalkit.tracing.parts import Reasons, unpack_logs, unpack_spans, unpack_trajectory
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+TRACE, ROOT, CHILD = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+START = 1_760_000_000_000_000_000
+
+
+def read(path: Path, form: str | None = None) -> tuple[str, list[Span], Reasons]:
+    """The file's format, all of its spans, and what was refused."""
+    found, refused = form or formats.detect(path), Reasons()
+    spans: list[Span] = []
+    for part in formats.read_parts(path, found, refused):
+        if part.codec == "otlp":
+            spans += read_part(part.data, refused)
+        elif part.codec == "proto":
+            spans += read_otlp_protobuf(part.data, refused)
+        else:
+            assert part.codec == "spans"
+            spans += unpack_spans(part.data)
+    return found, spans, refused
+
+
+def written(folder: Path, content: Any, name: str = "traces") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return path
+
+
+def otlp(*span_ids: str, **fields: Any) -> dict[str, Any]:
+    spans = [{"traceId": TRACE, "spanId": one, "name": "work", **fields} for one in span_ids]
+    return {"resourceSpans": [{"scopeSpans": [{"scope": {"name": "lib"}, "spans": spans}]}]}
+
+
+JAEGER = {
+    "data": [
+        {
+            "traceID": TRACE[1:],
+            "processes": {"p1": {"serviceName": "shop"}},
+            "spans": [
+                {
+                    "traceID": TRACE[1:],
+                    "spanID": CHILD[2:],
+                    "operationName": "execute_tool refund",
+                    "references": [{"refType": "CHILD_OF", "spanID": ROOT}],
+                    "startTime": START // 1000,
+                    "duration": 5,
+                    "tags": [
+                        {"key": "gen_ai.tool.name", "type": "string", "value": "refund"},
+                        {"key": "otel.scope.name", "type": "string", "value": "lib"},
+                        {"key": "otel.status_code", "type": "string", "value": "ERROR"},
+                    ],
+                    "logs": [
+                        {
+                            "timestamp": START // 1000,
+                            "fields": [
+                                {"key": "event", "value": "exception"},
+                                {"key": "exception.message", "value": "no such order"},
+                            ],
+                        }
+                    ],
+                    "processID": "p1",
+                }
+            ],
+        }
+    ]
+}
+
+SDK = {
+    "spans": [
+        {
+            "name": "execute_tool refund",
+            "context": {"trace_id": int(TRACE, 16), "span_id": int(CHILD, 16)},
+            "parent": {"trace_id": int(TRACE, 16), "span_id": int(ROOT, 16)},
+            "start_time": START,
+            "end_time": START + 5000,
+            "status": {"status_code": "error", "description": "no such order"},
+            "attributes": {"gen_ai.tool.name": "refund"},
+            "events": [],
+            "resource": {"attributes": {"service.name": "shop"}},
+        }
+    ]
+}
+
+PRINTED = {
+    "name": "execute_tool refund",
+    "context": {"trace_id": f"0x{TRACE}", "span_id": f"0x{CHILD}", "trace_state": "[]"},
+    "parent_id": f"0x{ROOT}",
+    "start_time": "2025-10-09T08:53:20.000000Z",
+    "end_time": "2025-10-09T08:53:20.000005Z",
+    "status": {"status_code": "ERROR"},
+    "attributes": {"gen_ai.tool.name": "refund"},
+    "events": [],
+    "resource": {"attributes": {"service.name": "shop"}},
+}
+
+LANGFUSE = {
+    "trace": {"id": TRACE, "sessionId": "s1"},
+    "observations": [
+        {
+            "id": CHILD,
+            "traceId": TRACE,
+            "parentObservationId": ROOT,
+            "type": "TOOL",
+            "name": "execute_tool refund",
+            "startTime": "2025-10-09T08:53:20.000Z",
+            "endTime": "2025-10-09T08:53:20.000005Z",
+            "level": "ERROR",
+            "input": '{"order": "W1"}',
+            "metadata": json.dumps(
+                {
+                    "attributes": {"gen_ai.tool.name": "refund"},
+                    "resourceAttributes": {"service.name": "shop"},
+                    "scope": {"name": "lib"},
+                }
+            ),
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [(JAEGER, "jaeger"), (SDK, "sdk-json"), (PRINTED, "sdk-json"), (LANGFUSE, "langfuse")],
+)
+def test_the_same_span_in_every_format(tmp_path: Path, content: Any, form: str) -> None:
+    found, [span], refused = read(written(tmp_path, content))
+    assert (found, refused) == (form, {})
+    assert (span.span_id, span.parent_id) == (CHILD, ROOT)
+    assert span.trace_id in (TRACE, "0" + TRACE[1:])
+    assert (span.start_ns, span.end_ns) == (START, START + 5000)
+    assert (span.name, span.error) == ("execute_tool refund", True)
+    assert span.attributes["gen_ai.tool.name"] == "refund"
+    assert span.resource == {"service.name": "shop"}
+
+
+@pytest.mark.parametrize("when", ["2725-01-01T00:00:00Z", "1650-01-01", "soon", "9" * 30, None, -1])
+def test_absurd_times_are_unknown(tmp_path: Path, when: Any) -> None:
+    span = {**PRINTED, "start_time": when, "end_time": when}
+    _, [found], refused = read(written(tmp_path, span))
+    assert (found.start_ns, found.end_ns, refused) == (0, 0, {})
+
+
+def test_jaeger_logs_are_events(tmp_path: Path) -> None:
+    _, [span], _ = read(written(tmp_path, JAEGER))
+    assert span.events[0].name == "exception"
+    assert span.events[0].attributes == {"exception.message": "no such order"}
+    assert "otel.status_code" not in span.attributes
+
+
+def test_langfuse_knows_more_than_the_instrumentation(tmp_path: Path) -> None:
+    _, [span], _ = read(written(tmp_path, LANGFUSE))
+    assert span.attributes["langfuse.observation.type"] == "TOOL"
+    assert span.attributes["input.value"] == '{"order": "W1"}'
+    assert span.attributes["session.id"] == "s1"
+
+
+def test_langfuse_ids_of_its_own_become_ids(tmp_path: Path) -> None:
+    observation = {
+        **LANGFUSE["observations"][0],
+        "traceId": "cm5x",
+        "id": "a-b",
+        "parentObservationId": None,
+    }
+    lines = b"\n".join(json.dumps({**observation, "id": one}).encode() for one in ("a", "b"))
+    found, spans, _ = read(written(tmp_path, lines))
+    assert found == "langfuse"
+    assert len({span.span_id for span in spans}) == 2
+    assert {len(span.trace_id) for span in spans} == {32}
+
+
+def test_otlp_on_lines_gzipped_with_a_damaged_line(tmp_path: Path) -> None:
+    good = json.dumps(otlp(ROOT)).encode()
+    content = b"\n".join([good, b'{"resourceSpans": [', b"", json.dumps(otlp(CHILD)).encode()])
+    for data in (content, gzip.compress(content)):
+        found, spans, refused = read(written(tmp_path, data))
+        assert found == "otlp-json"
+        assert [span.span_id for span in spans] == [ROOT, CHILD]
+        assert refused.total() == 1
+
+
+def test_a_damaged_first_line_does_not_hide_the_others(tmp_path: Path) -> None:
+    good = json.dumps(otlp(ROOT)).encode()
+    _, spans, refused = read(written(tmp_path, good[:-3] + b"\n" + good + b"\n" + good))
+    assert (len(spans), refused.total()) == (2, 1)
+
+
+def test_pretty_printed_with_a_byte_order_mark(tmp_path: Path) -> None:
+    content = b"\xef\xbb\xbf" + json.dumps(otlp(ROOT, CHILD), indent=2).encode()
+    found, spans, _ = read(written(tmp_path, content))
+    assert (found, len(spans)) == ("otlp-json", 2)
+
+
+def test_not_a_number_and_bad_text_are_mended(tmp_path: Path) -> None:
+    attribute = {"key": "score", "value": {"doubleValue": float("nan")}}
+    text = json.dumps(otlp(ROOT, name="caf\xff", attributes=[attribute]), ensure_ascii=False)
+    _, [span], refused = read(written(tmp_path, text.encode("latin-1")))
+    assert (span.name, span.attributes) == ("caf\ufffd", {"score": None})
+    assert not refused
+
+
+def test_gzip_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
+    lines = [json.dumps(otlp(f"{number:016x}", CHILD)).encode() for number in range(1, 20_000)]
+    cut = gzip.compress(b"\n".join(lines))[:-2000]
+    _, spans, refused = read(written(tmp_path, cut))
+    assert len(spans) > 1000
+    assert any("does not inflate" in reason for reason in refused)
+
+
+def test_a_bomb_is_refused_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MAX_DOCUMENT", 1 << 20)
+    bomb = b'{"resourceSpans": [' + b" " * (5 << 20) + b"]}"
+    _, spans, refused = read(written(tmp_path, gzip.compress(bomb)))
+    assert (spans, list(refused)) == ([], ["document larger than 1 MiB"])
+    line = json.dumps(otlp(ROOT)).encode()
+    _, spans, refused = read(written(tmp_path, line + b"\n" + bomb + b"\n" + line))
+    assert (len(spans), refused.total()) == (2, 1)
+
+
+def protobuf(*span_ids: str) -> bytes:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    request = ExportTraceServiceRequest()
+    scoped = request.resource_spans.add().scope_spans.add()
+    for one in span_ids:
+        scoped.spans.add(trace_id=bytes.fromhex(TRACE), span_id=bytes.fromhex(one), name="work")
+    return bytes(request.SerializeToString())
+
+
+def test_protobuf_alone_gzipped_or_framed(tmp_path: Path) -> None:
+    one, two = protobuf(ROOT), protobuf(CHILD, ROOT)
+    framed = b"".join(len(data).to_bytes(4, "big") + data for data in (one, two))
+    for data, count in ((two, 2), (gzip.compress(two), 2), (framed, 3)):
+        found, spans, refused = read(written(tmp_path, data))
+        assert (found, len(spans), refused) == ("otlp-protobuf", count, {})
+    _, spans, refused = read(written(tmp_path, framed[:-3]))
+    assert (len(spans), refused.total()) == (1, 1)
+    _, spans, refused = read(written(tmp_path, two[:-3]))
+    assert (len(spans), refused.total()) == (0, 1)
+
+
+def test_protobuf_logs_are_told_from_traces(tmp_path: Path) -> None:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add()
+    record.trace_id, record.span_id = bytes.fromhex(TRACE), bytes.fromhex(ROOT)
+    record.event_name, record.body.string_value = "gen_ai.choice", "hi"
+    path = written(tmp_path, request.SerializeToString())
+    [part] = formats.read_parts(path, formats.detect(path), Reasons())
+    [log] = unpack_logs(part.data)
+    assert (log.span_id, log.event.name) == (ROOT, "gen_ai.choice")
+    assert log.event.attributes == {"body": "hi"}
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "refund", "arguments": '{"a": 1}'}}
+CHAT = [
+    {"role": "user", "content": "refund W1"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "done"},
+    {"role": "assistant", "content": "Refunded."},
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        (json.dumps(CHAT).encode(), 1),
+        (json.dumps({"messages": CHAT, "model": "gpt-4o"}, indent=1).encode(), 1),
+        (json.dumps([CHAT, {"messages": CHAT[:1]}]).encode(), 2),
+        (json.dumps({"messages": CHAT}).encode() + b"\n" + json.dumps(CHAT[:2]).encode(), 2),
+    ],
+)
+def test_chats_are_trajectories(tmp_path: Path, content: bytes, count: int) -> None:
+    path = written(tmp_path, content)
+    assert formats.detect(path) == "chat"
+    parts = list(formats.read_parts(path, "chat", Reasons()))
+    assert len({part.trace_id for part in parts}) == count
+    trajectory = unpack_trajectory(parts[0].data)
+    assert [step.label for step in trajectory.steps if step.kind == "tool"] == ["tool refund"]
+    assert trajectory.output == "Refunded."
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"hello", "neither JSON nor OTLP protobuf"),
+        (b'{"what": 1}', "not recognized"),
+        (b"\x1f\x8b\x08 this is no gzip", "does not inflate"),
+        (b"\x28\xb5\x2f\xfd1234", "unzstd"),
+    ],
+)
+def test_files_of_no_known_format_are_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    with pytest.raises(FileError, match=reason):
+        formats.detect(written(tmp_path, content))
+    with pytest.raises(FileError, match="cannot be read"):
+        formats.detect(tmp_path / "missing")
+
+
+def test_a_format_is_not_told_by_what_texts_quote(tmp_path: Path) -> None:
+    quoted = json.dumps({"traceID": 1})
+    path = written(tmp_path, [{"role": "user", "content": quoted}])
+    assert formats.detect(path) == "chat"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "form"),
+    [
+        ("otel/any-agent/*.json", "sdk-json"),
+        ("otel/langfuse_export/*.json", "langfuse"),
+        ("otel/langwatch_otlp/*.json", "otlp-json"),
+        ("otel/derived_otlp_from_langfuse/*.json", "otlp-json"),
+        ("otel/agentevals/tempo_export_with_batches.json", "otlp-json"),
+        ("otel/agentevals/k8s.json", "jaeger"),
+        ("raw/*.json.gz", "tau"),
+    ],
+)
+def test_real_files(pattern: str, form: str) -> None:
+    paths = sorted(DATA.glob(pattern))
+    if not paths:
+        pytest.skip(f"no {pattern} on this machine")
+    for path in paths:
+        assert formats.detect(path) == form
+        if form != "tau":
+            _, spans, refused = read(path)
+            assert spans
+            assert not refused
+
+
+def test_any_agents_own_names_are_read() -> None:
+    path = DATA / "otel/any-agent/OPENAI_trace.json"
+    if not path.is_file():
+        pytest.skip("the recording is not on this machine")
+    trajectory = to_trajectory(read(path)[1])
+    steps = [visit.step for visit in trajectory.walk()]
+    assert [step.kind for step in steps] == ["agent", "llm", "tool", "llm", "tool", "llm"]
+    assert steps[1].output["tool_calls"][0]["name"] == "get_current_time"
+    assert steps[2].arguments == {"timezone": "America/New_York"}
+    assert steps[2].output is not None
+    assert (steps[1].tokens_in, steps[1].tokens_out) == (269, 16)
+    assert trajectory.coverage.not_understood == 0
+
+
+def test_real_jaeger_export_has_all_its_spans() -> None:
+    path = DATA / "otel/agentevals/k8s.json"
+    if not path.is_file():
+        pytest.skip("the recording is not on this machine")
+    _, spans, _ = read(path)
+    assert len(spans) == 73
+    assert any("gen_ai.request.model" in span.attributes for span in spans)

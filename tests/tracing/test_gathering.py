@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.tracing import gathering
+from evalkit.tracing.gathering import Gathering
+from evalkit.tracing.parts import Part, Reasons
+
+TRACES = [f"{number:032x}" for number in range(1, 6)]
+CODECS = st.sampled_from(["otlp", "spans", "logs", "trajectory", "proto"])
+PARTS = st.lists(
+    st.builds(Part, st.sampled_from(TRACES), CODECS, st.integers(0, 50), st.binary(max_size=200)),
+    max_size=30,
+)
+
+
+def gathered(folder: Path, parts: list[Part], budget: int) -> dict[str, list[Part]]:
+    with Gathering(folder, budget) as found:
+        for part in parts:
+            found.add(part)
+        traces = list(found.traces(Reasons()))
+    assert len(dict(traces)) == len(traces)  # each trace once
+    return dict(traces)
+
+
+@settings(max_examples=25, deadline=None)
+@given(PARTS, st.integers(0, 5000))
+def test_whatever_the_budget_every_trace_is_whole(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[Part], budget: int
+) -> None:
+    folder = tmp_path_factory.mktemp("gathering")
+    expected: dict[str, list[Part]] = {}
+    for part in parts:
+        expected.setdefault(part.trace_id, []).append(part)
+    assert gathered(folder, parts, budget) == expected
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("budget", [0, 10**9])
+def test_a_trace_has_a_largest_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    monkeypatch.setattr(gathering, "MAX_TRACE_SPANS", 100)
+    refused = Reasons()
+    with Gathering(tmp_path, budget) as found:
+        for number in range(10):
+            found.add(Part(TRACES[0], "otlp", 30, bytes([number])))
+        [(_, parts)] = found.traces(refused)
+    assert [part.data for part in parts] == [b"\0", b"\1", b"\2"]
+    assert refused == {"span over the limit of 100 in one trace": 210}
+
+
+def test_reasons_are_bounded_and_lose_no_count() -> None:
+    refused = Reasons()
+    for number in range(1000):
+        refused[f"reason {number}"] += 1
+        refused["the usual"] += 1
+    assert len(refused) <= 201
+    assert refused.total() == 2000
+    assert refused["the usual"] == 1000
