@@ -18,17 +18,22 @@ STEPWISE = "trajectory_match"
 _MOST_TESTED = 50
 _NOISE = 0.05
 
-Key = tuple[FindingKind, str, int | None]
+Key = tuple[FindingKind, str]
 _decode = msgspec.json.Decoder(list[Finding]).decode
 
 
 class _Findings(NamedTuple):
-    """Per case the findings of each scored trial, each finding once."""
+    """Per case the findings of each scored trial, each once, with its expected position."""
 
-    trials: dict[str, list[frozenset[Key]]]
+    trials: dict[str, list[dict[Key, int | None]]]
 
     def counts(self) -> Counter[Key]:
         return Counter(key for trials in self.trials.values() for keys in trials for key in keys)
+
+    def expected(self, key: Key) -> int | None:
+        """Where the step was expected; None where it was at different places."""
+        places = {keys[key] for trials in self.trials.values() for keys in trials if key in keys}
+        return places.pop() if len(places) == 1 else None
 
     def total(self) -> int:
         return sum(len(trials) for trials in self.trials.values())
@@ -44,7 +49,7 @@ def step_changes(
 ) -> tuple[StepChange, ...]:
     """What a scorer found more often in the candidate's trials of these cases, largest rise first.
 
-    Findings are grouped by kind, name and expected position; a group counts if its share of
+    Findings are grouped by kind and name; a group counts if its share of
     trials rose with p <= 0.05 by the within-case permutation test. A scorer that only judges the
     outcome is explained by the findings of trajectory_match, and by its own if there are none.
     """
@@ -73,9 +78,11 @@ def _changes(
         StepChange(
             kind=key[0],
             name=key[1],
-            expected=key[2],
+            expected=after.expected(key),
             baseline=was[key] / before.total(),
             candidate=now[key] / after.total(),
+            baseline_trials=before.total(),
+            candidate_trials=after.total(),
             cases=tuple(
                 case for case in cases if any(key in keys for keys in after.trials.get(case, ()))
             ),
@@ -97,7 +104,7 @@ def _rose(key: Key, before: _Findings, after: _Findings) -> bool:
 def _findings(
     recorded: Recorded, scores: ScoreRows, scorer: str, cases: tuple[str, ...]
 ) -> _Findings:
-    trials: dict[str, list[frozenset[Key]]] = defaultdict(list)
+    trials: dict[str, list[dict[Key, int | None]]] = defaultdict(list)
     if scorer not in scores.scorers:
         return _Findings(trials)
     chosen = set(cases)
@@ -110,10 +117,10 @@ def _findings(
 
 
 @lru_cache(maxsize=4096)
-def _read(text: str | None) -> frozenset[Key]:
+def _read(text: str | None) -> dict[Key, int | None]:
     """The findings of one score; none where the stored text is not a list of findings."""
     try:
         found = _decode(text) if text else []
     except (msgspec.DecodeError, RecursionError):
-        return frozenset()
-    return frozenset((finding.kind, finding.name, finding.expected) for finding in found)
+        return {}
+    return {(finding.kind, finding.name): finding.expected for finding in found}

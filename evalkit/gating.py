@@ -6,13 +6,15 @@ measured is judged by :func:`evalkit.verdicts.judge`, all routes and scorers as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from evalkit.attribution import step_changes
 from evalkit.comparison import Paired, common_cases, pair
+from evalkit.confirming import Comparison, Confirmed, Rerun, confirm, refreshed
+from evalkit.efficiency import efficiency_rows
 from evalkit.errors import ExitCode, InputError
 from evalkit.measurement import (
     Counts,
@@ -26,11 +28,11 @@ from evalkit.measurement import (
 )
 from evalkit.results import CaseChange, GateReport, GateRow, Recorded, Verdict
 from evalkit.suite import GatePolicy
-from evalkit.verdicts import Judgement, judge
-from evalkit.wording import report_notes, say_missing, say_verdict
+from evalkit.verdicts import Judgement, change_interval, judge
+from evalkit.wording import report_notes, say_confirmed, say_missing, say_verdict
 
-FAILING: frozenset[Verdict] = frozenset({"regressed", "broken", "missing"})
-UNDECIDED: frozenset[Verdict] = frozenset({"unmeasurable", "inconclusive"})
+FAILING: frozenset[Verdict] = frozenset({"regressed", "broken", "missing", "breached"})
+UNDECIDED: frozenset[Verdict] = frozenset({"unmeasurable", "inconclusive", "unproven"})
 
 
 class _Open(NamedTuple):
@@ -42,29 +44,43 @@ class _Open(NamedTuple):
     missing: tuple[str, ...]
 
 
-def decide(candidate: Recorded, baseline: Recorded | None, policy: GatePolicy) -> GateReport:
+_Settled = tuple[_Open, Judgement, Confirmed | None]
+
+
+def decide(
+    candidate: Recorded,
+    baseline: Recorded | None,
+    policy: GatePolicy,
+    rerun: Rerun | None = None,
+) -> GateReport:
     """Judges a run against its baseline, per route and scorer of ``policy.on``.
 
     Exit 1 if anything regressed, broke or is missing; else 3 if anything is unmeasurable or
     inconclusive, or nothing at all was judged; else 0. Without a baseline every measurable route
     is ``new``. Raises InputError for a scorer that neither run knows.
+
+    With ``rerun`` the stored trials only raise suspicions, which :func:`evalkit.confirming.confirm`
+    settles on fresh trials of both arms, within the budget of ``policy.confirm``.
+
+    Last come rows that never block: latency, tokens, cost and steps that clearly changed.
     """
-    after = read_side(candidate, policy.on)
-    before = read_side(baseline, policy.on) if baseline else None
+    after = read_side(candidate, policy.all_on)
+    before = read_side(baseline, policy.all_on) if baseline else None
     _check_scorers(policy, after, before)
     notes = report_notes(after, before)
     common = common_cases(candidate, baseline) if baseline else {}
     places: list[GateRow | _Open] = []
     for route in [*after.routes, *lost_routes(after, before)]:
-        for scorer in policy.on:
+        for scorer in policy.of(route).on or ():
             place = _place(after, before, common.get(route, ()), route, scorer, policy)
             if isinstance(place, str):
                 notes.append(place)
             else:
                 places.append(place)
-    rows = _judge_open(places, after, before, policy.alpha)
+    rows = _judge_open(places, after, before, policy, rerun)
     if not rows:
-        notes.append("nothing was judged: no route has scores of " + ", ".join(policy.on))
+        notes.append("nothing was judged: no route has scores of " + ", ".join(policy.all_on))
+    told = efficiency_rows(after, before, common, policy.alpha) if before else ()
     return GateReport(
         run=candidate.run.id,
         label=candidate.run.label,
@@ -72,7 +88,7 @@ def decide(candidate: Recorded, baseline: Recorded | None, policy: GatePolicy) -
         baseline_label=baseline.run.label if baseline else None,
         exit=int(exit_code(row.verdict for row in rows)),
         alpha=policy.alpha,
-        rows=rows,
+        rows=(*rows, *told),
         notes=tuple(notes),
     )
 
@@ -89,7 +105,7 @@ def _check_scorers(policy: GatePolicy, after: Side, before: Side | None) -> None
     sides = [side for side in (after, before) if side]
     stored = {name for side in sides for name in side.scores.scorers}
     named = {use.name for side in sides for use in side.recorded.run.suite.scorer_uses}
-    for scorer in policy.on:
+    for scorer in policy.all_on:
         if scorer not in stored | named:
             known = ", ".join(sorted(stored)) or "none"
             raise InputError(f"no run has scores of {scorer!r}. Scorers that are stored: {known}")
@@ -142,24 +158,93 @@ def _without_pairs(was: Counts, missing: tuple[str, ...], scorer: str) -> tuple[
 
 
 def _judge_open(
-    places: list[GateRow | _Open], after: Side, before: Side | None, alpha: float
+    places: list[GateRow | _Open],
+    after: Side,
+    before: Side | None,
+    policy: GatePolicy,
+    rerun: Rerun | None,
 ) -> tuple[GateRow, ...]:
-    """Every place as a row; the comparisons are judged together, as one family."""
-    found = iter(judge([one.paired for one in places if isinstance(one, _Open)], alpha))
+    """Every place as a row; the comparisons are judged together, as one family.
+
+    Routes with an alpha of their own are families apart, one for each such alpha.
+    """
+    families: dict[float, list[_Open]] = {}
+    for place in places:
+        if isinstance(place, _Open):
+            families.setdefault(policy.of(place.route).alpha or policy.alpha, []).append(place)
+    found: dict[tuple[str, str], tuple[_Open, Judgement, Confirmed | None]] = {}
+    left = policy.confirm.max_trials
+    for alpha, family in families.items():
+        judged = judge([one.paired for one in family], alpha)
+        if rerun is None:
+            settled: Sequence[_Settled] = [
+                (one, judgement, None) for one, judgement in zip(family, judged, strict=True)
+            ]
+        else:
+            settled, spent = _confirmed(family, judged, alpha, policy.confirm.trials, left, rerun)
+            left = None if left is None else left - spent
+        found |= {(one[0].route, one[0].scorer): one for one in settled}
     rows: list[GateRow] = []
     for place in places:
         if isinstance(place, GateRow):
             rows.append(place)
         elif before:
-            rows.append(_row(place, next(found), after, before))
+            rows.append(_row(*found[place.route, place.scorer], after, before))
     return tuple(rows)
 
 
-def _row(one: _Open, found: Judgement, after: Side, before: Side) -> GateRow:
+def _confirmed(
+    family: Sequence[_Open],
+    judged: Sequence[Judgement],
+    alpha: float,
+    trials: int,
+    max_trials: int | None,
+    rerun: Rerun,
+) -> tuple[list[_Settled], int]:
+    """Each comparison with its fresh trials in place of stored ones, and the trials spent."""
+    made = confirm(
+        [Comparison(one.route, one.scorer, one.paired) for one in family],
+        rerun,
+        alpha=alpha,
+        trials=trials,
+        max_trials=max_trials,
+    )
+    settled: list[_Settled] = []
+    for one, stored, found in zip(family, judged, made.found, strict=True):
+        merged = refreshed(one.paired, found.fresh)
+        verdict = found.verdict
+        settled.append(
+            (
+                one._replace(paired=merged),
+                stored._replace(
+                    verdict="improved"
+                    if (verdict, stored.verdict) == ("ok", "improved")
+                    else verdict,
+                    p=found.p,
+                    p_adjusted=found.p_adjusted,
+                    broken=tuple(
+                        dict.fromkeys(
+                            (*found.cases, *(stored.broken if verdict in FAILING else ()))
+                        )
+                    ),
+                    interval=change_interval(merged, found.p),
+                    detectable=None,
+                ),
+                found,
+            )
+        )
+    return settled, made.spent
+
+
+def _row(
+    one: _Open, found: Judgement, confirmed: Confirmed | None, after: Side, before: Side
+) -> GateRow:
     was = float(np.mean([seen.mean for seen in one.paired.baseline]))
     now = float(np.mean([seen.mean for seen in one.paired.candidate]))
     verdict: Verdict = found.verdict
     reason = say_verdict(one.paired, found, was, now)
+    if confirmed:
+        reason = say_confirmed(reason, confirmed)
     if one.missing and verdict not in FAILING:
         verdict, reason = "missing", f"{say_missing(one.missing)}; of the others, {reason}"
     elif one.missing:
@@ -181,7 +266,8 @@ def _row(one: _Open, found: Judgement, after: Side, before: Side) -> GateRow:
         broken=found.broken,
         detectable=found.detectable,
         cases=len(one.paired.cases),
-        trials=one.paired.trials,
+        trials=one.paired.trials - (confirmed.trials if confirmed else 0),
+        spent_trials=confirmed.trials if confirmed else 0,
         reason=reason,
         owners=_owners(after, before, one.route),
         changes=(*_lost(one.missing, before, one.scorer), *changes),

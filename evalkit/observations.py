@@ -126,6 +126,15 @@ def _codes(column: pa.ChunkedArray, known: tuple[str, ...]) -> Whole:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_dictionary(column.type):  # every text is looked up once, however often it is
+        whole = column.combine_chunks()
+        whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+        places = {text: at for at, text in enumerate(known)}
+        of_each = [places.get(text, -1) for text in whole.dictionary.to_pylist()]
+        codes = np.array([*of_each, -1], dtype=np.intp)
+        at = whole.indices.to_numpy(zero_copy_only=False)  # floats, NaN for nulls, where there are
+        codes_of: Whole = codes[np.where(np.isfinite(at), at, -1).astype(np.intp)]
+        return codes_of
     found = pc.index_in(pc.cast(column, pa.string()), value_set=pa.array(known, pa.string()))
     return pc.fill_null(found, -1).to_numpy().astype(np.intp)  # type: ignore[no-any-return]  # pyarrow has no types
 

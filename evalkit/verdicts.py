@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from evalkit.comparison import Paired
 from evalkit.permutation import DRAWS, DropTest, attainable_p, drop_test
-from evalkit.stats import Interval, detectable, holm, paired_interval
+from evalkit.stats import Interval, detectable, holm, trial_interval
 
 Judged = Literal["regressed", "broken", "improved", "ok", "inconclusive"]
 
@@ -55,8 +55,6 @@ def judge(family: Sequence[Paired], alpha: float) -> tuple[Judgement, ...]:
     for at, (pair, test) in enumerate(zip(family, tests, strict=True)):
         attainable = attainable_p(*_trials(pair))
         reachable = unchanged(pair) or _reachable(at, attainable, ps, alpha)
-        interval = paired_interval(pair.differences)
-        assert interval is not None, "a comparison has cases"
         judgements.append(
             Judgement(
                 verdict=_verdict(test, drops[at], rises[at], reachable, alpha),
@@ -65,11 +63,21 @@ def judge(family: Sequence[Paired], alpha: float) -> tuple[Judgement, ...]:
                 attainable=attainable,
                 level=level,
                 broken=tuple(pair.cases[case] for case in test.broken),
-                interval=interval,
+                interval=change_interval(pair, test.linear.p, test.linear.p_rise),
                 detectable=detectable(*_values(pair), level),
             )
         )
     return tuple(judgements)
+
+
+def change_interval(pair: Paired, p: float, p_rise: float = 1.0) -> Interval:
+    """The 95 % interval of the paired difference for these very cases, coherent with the test.
+
+    The randomness is that of the trials, as in the test that decides; an interval for other cases
+    like these is wider. ``p`` and ``p_rise`` are one-sided: the interval excludes "no drop" only
+    if p is at most 2.5 %, as one made by inverting the test would.
+    """
+    return trial_interval(*_values(pair), p, p_rise)
 
 
 def unchanged(pair: Paired) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from evalkit.comparison import Paired
+from evalkit.confirming import Confirmed
 from evalkit.measurement import Side, name_some
 from evalkit.verdicts import Judgement
 
@@ -29,7 +30,7 @@ def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str
             else "cases that always passed now always fail"
         )
         return f"{flipped} {what}: {name_some(found.broken)}; {mean}"
-    if found.verdict == "inconclusive":
+    if found.verdict == "inconclusive" and found.attainable > found.level:
         return (
             f"too little data to tell: even if all of {count} had gone from always passing to "
             f"always failing, p would be {found.attainable:.2g}; {_needed(paired, found)}"
@@ -37,6 +38,16 @@ def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str
     if found.verdict == "ok" and found.detectable is not None:
         return f"{mean}; a drop of {found.detectable:.2f} would show with 80 % power"
     return mean
+
+
+def say_confirmed(reason: str, found: Confirmed) -> str:
+    """The sentence of a verdict with what the re-runs had to do with it."""
+    if found.why:
+        return f"{found.why}, after {found.trials} trials made again; {reason}"
+    if not found.trials:
+        return f"{reason}; nothing to confirm"
+    said = "confirmed by" if found.verdict in ("regressed", "broken") else "not confirmed by"
+    return f"{reason}; {said} {found.trials} trials made again in both versions"
 
 
 def _needed(paired: Paired, found: Judgement) -> str:

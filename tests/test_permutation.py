@@ -226,3 +226,23 @@ def test_attainable_p_is_that_of_every_case_flipping(sizes):
 def test_what_cannot_be_tested_is_refused(baseline, candidate, message):
     with pytest.raises(ValueError, match=message):
         permutation_drop(baseline, candidate)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graded", [False, True])
+def test_p_is_uniform_when_nothing_changed(graded):
+    from scipy.stats import kstest
+
+    rng = np.random.default_rng(8)
+    ps = []
+    for _ in range(1500):
+        chances = rng.choice([0.95, 0.6, 0.2], 20, p=[0.5, 0.3, 0.2])
+
+        def arm(trials, chances=chances):
+            passed = rng.random((20, trials)) < chances[:, None]
+            return (passed * (rng.integers(1, 5, passed.shape) / 4 if graded else 1.0)).tolist()
+
+        found = permutation_drop(arm(3), arm(2))
+        # a tie is broken at random: the p of a discrete statistic is uniform only so
+        ps.append(found.p - rng.random() * 2 * (found.p - found.mid_p))
+    assert kstest(ps, "uniform").pvalue > 0.01

@@ -17,6 +17,7 @@ from evalkit.stats import (
     pass_at,
     pass_hat,
     percentile,
+    trial_interval,
 )
 
 shares = st.floats(0, 1)
@@ -137,3 +138,44 @@ def test_detectable_is_seen_about_four_times_in_five(levels, alpha):
         worse = chances * (1 - drop / chances.mean())
         seen.append(permutation_drop(trials(chances), trials(worse)).p <= alpha)
     assert 0.72 <= np.mean(seen) <= 0.97
+
+
+def test_all_perfect_cases_are_bounded_by_clopper_and_pearson():
+    from scipy.stats import binomtest
+
+    for cases in (2, 3, 10):
+        exact = binomtest(cases, cases).proportion_ci()
+        assert mean_interval([1.0] * cases).low >= exact.low
+        assert mean_interval([0.0] * cases).high <= 1 - exact.low
+
+
+def test_the_interval_of_a_difference_agrees_with_the_test_beside_it():
+    gone = trial_interval([[1.0] * 3] * 3, [[0.0] * 3] * 3, p=20.0**-3)
+    assert (gone.mean, gone.low) == (-1.0, -1.0)
+    assert gone.high < -0.5
+    one = trial_interval([[1.0] * 3] * 3, [[1.0] * 3, [1.0] * 3, [1.0, 1.0, 0.0]], p=0.5)
+    assert one.low < one.mean < 0 <= one.high
+    assert trial_interval([[1.0]], [[0.0]], p=0.5).high >= 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(shares, min_size=1, max_size=4), min_size=1, max_size=12), st.data())
+def test_trial_interval_holds_the_difference_and_mirrors(before, data):
+    after = [data.draw(st.lists(shares, min_size=1, max_size=4)) for _ in before]
+    found, mirror = trial_interval(before, after), trial_interval(after, before)
+    assert -1 <= found.low <= found.mean + 1e-12
+    assert found.mean - 1e-12 <= found.high <= 1
+    assert (mirror.low, mirror.high) == pytest.approx((-found.high, -found.low))
+
+
+@pytest.mark.parametrize("mix", [[(0.99, 1.0)], [(0.98, 0.6), (0.6, 0.25), (0.05, 0.15)]])
+def test_trial_intervals_cover_the_change_of_these_cases(mix):
+    rng = np.random.default_rng(4)
+    levels, weights = zip(*mix, strict=True)
+    held = []
+    for _ in range(300):
+        chances = rng.choice(levels, size=12, p=weights)
+        arms = [(rng.random((12, 3)) < c[:, None]).astype(float) for c in (chances, chances * 0.8)]
+        found = trial_interval(arms[0].tolist(), arms[1].tolist())
+        held.append(found.low <= -0.2 * chances.mean() <= found.high)
+    assert np.mean(held) >= 0.92

@@ -1,0 +1,147 @@
+"""Whether the same work takes more time, tokens, money or steps: told, and never blocking.
+
+Per case the ratio of what a trial takes (geometric means over trials), candidate to baseline.
+Wilcoxon's signed-rank test over cases asks whether it is more than 10 % above 1: ranks, so that
+one slow answer weighs no more than the slowest of its rank, and pairs, so that long and short
+cases cost no power.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.measurement import Side
+from evalkit.results import GateRow, Verdict
+from evalkit.stats import holm
+
+MEASURES = ("latency_s", "tokens", "cost_usd", "steps")
+"""Seconds, tokens, US dollars and steps of one trial."""
+
+MARGIN = 0.10
+"""A rise of at most this share is no regression, and a fall of at most this no improvement."""
+
+_MOST_EXACT = 40
+
+Floats = NDArray[np.float64]
+
+
+def efficiency_rows(
+    after: Side, before: Side, common: Mapping[str, Sequence[str]], alpha: float
+) -> tuple[GateRow, ...]:
+    """A row for each route and measure that clearly changed; rises and falls are Holm families."""
+    found = list(_measured(after, before, common))
+    rises = holm([signed_rank(ratios - math.log1p(MARGIN)) for *_, ratios in found])
+    falls = holm([signed_rank(-ratios - math.log1p(MARGIN)) for *_, ratios in found])
+    rows = []
+    for (route, measure, was, now, ratios), rise, fall in zip(found, rises, falls, strict=True):
+        if min(rise, fall) <= alpha:
+            worse = rise <= alpha
+            rows.append(
+                _row(route, measure, was, now, ratios, rise if worse else fall, worse=worse)
+            )
+    return tuple(rows)
+
+
+def signed_rank(differences: Floats | Sequence[float]) -> float:
+    """Wilcoxon's one-sided p, (0, 1], that the differences lie above zero; zeros tell nothing.
+
+    Exact up to 40 differences, ties by mean ranks; normal beyond.
+    """
+    known = np.asarray(differences, dtype=float)
+    known = known[known != 0]
+    if not len(known):
+        return 1.0
+    _, place, counts = np.unique(np.abs(known), return_inverse=True, return_counts=True)
+    # twice the mean rank of a group of ties: whole numbers
+    ranks = (2 * np.cumsum(counts) - counts + 1)[place]
+    seen = int(ranks[known > 0].sum())
+    if len(known) > _MOST_EXACT:
+        spread = math.sqrt(float((ranks.astype(float) ** 2).sum())) / 2
+        return max(1e-300, 1 - NormalDist().cdf((seen - 1 - float(ranks.sum()) / 2) / spread))
+    chances = np.ones(1)
+    for rank in ranks.tolist():
+        longer = np.zeros(len(chances) + rank)
+        longer[: len(chances)] += chances / 2
+        longer[rank:] += chances / 2
+        chances = longer
+    return min(1.0, float(chances[seen:].sum()))
+
+
+def _measured(
+    after: Side, before: Side, common: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str, float, float, Floats]]:
+    """Per route and measure: both means over cases, and the log ratio of each case."""
+    for measure in MEASURES:
+        now, was = _by_case(after, measure), _by_case(before, measure)
+        for route, cases in common.items():
+            both = [case for case in cases if case in now and case in was]
+            if both:
+                old, new = (np.array([side[case] for case in both]) for side in (was, now))
+                yield (
+                    route,
+                    measure,
+                    float(np.exp(old).mean()),
+                    float(np.exp(new).mean()),
+                    new - old,
+                )
+
+
+def _by_case(side: Side, measure: str) -> dict[str, float]:
+    """The mean logarithm over a case's completed trials, where all of what they took is known."""
+    values = _steps(side) if measure == "steps" else getattr(side.trials, measure)
+    known = side.trials.completed & np.isfinite(values) & (values > 0)
+    case = side.trials.case[known]
+    planned = side.recorded.run.planned
+    totals = np.bincount(case, weights=np.log(values[known]), minlength=len(planned))
+    counts = np.bincount(case, minlength=len(planned))
+    return {
+        planned[at].id: float(totals[at] / counts[at]) for at in np.flatnonzero(counts).tolist()
+    }
+
+
+def _steps(side: Side) -> Floats:
+    """Steps of each trial; not known where they were not loaded with the run."""
+    table = side.recorded.steps
+    if table is None:
+        return np.full(len(side.trials.case), math.nan)
+    counts: dict[tuple[str, int], int] = {}
+    for key in zip(table["case"].to_pylist(), table["trial"].to_pylist(), strict=True):
+        counts[key] = counts.get(key, 0) + 1
+    planned = side.recorded.run.planned
+    numbers = side.recorded.trials["trial"].to_pylist()
+    keys = zip(side.trials.case.tolist(), side.trials.row.tolist(), strict=True)
+    return np.array(
+        [counts.get((planned[case].id, numbers[row]), math.nan) for case, row in keys], dtype=float
+    )
+
+
+def _row(
+    route: str, measure: str, was: float, now: float, ratios: Floats, p: float, *, worse: bool
+) -> GateRow:
+    verdict: Verdict = "regressed" if worse else "improved"
+    ratio = math.exp(float(np.median(ratios)))
+    cases = f"{len(ratios)} case{'s' if len(ratios) != 1 else ''}"
+    return GateRow(
+        route=route,
+        scorer=measure,
+        verdict=verdict,
+        baseline=was,
+        candidate=now,
+        difference=now - was,
+        low=None,
+        high=None,
+        p=p,
+        p_adjusted=p,
+        broken=(),
+        detectable=None,
+        cases=len(ratios),
+        trials=0,
+        reason=f"{measure} {'rose' if worse else 'fell'}: {ratio:.2f} times the baseline's in the "
+        f"median over {cases} (p {p:.2g}); it advises and does not block",
+        blocking=False,
+    )

@@ -1,0 +1,237 @@
+"""Absolute floors and ceilings: what a run's route measures, with an interval, against a number.
+
+A limit is one line of text, such as ``pass_rate(task_completion) >= 0.9`` or
+``p99_latency_s <= 3``. It is judged by the 95 % interval of what was measured: breached only
+where the whole interval lies beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from evalkit.observations import (
+    Floats,
+    Whole,
+    cases_by_route,
+    observations,
+    score_rows,
+    trial_rows,
+)
+from evalkit.results import Recorded
+from evalkit.stats import mean_interval, pass_at, pass_hat
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from evalkit.observations import ScoreRows, TrialRows
+
+_TEXT = re.compile(r" *([a-z_]+|pass[\^@]|p)(\d*)(_latency_s)?(?:\(([^()]+)\))? *(<=|>=) *(\S+) *")
+
+
+class Limit(NamedTuple):
+    """A limit as read: ``of`` is the scorer or step it is about, ``k`` of pass^k or percentile."""
+
+    text: str
+    measure: str
+    of: str
+    k: int
+    floor: bool
+    bound: float
+
+    @property
+    def of_scorer(self) -> bool:
+        """Whether it is about what a scorer said."""
+        return self.measure in ("mean", "pass_rate", "pass^", "pass@")
+
+    @property
+    def of_steps(self) -> bool:
+        """Whether it needs the recorded steps."""
+        return self.measure in ("retries", "fail_rate")
+
+
+class Measured(NamedTuple):
+    """A quantity with its 95 % interval over cases; None where it is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    cases: int
+    trials: int
+
+
+class Tables(NamedTuple):
+    """A run's tables as arrays, read once for all limits."""
+
+    recorded: Recorded
+    scores: ScoreRows
+    trials: TrialRows
+    routes: dict[str, Whole]
+
+
+def read_limit(text: str) -> Limit:
+    """A limit from its text, of the form that :data:`evalkit.suite.Limit` allows."""
+    found = _TEXT.fullmatch(text)
+    assert found, f"{text!r} was checked when the suite was read"
+    measure, k, latency, of, sign, bound = found.groups()
+    name = "latency" if latency else measure
+    return Limit(
+        " ".join(text.split()), name, (of or "").strip(), int(k or 0), sign == ">=", float(bound)
+    )
+
+
+def read_tables(recorded: Recorded) -> Tables:
+    """Reads a run's tables once."""
+    return Tables(recorded, score_rows(recorded), trial_rows(recorded), cases_by_route(recorded))
+
+
+def measure(limit: Limit, tables: Tables, route: str) -> Measured:
+    """What a limit is about, on one route: completed trials only, cases as clusters.
+
+    Shares take :func:`evalkit.stats.mean_interval`; means of tokens, dollars and retries
+    Student's t over cases; percentiles of latency the order statistics at the exact binomial
+    interval of the share beyond, with as many trials as their likeness within cases is worth.
+    """
+    if limit.of_scorer:
+        return _scored(limit, tables, route)
+    mine = np.isin(tables.trials.case, tables.routes[route]) & tables.trials.completed
+    if limit.measure == "latency":
+        return _percentile(limit, tables.trials.latency_s[mine], tables.trials.case[mine])
+    if limit.of_steps:
+        values = _of_steps(limit, tables)[mine]
+    else:
+        values = getattr(tables.trials, limit.measure)[mine]
+    known = np.isfinite(values)
+    means = _case_means(values[known], tables.trials.case[mine][known])
+    return _mean(means, int(known.sum()), share=limit.measure == "fail_rate")
+
+
+def breached(limit: Limit, found: Measured) -> bool:
+    """Whether the whole interval is beyond the limit."""
+    if found.low is None or found.high is None:
+        return False
+    return found.high < limit.bound if limit.floor else found.low > limit.bound
+
+
+def beyond(limit: Limit, found: Measured) -> bool:
+    """Whether the measured value itself is beyond the limit."""
+    if found.value is None:
+        return False
+    return found.value < limit.bound if limit.floor else found.value > limit.bound
+
+
+def _scored(limit: Limit, tables: Tables, route: str) -> Measured:
+    seen = observations(tables.scores, limit.of)
+    ids = tables.scores.cases
+    mine = [seen[ids[at]] for at in tables.routes[route].tolist() if ids[at] in seen]
+    if limit.measure.startswith("pass") and limit.k:
+        mine = [one for one in mine if len(one.passed) >= limit.k]
+    counts = np.array([len(one.passed) for one in mine])
+    passes = np.array([sum(one.passed) for one in mine])
+    if not mine:
+        means = np.empty(0)
+    elif limit.measure == "mean":
+        means = np.array([one.mean for one in mine])
+    elif limit.measure == "pass_rate":
+        means = passes / counts
+    else:
+        means = (pass_hat if limit.measure == "pass^" else pass_at)(passes, counts, limit.k)
+    return _mean(means, int(counts.sum()), share=True)
+
+
+def _mean(means: Floats, trials: int, *, share: bool) -> Measured:
+    """The mean over cases; one case alone has no interval unless it is a share."""
+    if not len(means):
+        return Measured(None, None, None, 0, trials)
+    if share:
+        found = mean_interval(means)
+        assert found is not None, "there are cases"
+        return Measured(*found, len(means), trials)
+    mean = float(means.mean())
+    if len(means) < 2:
+        return Measured(mean, None, None, 1, trials)
+    from scipy.special import stdtrit
+
+    error = float(means.std(ddof=1)) / math.sqrt(len(means))
+    reach = float(stdtrit(len(means) - 1, 0.975)) * error
+    return Measured(mean, max(0.0, mean - reach), mean + reach, len(means), trials)
+
+
+def _percentile(limit: Limit, seconds: Floats, case: Whole) -> Measured:
+    """A percentile of latency; a clock that jumped back gives a latency that is left out."""
+    sound = np.isfinite(seconds) & (seconds >= 0)
+    seconds, case = seconds[sound], case[sound]
+    if not len(seconds):
+        return Measured(None, None, None, 0, 0)
+    worth = len(seconds) / _design_effect(seconds > limit.bound, case)
+    share = limit.k / 100
+    from scipy.special import betaincinv
+
+    # Clopper and Pearson's interval of the share of trials below the percentile, as ranks.
+    low = float(betaincinv(share * worth, (1 - share) * worth + 1, 0.025))
+    high = float(betaincinv(share * worth + 1, (1 - share) * worth, 0.975))
+    ordered = np.sort(seconds)
+    last = len(ordered) - 1
+    return Measured(
+        float(np.percentile(seconds, limit.k)),
+        float(ordered[min(last, max(0, math.ceil(low * len(ordered)) - 1))]),
+        float(ordered[min(last, math.ceil(high * len(ordered)) - 1)]),
+        len(np.unique(case)),
+        len(seconds),
+    )
+
+
+def _design_effect(beyond: np.ndarray, case: Whole) -> float:
+    """How many trials of one case tell as much as one of another: 1 to the trials a case has."""
+    share = float(beyond.mean())
+    _, at, counts = np.unique(case, return_inverse=True, return_counts=True)
+    if share in (0.0, 1.0) or len(counts) < 2:
+        return 1.0 if len(counts) > 1 else float(len(beyond))
+    sums = np.bincount(at, weights=beyond)
+    scatter = float(((sums - share * counts) ** 2).sum()) * len(counts) / (len(counts) - 1)
+    return min(float(counts.max()), max(1.0, scatter / (len(beyond) * share * (1 - share))))
+
+
+def _case_means(values: Floats, case: Whole) -> Floats:
+    _, at, counts = np.unique(case, return_inverse=True, return_counts=True)
+    means: Floats = np.bincount(at, weights=values) / counts if len(counts) else np.empty(0)
+    return means
+
+
+def _of_steps(limit: Limit, tables: Tables) -> Floats:
+    """Per trial: steps done again after they failed, or the share of a step's calls that failed."""
+    steps = tables.recorded.steps
+    if steps is None:
+        return np.full(len(tables.trials.case), np.nan)
+    trial = _trial_of_step(tables, steps)
+    failed = np.array(steps["status"].to_pylist()) == "error"
+    names = np.array(steps["name"].to_pylist())
+    count = len(tables.trials.case)
+    if limit.measure == "fail_rate":
+        mine = (names == limit.of) & (trial >= 0)
+        calls = np.bincount(trial[mine], minlength=count)
+        wrong = np.bincount(trial[mine], weights=failed[mine], minlength=count)
+        return np.where(calls > 0, wrong / np.maximum(1, calls), np.nan)
+    kinds = np.array(steps["kind"].to_pylist())
+    seen: set[tuple[int, str, str]] = set()
+    retries = np.zeros(count)
+    for at, kind, name, wrong in zip(
+        trial.tolist(), kinds.tolist(), names.tolist(), failed.tolist(), strict=True
+    ):
+        if at >= 0:
+            retries[at] += (at, kind, name) in seen
+            if wrong:
+                seen.add((at, kind, name))
+    return retries
+
+
+def _trial_of_step(tables: Tables, steps: pa.Table) -> Whole:
+    """The position of each step's trial among the rows of trials; -1 where it has none."""
+    trials = tables.recorded.trials.take(tables.trials.row)
+    keys = zip(trials["case"].to_pylist(), trials["trial"].to_pylist(), strict=True)
+    known = {key: at for at, key in enumerate(keys)}
+    of = zip(steps["case"].to_pylist(), steps["trial"].to_pylist(), strict=True)
+    return np.array([known.get(key, -1) for key in of], dtype=np.intp)

@@ -1,0 +1,284 @@
+"""What a team's policy adds to the gate's decision: quarantine, advice, limits, margins, owners.
+
+:func:`set_apart` takes quarantined cases out of a run before it is judged; :func:`apply_policy`
+completes the report of :func:`evalkit.gating.decide`. Both are pure: the day is an argument.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from evalkit import limits
+from evalkit.comparison import common_cases, pair
+from evalkit.confirming import Rerun
+from evalkit.gating import decide, exit_code
+from evalkit.observations import observations, score_rows
+from evalkit.results import GateReport, GateRow, Recorded
+from evalkit.suite import GatePolicy, Quarantine
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def gate(
+    candidate: Recorded,
+    baseline: Recorded | None,
+    policy: GatePolicy,
+    *,
+    today: datetime.date,
+    rerun: Rerun | None = None,
+) -> GateReport:
+    """The whole decision on two stored runs: quarantine, :func:`decide`, and the policy.
+
+    ``rerun`` tries cases again in both arms, to confirm what the stored trials suggest.
+    """
+    kept = set_apart(candidate, policy, today)
+    before = set_apart(baseline, policy, today) if baseline else None
+    report = decide(kept, before, policy, rerun)
+    return apply_policy(report, candidate, baseline, policy, today=today)
+
+
+def set_apart(recorded: Recorded, policy: GatePolicy, today: datetime.date) -> Recorded:
+    """The run as if the cases that are in quarantine today had never been planned."""
+    apart = {one.case for one in policy.quarantine if one.until >= today}
+    if not apart:
+        return recorded
+    kept = tuple(case for case in recorded.run.planned if case.id not in apart)
+    return dataclasses.replace(
+        recorded,
+        run=msgspec.structs.replace(recorded.run, planned=kept),
+        trials=_without(recorded.trials, apart),
+        scores=_without(recorded.scores, apart),
+    )
+
+
+def _without(table: pa.Table, cases: set[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(pc.is_in(table["case"], value_set=pa.array(sorted(cases)))))
+
+
+def needs_steps(policy: GatePolicy) -> bool:
+    """Whether a limit of the policy looks at recorded steps."""
+    return any(limits.read_limit(text).of_steps for text in _limit_texts(policy))
+
+
+def has_limits(policy: GatePolicy) -> bool:
+    """Whether the policy has a floor or ceiling, which needs no baseline to be judged."""
+    return bool(_limit_texts(policy))
+
+
+def _limit_texts(policy: GatePolicy) -> list[str]:
+    own = (text for route in policy.routes.values() for text in route.limits or ())
+    return [*policy.limits, *own]
+
+
+def only(policy: GatePolicy, on: Iterable[str]) -> GatePolicy:
+    """The policy with these scorers in place of all that it names; the rest stays."""
+    routes = {
+        route: msgspec.structs.replace(own, on=None, advise=None)
+        for route, own in policy.routes.items()
+    }
+    return msgspec.structs.replace(policy, on=tuple(on), advise=(), routes=routes)
+
+
+def apply_policy(
+    report: GateReport,
+    candidate: Recorded,
+    baseline: Recorded | None,
+    policy: GatePolicy,
+    *,
+    today: datetime.date,
+) -> GateReport:
+    """The report with everything that the policy adds, and the exit code that then holds.
+
+    Margins turn an ``ok`` into ``unproven`` where the drop may still be larger. Scorers that
+    advise and limits get rows of their own. Quarantined cases are told in notes. ``candidate``
+    and ``baseline`` are the runs with all of their cases.
+    """
+    kept = set_apart(candidate, policy, today)
+    before = set_apart(baseline, policy, today) if baseline else None
+    rows = [_with_margin(row, policy.of(row.route).margin) for row in report.rows]
+    rows += _advice(kept, before, policy)
+    notes = [*report.notes, *_prices(candidate, baseline), *_unknown(candidate, policy)]
+    for found in _limits(kept, policy):
+        if isinstance(found, str):
+            notes.append(found)
+        else:
+            rows.append(found)
+    notes += _quarantined(candidate, baseline, policy, today)
+    rows = _by_route(_owned(row, policy) for row in rows)
+    return msgspec.structs.replace(
+        report,
+        rows=tuple(rows),
+        notes=tuple(notes),
+        exit=int(exit_code(row.verdict for row in rows if row.blocking)),
+    )
+
+
+def _by_route(rows: Iterable[GateRow]) -> list[GateRow]:
+    """Rows of one route together, routes by first appearance."""
+    groups: dict[str, list[GateRow]] = {}
+    for row in rows:
+        groups.setdefault(row.route, []).append(row)
+    return [row for group in groups.values() for row in group]
+
+
+def _owned(row: GateRow, policy: GatePolicy) -> GateRow:
+    owners = policy.of(row.route).owners
+    return msgspec.structs.replace(row, owners=owners) if owners else row
+
+
+def _with_margin(row: GateRow, margin: float | None) -> GateRow:
+    if margin is None or row.verdict != "ok" or row.low is None or row.low >= -margin:
+        return row
+    reason = (
+        f"not proven safe: the drop may be as large as {-row.low:.2f} (95 % interval), and only "
+        f"{margin:.2f} is acceptable; {row.reason}"
+    )
+    return msgspec.structs.replace(row, verdict="unproven", reason=reason)
+
+
+def _advice(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> list[GateRow]:
+    """The scorers that advise, as a family of their own: never blocking."""
+    routes = dict.fromkeys(case.route for case in kept.run.planned)
+    advisers = {route: policy.of(route).advise or () for route in routes}
+    every = tuple(dict.fromkeys(name for names in advisers.values() for name in names))
+    if not every:
+        return []
+    own = {
+        route: msgspec.structs.replace(
+            policy.routes[route] if route in policy.routes else policy.of(route),
+            on=names or None,
+            margin=None,
+        )
+        for route, names in advisers.items()
+    }
+    report = decide(kept, before, msgspec.structs.replace(policy, on=every, routes=own))
+    return [
+        msgspec.structs.replace(row, blocking=False)
+        for row in report.rows
+        if row.scorer in advisers.get(row.route, ())
+    ]
+
+
+def _limits(kept: Recorded, policy: GatePolicy) -> Iterator[GateRow | str]:
+    """A row per route and limit, or a note where a scorer has nothing to judge on a route."""
+    routes = list(dict.fromkeys(case.route for case in kept.run.planned))
+    if not any(policy.of(route).limits for route in routes):
+        return
+    tables = limits.read_tables(kept)
+    owners: dict[str, set[str]] = {route: set() for route in routes}
+    for case in kept.run.planned:
+        if case.owner:
+            owners[case.route].add(case.owner)
+    for route in routes:
+        for limit in map(limits.read_limit, policy.of(route).limits or ()):
+            found = limits.measure(limit, tables, route)
+            if found.value is None and _is_absent(limit, tables):
+                yield f"route {route}: nothing for {limit.text} to judge"
+                continue
+            yield _limit_row(limit, found, route, tuple(sorted(owners[route])))
+
+
+def _is_absent(limit: limits.Limit, tables: limits.Tables) -> bool:
+    """Whether it is about a scorer or step that the run knows, only not on this route."""
+    if limit.of_scorer:
+        return limit.of in tables.scores.scorers
+    return limit.measure == "fail_rate" and tables.recorded.steps is not None
+
+
+def _limit_row(
+    limit: limits.Limit, found: limits.Measured, route: str, owners: tuple[str, ...]
+) -> GateRow:
+    side = "below the floor" if limit.floor else "above the ceiling"
+    said = "" if found.value is None else f"measured {_said(found.value)}"
+    if found.low is not None and found.high is not None:
+        said += f", 95 % interval {_said(found.low)} to {_said(found.high)}"
+    said += f", over {found.cases} cases"
+    blocking = True
+    if found.value is None:
+        verdict, reason = "unmeasurable", f"nothing was recorded that {limit.text} could look at"
+    elif limits.breached(limit, found):
+        verdict, reason = "breached", f"{side} of {limit.bound:g}: {said}"
+    elif limits.beyond(limit, found):
+        verdict, reason = "unproven", f"{side} of {limit.bound:g}, but it may be chance: {said}"
+        blocking = False
+    else:
+        verdict, reason = "ok", f"keeps {limit.text}: {said}"
+    return GateRow(
+        route=route,
+        scorer=limit.text,
+        verdict=verdict,  # type: ignore[arg-type]  # one of four literals, each a Verdict
+        baseline=None,
+        candidate=found.value,
+        difference=None,
+        low=found.low,
+        high=found.high,
+        p=None,
+        p_adjusted=None,
+        broken=(),
+        detectable=None,
+        cases=found.cases,
+        trials=found.trials,
+        reason=reason,
+        owners=owners,
+        blocking=blocking,
+        limit=limit.bound,
+    )
+
+
+def _said(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _quarantined(
+    candidate: Recorded, baseline: Recorded | None, policy: GatePolicy, today: datetime.date
+) -> Iterator[str]:
+    """What became of the cases in quarantine, and of those whose time is up."""
+    planned = {case.id for case in candidate.run.planned}
+    for one in policy.quarantine:
+        if one.case not in planned:
+            continue
+        why = f" ({one.reason})" if one.reason else ""
+        if one.until < today:
+            yield f"the quarantine of {one.case}{why} ended on {one.until}: it blocks again"
+        else:
+            said = "; ".join(_told(one, candidate, baseline, policy)) or "nothing was scored"
+            yield f"{one.case} is in quarantine until {one.until}{why}, not judged: {said}"
+
+
+def _told(
+    one: Quarantine, candidate: Recorded, baseline: Recorded | None, policy: GatePolicy
+) -> Iterator[str]:
+    """The passes of a quarantined case, before and after."""
+    if baseline is not None:
+        routes = common_cases(candidate, baseline)
+        common = tuple(case for cases in routes.values() for case in cases if case == one.case)
+        after, before = score_rows(candidate), score_rows(baseline)
+        for scorer in policy.all_on:
+            found = pair(common, observations(after, scorer), observations(before, scorer))
+            for was, now in zip(found.baseline, found.candidate, strict=True):
+                then = f"{sum(was.passed):.0f}/{len(was.passed)}"
+                yield f"{scorer} passed {then} → {sum(now.passed):.0f}/{len(now.passed)}"
+
+
+def _prices(candidate: Recorded, baseline: Recorded | None) -> Iterator[str]:
+    if baseline and candidate.run.suite.prices != baseline.run.suite.prices:
+        yield "the price tables differ: costs in US dollars cannot be compared"
+
+
+def _unknown(candidate: Recorded, policy: GatePolicy) -> Iterator[str]:
+    """Policies for routes that the run does not have: a typing error would pass in silence."""
+    if candidate.run.selection:
+        return
+    routes = {case.route for case in candidate.run.planned}
+    for route in policy.routes:
+        if route not in routes:
+            yield f"gate.routes: this run has no route {route!r}"

@@ -1,0 +1,313 @@
+"""What a suite can see: the drop that its gate finds with 80 % power, and what would help.
+
+From the variance between a case's trials in a past run; without one from a documented mix of
+cases. Normal approximations of the permutation test, for a drop of the mean that is spread over
+the cases in proportion to how often each passes. `benchmarks/gate/planning.py` holds them against
+simulations of the gate itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cache
+from statistics import NormalDist
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.observations import observations, score_rows
+from evalkit.results import PlannedCase, Recorded, RouteSummary
+from evalkit.suite import GatePolicy
+
+POWER = 0.8
+TARGETS = (0.10, 0.05)
+"""The drops for which a plan says how many cases a route needs."""
+
+ASSUMED = ((0.98, 0.7), (0.6, 0.2), (0.05, 0.1))
+"""Without a past run: shares of cases by their chance to pass (mean 0.81)."""
+
+_NORMAL = NormalDist()
+_LAST_LOOK = 0.85  # of the family's share of alpha, in the round that has all fresh trials
+_SUSPICIOUS = 0.5  # the p of the stored trials that starts a confirmation
+_LOOKS = ((1 / 12, 0.10), (1 / 4, 0.05))  # share of the fresh trials, and p to go on after them
+_DRAWS = 4_000
+_MOST_CASES = 10_000
+
+Floats = NDArray[np.float64]
+
+
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One route and scorer: what its gate can see. Drops are of the mean, in [0, 1].
+
+    ``one_stage`` and ``confirmed`` are found with 80 % power, None where no drop is; ``needed``
+    are the cases for each of :data:`TARGETS` in one stage and with confirmation. ``measured`` is
+    False where the variance is assumed.
+    """
+
+    route: str
+    scorer: str
+    cases: int
+    trials: int
+    mean: float
+    variance: float
+    measured: bool
+    one_stage: float | None
+    confirmed: float | None
+    needed: dict[str, tuple[int | None, int | None]]
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run takes, and a confirmation of all of its largest route: trials, s, US dollars."""
+
+    trials: int
+    seconds: float | None
+    cost_usd: float | None
+    confirm_trials: int
+    confirm_seconds: float | None
+    confirm_usd: float | None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a suite can see, what it costs, and in one sentence each what to add where."""
+
+    rows: tuple[PlanRow, ...]
+    cost: Cost
+    advice: tuple[str, ...]
+
+
+def plan(
+    cases: Sequence[PlannedCase],
+    trials: int,
+    policy: GatePolicy,
+    *,
+    concurrency: int = 1,
+    past: Recorded | None = None,
+    summaries: Sequence[RouteSummary] = (),
+) -> Plan:
+    """The plan of a suite of these cases; ``past`` is a run to take variance and prices from."""
+    routes: dict[str, list[PlannedCase]] = {}
+    for case in cases:
+        routes.setdefault(case.route, []).append(case)
+    wanted = [(route, scorer) for route in routes for scorer in policy.of(route).on or ()]
+    level = policy.alpha / max(1, len(wanted))
+    # Holm corrects for what is suspicious: this one, and of the others as many as by chance.
+    suspicious = 1 + _SUSPICIOUS * (len(wanted) - 1)
+    fresh = policy.confirm.trials
+    sure = policy.alpha * 0.5 * _LAST_LOOK / suspicious
+    seen = score_rows(past) if past else None
+    rows = []
+    for route, scorer in wanted:
+        known = observations(seen, scorer) if seen else {}
+        values = [known[case.id].values for case in routes[route] if case.id in known]
+        means, variances = _moments(values, len(routes[route]))
+        found = (means, variances, trials)
+        needed = {
+            f"{target:g}": (
+                _cases_for(target, means, variances, trials, level),
+                _cases_for(target, means, variances, trials, sure, fresh),
+            )
+            for target in TARGETS
+        }
+        rows.append(
+            PlanRow(
+                route=route,
+                scorer=scorer,
+                cases=len(routes[route]),
+                trials=trials,
+                mean=float(means.mean()),
+                variance=float(variances.mean()),
+                measured=bool(values),
+                one_stage=detectable_drop(*found, level),
+                confirmed=detectable_drop(*found, sure, fresh),
+                needed=needed,
+            )
+        )
+    cost = _cost(routes, trials, fresh, concurrency, summaries)
+    return Plan(rows=tuple(rows), cost=cost, advice=tuple(_advice(rows)))
+
+
+def detectable_drop(
+    means: Floats, variances: Floats, trials: int, level: float, fresh: int = 0
+) -> float | None:
+    """The smallest drop of the mean that is found with 80 % power; None where none is.
+
+    In one stage: ``trials`` in each arm, one-sided at ``level``. With ``fresh`` trials: the
+    stored ones only have to look worse, then as many fresh ones in each arm decide at ``level``.
+    """
+    if _attainable(len(means), fresh or trials) > level:
+        return None
+    most = float(means.mean())
+    if _power(most, means, variances, trials, level, fresh) < POWER:
+        return None
+    low, high = 0.0, most
+    for _ in range(30):
+        middle = (low + high) / 2
+        if _power(middle, means, variances, trials, level, fresh) < POWER:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _power(
+    drop: float, means: Floats, variances: Floats, trials: int, level: float, fresh: int
+) -> float:
+    if not fresh:
+        return _chance(drop, means, variances, trials, level)
+    lower = means * max(0.0, 1 - drop / max(1e-9, float(means.mean())))
+    after = np.maximum(0.0, variances + lower * (1 - lower) - means * (1 - means))
+    pooled = (variances + after) / 2 + (means - lower) ** 2 / 4
+    signal = drop * len(means) / math.sqrt(2 * float(pooled.sum()))
+    return POWER if signal >= _signal(trials, fresh, level) else 0.0
+
+
+@cache
+def _signal(trials: int, fresh: int, level: float) -> float:
+    """The drop, in standard errors of a single trial of all cases, that confirmation finds.
+
+    Stored and fresh trials add up as a random walk that must stay beyond what each look asks
+    for, and end beyond ``level`` on the fresh ones alone; from fixed draws.
+    """
+    first, second = (max(1, round(share * fresh)) for share, _ in _LOOKS)
+    parts = np.array([trials, first, max(0, second - first), max(0, fresh - second)], float)
+    noise = np.random.default_rng(0).standard_normal((_DRAWS, 4)) * np.sqrt(parts)
+    seen, looks = np.cumsum(parts), (_SUSPICIOUS, *(p for _, p in _LOOKS))
+    asked = np.array([_NORMAL.inv_cdf(1 - p) for p in looks]) * np.sqrt(seen[:3])
+    # Each draw is found from some signal on: the largest that any of its conditions asks for.
+    needed = (asked - np.cumsum(noise, axis=1)[:, :3]) / seen[:3]
+    final = _NORMAL.inv_cdf(1 - level) * math.sqrt(fresh) - noise[:, 1:].sum(axis=1)
+    return float(np.quantile(np.maximum(needed.max(axis=1), final / fresh), POWER))
+
+
+def _chance(drop: float, means: Floats, variances: Floats, trials: int, level: float) -> float:
+    """The chance that a test with so many trials in each arm is at most ``level``.
+
+    The critical value is that of the permutation distribution, which pools both arms; the
+    scatter around the drop is that of the arms themselves.
+    """
+    lower = means * max(0.0, 1 - drop / max(1e-9, float(means.mean())))
+    after = np.maximum(0.0, variances + lower * (1 - lower) - means * (1 - means))
+    pooled = (variances + after) / 2 + (means - lower) ** 2 / 4
+    count = len(means)
+    critical = _NORMAL.inv_cdf(1 - level) * math.sqrt(2 * float(pooled.sum()) / trials) / count
+    scatter = math.sqrt(float((variances + after).sum()) / trials) / count
+    tie = 0.5 / (count * trials)  # scores lie on steps, and a tie counts against the drop
+    return _NORMAL.cdf((drop - critical - tie) / max(scatter, 1e-9))
+
+
+def _attainable(cases: int, trials: int) -> float:
+    """The smallest p that so many cases and trials can give."""
+    return math.exp(-min(700.0, cases * math.log(math.comb(2 * trials, trials))))
+
+
+def _moments(values: Sequence[Sequence[float]], cases: int) -> tuple[Floats, Floats]:
+    """Means and variances between trials, one a case; assumed where nothing was measured.
+
+    Agreement of a few trials is no proof: every case counts one half trial more at the mean of
+    one that failed, shared over the route.
+    """
+    if not values:
+        chances, shares = zip(*ASSUMED, strict=True)
+        at = np.searchsorted(np.cumsum(shares), (np.arange(cases) + 0.5) / cases)
+        means = np.array(chances)[np.minimum(at, len(chances) - 1)]
+        return means, means * (1 - means)
+    total = sum(len(one) for one in values)
+    seen = np.array([sum(one) / len(one) for one in values])
+    within = np.array([_variance(one, float(seen.mean())) for one in values])
+    least = (1 / (total + 2)) * (1 - 1 / (total + 2))
+    means = np.minimum(seen, 1 - 1 / (total + 2))
+    variances = np.maximum(within, least)
+    # Cases that the past run does not have are taken to be like those that it has.
+    places = np.arange(cases) * len(means) // cases
+    return means[places], variances[places]
+
+
+def _variance(values: Sequence[float], route_mean: float) -> float:
+    """Between the trials of one case; of a single trial, half of what its route's mean allows."""
+    if len(values) < 2:
+        return route_mean * (1 - route_mean) / 2
+    return float(np.var(values, ddof=1))
+
+
+def _cases_for(
+    target: float, means: Floats, variances: Floats, trials: int, level: float, fresh: int = 0
+) -> int | None:
+    """How many such cases a route needs to see the target; None beyond ten thousand."""
+    if target > float(means.mean()):
+        return None
+
+    def sees(count: int) -> bool:
+        places = np.arange(count) * len(means) // count
+        found = detectable_drop(means[places], variances[places], trials, level, fresh)
+        return found is not None and found <= target
+
+    low, high = 1, 2
+    while not sees(high):
+        low, high = high, high * 2
+        if high > _MOST_CASES:
+            return None
+    while high - low > max(1, high // 50):
+        middle = (low + high) // 2
+        low, high = (low, middle) if sees(middle) else (middle, high)
+    return high
+
+
+def _cost(
+    routes: dict[str, list[PlannedCase]],
+    trials: int,
+    fresh: int,
+    concurrency: int,
+    summaries: Iterable[RouteSummary],
+) -> Cost:
+    known = {one.route: one for one in summaries}
+    largest = max(routes, key=lambda route: len(routes[route]), default=None)
+
+    def add(wanted: dict[str, int]) -> tuple[int, float | None, float | None]:
+        seconds = [known[route].latency_p50 if route in known else None for route in wanted]
+        dollars = [known[route].cost_usd if route in known else None for route in wanted]
+        counts = list(wanted.values())
+        return (
+            sum(counts),
+            _total(seconds, [count / concurrency for count in counts]),
+            _total(dollars, counts),
+        )
+
+    run = add({route: len(cases) * trials for route, cases in routes.items()})
+    again = add({largest: 2 * fresh * len(routes[largest])} if largest else {})
+    return Cost(
+        trials=run[0],
+        seconds=run[1],
+        cost_usd=run[2],
+        confirm_trials=again[0],
+        confirm_seconds=again[1],
+        confirm_usd=again[2],
+    )
+
+
+def _total(each: Sequence[float | None], counts: Sequence[float]) -> float | None:
+    if not each or any(one is None for one in each):
+        return None
+    return sum((one or 0.0) * count for one, count in zip(each, counts, strict=True))
+
+
+def _advice(rows: Sequence[PlanRow]) -> list[str]:
+    """The routes that see least, and what each needs to see ten points in one stage."""
+    blind = [row for row in rows if row.one_stage is None or row.one_stage > TARGETS[0]]
+    worst: dict[str, PlanRow] = {}
+    for row in sorted(blind, key=lambda row: -(row.one_stage or 1.0)):
+        worst.setdefault(row.route, row)
+    said = []
+    for row in worst.values():
+        alone, confirmed = row.needed[f"{TARGETS[0]:g}"]
+        if alone is None:
+            continue
+        more = alone - row.cases
+        extra = f"{row.route}: {more} more cases would show a drop of 10 points in one stage"
+        if confirmed is not None and confirmed <= row.cases:
+            extra += "; with confirm it shows already"
+        elif confirmed is not None:
+            extra += f"; with confirm, {confirmed - row.cases} more"
+        said.append(extra)
+    return said

@@ -1,0 +1,300 @@
+"""The gate tested on a team's own stored trials: how often it alarms for nothing, what it finds.
+
+Two arms are drawn from the stored trials of each case, with replacement: nothing changed. Then a
+fault is put into one route of the candidate. Both are judged by :func:`evalkit.gating.decide`, in
+one stage and with confirmation, where further trials are drawn from the same store.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from evalkit.confirming import Row
+from evalkit.errors import InputError
+from evalkit.gating import decide
+from evalkit.observations import score_rows
+from evalkit.results import GateReport, PlannedCase, Recorded
+from evalkit.suite import GatePolicy
+
+SECONDS = 30.0
+SEED = 20261121
+_BLOCKING = frozenset({"regressed", "broken"})
+
+
+class SelfTestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One effect: how often the gate said so, with the Monte-Carlo error of one sigma.
+
+    For "nothing", ``one_stage`` and ``confirmed`` count any alarm at all; for a fault those on
+    the route that has it. ``undecided`` is the share of one-stage gates that ended undecided.
+    """
+
+    effect: str
+    repeats: int
+    one_stage: float | None
+    one_stage_error: float | None
+    confirmed: float | None
+    confirmed_error: float | None
+    undecided: float
+
+
+class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gate does on these runs' own data."""
+
+    runs: tuple[str, ...]
+    alpha: float
+    seconds: float
+    rows: tuple[SelfTestRow, ...]
+    notes: tuple[str, ...]
+
+
+class _Pool(NamedTuple):
+    """Per planned case its completed trials, each the value and passed of every gating scorer."""
+
+    cases: tuple[PlannedCase, ...]
+    scorers: tuple[str, ...]
+    trials: dict[str, list[dict[str, tuple[float, bool]]]]
+
+
+Trial = dict[str, tuple[float, bool]]
+Effect = Callable[[str, Trial], Trial]
+
+
+class _Repeat(NamedTuple):
+    alarm: bool
+    undecided: bool
+
+
+def self_test(
+    runs: list[Recorded],
+    policy: GatePolicy,
+    *,
+    seconds: float = SECONDS,
+    repeats: int = 400,
+    seed: int = SEED,
+) -> SelfTest:
+    """False alarms and power of the gate on the stored trials of one run, or several alike.
+
+    Runs are pooled case by case: give several only where nothing changed between them. Ends
+    after ``seconds`` or ``repeats`` of each effect, whichever is first. Raises InputError where
+    nothing was scored.
+    """
+    pool = _pool(runs, policy)
+    trials = runs[0].run.trials
+    rng = np.random.default_rng(seed)
+    began = time.monotonic()
+    effects = ("nothing", "10 points spread over a route", "10 points in a sixth of a route",
+               "one case broken")  # fmt: skip
+    found: dict[tuple[str, bool], list[_Repeat]] = {
+        (effect, confirmed): [] for effect in effects for confirmed in (False, True)
+    }
+    for _ in range(repeats):
+        for effect in effects:
+            for confirmed in (False, True):
+                if time.monotonic() - began > seconds and found[effects[-1], True]:
+                    return _result(runs, policy, found, effects, began, pool)
+                one = _repeat(pool, runs[0], policy, effect, trials, rng, confirmed)
+                found[effect, confirmed].append(one)
+    return _result(runs, policy, found, effects, began, pool)
+
+
+def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
+    """The completed trials with all that the gating scorers said of them, case by case."""
+    digests = {case.id: case.digest for case in runs[0].run.planned}
+    trials: dict[str, list[Trial]] = {}
+    for recorded in runs:
+        same = {case.id for case in recorded.run.planned if digests.get(case.id) == case.digest}
+        rows = score_rows(recorded)
+        number = np.array(recorded.scores["trial"].to_pylist(), dtype=np.intp)[rows.row]
+        by_trial: dict[tuple[str, int], Trial] = {}
+        for case, scorer, trial, value, passed, judged in zip(
+            rows.case.tolist(), rows.scorer.tolist(), number.tolist(), rows.value.tolist(),
+            rows.passed.tolist(), rows.judged.tolist(), strict=True,
+        ):  # fmt: skip
+            if judged and rows.scorers[scorer] in policy.all_on and rows.cases[case] in same:
+                one = by_trial.setdefault((rows.cases[case], trial), {})
+                one[rows.scorers[scorer]] = (value, passed == 1)
+        for (name, _), said in by_trial.items():
+            trials.setdefault(name, []).append(said)
+    cases = tuple(case for case in runs[0].run.planned if case.id in trials)
+    if not cases:
+        raise InputError(
+            "nothing to test the gate on: no trial has scores of " + ", ".join(policy.all_on)
+        )
+    return _Pool(cases, policy.all_on, trials)
+
+
+def _repeat(
+    pool: _Pool,
+    like: Recorded,
+    policy: GatePolicy,
+    effect: str,
+    trials: int,
+    rng: np.random.Generator,
+    confirmed: bool,
+) -> _Repeat:
+    route = str(rng.choice(sorted({case.route for case in pool.cases})))
+    change = _fault(pool, effect, route, rng)
+    before = _drawn(pool, like, "baseline", trials, rng, None)
+    after = _drawn(pool, like, "candidate", trials, rng, change)
+
+    def rerun(wanted: Mapping[str, int]) -> tuple[list[Row], list[Row]]:
+        return _rows(pool, wanted, rng, None), _rows(pool, wanted, rng, change)
+
+    report = decide(after, before, policy, rerun if confirmed else None)
+    return _Repeat(_alarms(report, None if effect == "nothing" else route), report.exit == 3)
+
+
+def _alarms(report: GateReport, route: str | None) -> bool:
+    return any(
+        row.blocking and row.verdict in _BLOCKING
+        for row in report.rows
+        if route is None or row.route == route
+    )
+
+
+def _fault(pool: _Pool, effect: str, route: str, rng: np.random.Generator) -> Effect | None:
+    """What becomes of a candidate's trial: a failing one, with a chance by case."""
+    if effect == "nothing":
+        return None
+    mine = [case.id for case in pool.cases if case.route == route]
+    passing = np.array([_pass_rate(pool.trials[case]) for case in mine])
+    if effect == "one case broken":
+        surest = np.flatnonzero(passing == passing.max())
+        lost = {mine[int(rng.choice(surest))]: 1.0}
+    elif effect.startswith("10 points spread"):
+        lost = dict.fromkeys(mine, min(1.0, 0.1 / max(1e-9, float(passing.mean()))))
+    else:
+        hit = np.argsort(-passing, kind="stable")[: max(1, round(len(mine) / 6))]
+        share = 0.1 * len(mine) / max(1e-9, float(passing[hit].sum()))
+        lost = {mine[at]: min(1.0, share) for at in hit.tolist()}
+
+    def change(case: str, trial: Trial) -> Trial:
+        if case in lost and rng.random() < lost[case]:
+            return dict.fromkeys(trial, (0.0, False))
+        return trial
+
+    return change
+
+
+def _pass_rate(trials: list[Trial]) -> float:
+    return sum(all(passed for _, passed in one.values()) for one in trials) / len(trials)
+
+
+def _draw(
+    pool: _Pool, case: str, count: int, rng: np.random.Generator, change: Effect | None
+) -> list[Trial]:
+    stored = pool.trials[case]
+    drawn = [stored[at] for at in rng.integers(len(stored), size=count).tolist()]
+    return [change(case, one) for one in drawn] if change else drawn
+
+
+def _rows(
+    pool: _Pool, wanted: Mapping[str, int], rng: np.random.Generator, change: Effect | None
+) -> list[Row]:
+    routes = {case.id: case.route for case in pool.cases}
+    return [
+        Row(routes[case], case, number, scorer, value, passed)
+        for case, count in wanted.items()
+        for number, one in enumerate(_draw(pool, case, count, rng, change))
+        for scorer, (value, passed) in one.items()
+    ]
+
+
+def _drawn(
+    pool: _Pool,
+    like: Recorded,
+    name: str,
+    trials: int,
+    rng: np.random.Generator,
+    change: Effect | None,
+) -> Recorded:
+    """One arm as a stored run would be: every case as often as the run plans."""
+    import pyarrow as pa
+
+    rows = _rows(pool, {case.id: trials for case in pool.cases}, rng, change)
+    scored = {
+        "case": [row.case for row in rows],
+        "trial": [row.trial for row in rows],
+        "route": [row.route for row in rows],
+        "scorer": [row.scorer for row in rows],
+        "value": [row.value for row in rows],
+        "passed": [row.passed for row in rows],
+        "status": ["scored"] * len(rows),
+        "reason": [""] * len(rows),
+        "findings": [None] * len(rows),
+    }
+    done = [(case, number) for case in pool.cases for number in range(trials)]
+    unknown = pa.nulls(len(done), pa.float64())
+    tried = {
+        "case": [case.id for case, _ in done],
+        "trial": [number for _, number in done],
+        "route": [case.route for case, _ in done],
+        "status": ["completed"] * len(done),
+        **dict.fromkeys(("latency_s", "tokens_in", "tokens_out", "cost_usd"), unknown),
+    }
+    suite = msgspec.structs.replace(like.run.suite, scorers=pool.scorers)
+    run = msgspec.structs.replace(
+        like.run, id=name, label=name, suite=suite, planned=pool.cases, trials=trials,
+        status="complete",
+    )  # fmt: skip
+    types = {"findings": pa.string()}
+    return replace(
+        like,
+        run=run,
+        trials=pa.table(tried),
+        scores=pa.table({key: pa.array(value, types.get(key)) for key, value in scored.items()}),
+        steps=None,
+    )
+
+
+def _result(
+    runs: list[Recorded],
+    policy: GatePolicy,
+    found: dict[tuple[str, bool], list[_Repeat]],
+    effects: tuple[str, ...],
+    began: float,
+    pool: _Pool,
+) -> SelfTest:
+    rows = []
+    for effect in effects:
+        once, twice = found[effect, False], found[effect, True]
+        one, one_error = _share(once)
+        two, two_error = _share(twice)
+        rows.append(
+            SelfTestRow(
+                effect=effect,
+                repeats=len(once),
+                one_stage=one,
+                one_stage_error=one_error,
+                confirmed=two,
+                confirmed_error=two_error,
+                undecided=sum(each.undecided for each in once) / max(1, len(once)),
+            )
+        )
+    few = sum(len(trials) < 3 for trials in pool.trials.values())
+    notes = ["a case whose stored trials all passed never fails here: more trials, more truth"]
+    if few:
+        notes.append(f"{few} of {len(pool.trials)} cases have fewer than 3 trials to draw from")
+    return SelfTest(
+        runs=tuple(one.run.label for one in runs),
+        alpha=policy.alpha,
+        seconds=time.monotonic() - began,
+        rows=tuple(rows),
+        notes=tuple(notes),
+    )
+
+
+def _share(repeats: list[_Repeat]) -> tuple[float | None, float | None]:
+    """A share and its standard error; of none or all, the error that one more would show."""
+    if not repeats:
+        return None, None
+    count, alarms = len(repeats), sum(one.alarm for one in repeats)
+    near = (alarms + 0.5) / (count + 1)
+    return alarms / count, math.sqrt(near * (1 - near) / count)

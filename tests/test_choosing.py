@@ -1,0 +1,116 @@
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
+
+from evalkit.choosing import benjamini_hochberg, choose, read_cells
+from evalkit.comparison import paired, summarize
+from evalkit.permutation import permutation_drop
+from tests import recordings
+
+ON = "task_completion"
+
+
+def run(name, passes, *, trials=4, cost=None, latency=None, routes=("r",)):
+    values = {
+        route: {f"{route}-c{n}": [1.0] * k + [0.0] * (trials - k) for n, k in enumerate(passes)}
+        for route in routes
+    }
+    made = recordings.of_values(values, name=name)
+    columns = {"cost_usd": cost, "latency_s": latency}
+    trials_table = made.trials
+    for column, value in columns.items():
+        if value is not None:
+            place = trials_table.schema.get_field_index(column)
+            field = trials_table.schema.field(column)
+            filled = recordings.pa.array([value] * trials_table.num_rows, field.type)
+            trials_table = trials_table.set_column(place, field, filled)
+    return dataclasses.replace(made, trials=trials_table)
+
+
+def chosen(*runs, **options):
+    cells = [read_cells(one, summarize(one), runs[0].run, (ON,)) for one in runs]
+    return choose(cells, (ON,), **options)
+
+
+@given(st.lists(st.floats(1e-9, 1.0), min_size=1, max_size=20))
+def test_benjamini_hochberg_is_scipys(ps):
+    assert benjamini_hochberg(ps) == pytest.approx(false_discovery_control(ps))
+
+
+def test_pairs_against_the_first_are_those_of_the_permutation_test():
+    a, b = run("a", [4, 4, 3, 2, 4]), run("b", [4, 0, 3, 1, 2])
+    (pair,) = chosen(a, b).pairs
+    both = paired(b, a, "r", ON)
+    found = permutation_drop(
+        [one.values for one in both.baseline], [one.values for one in both.candidate]
+    )
+    assert pair.p == pytest.approx(min(1.0, 2 * min(found.p, found.p_rise)))
+    assert pair.difference == pytest.approx(both.differences.mean())
+    assert pair.broken == ("r-c1",) and pair.fixed == ()
+    (back,) = chosen(b, a).pairs
+    assert back.fixed == ("r-c1",) and back.p == pytest.approx(pair.p)
+
+
+def test_the_normal_limit_is_near_the_exact_p_of_a_large_family():
+    rng = np.random.default_rng(5)
+    routes = tuple(f"route-{n}" for n in range(70))
+    a = run("a", rng.binomial(4, 0.6, 60), routes=routes)
+    others = [run(f"b{n}", rng.binomial(4, 0.6 - n / 25, 60), routes=routes) for n in range(3)]
+    found = {pair.run: pair for pair in chosen(a, *others).pairs if pair.route == "route-3"}
+    for other in others:
+        both = paired(other, a, "route-3", ON)
+        exact = permutation_drop(
+            [one.values for one in both.baseline], [one.values for one in both.candidate]
+        )
+        wanted = min(1.0, 2 * min(exact.mid_p, 1 - exact.mid_p))
+        assert found[other.run.id].p == pytest.approx(wanted, rel=0.25, abs=0.02)
+
+
+def test_holm_by_default_and_benjamini_hochberg_to_explore():
+    a = run("a", [4] * 12)
+    others = [run(f"b{n}", [4] * (12 - n) + [0] * n) for n in (1, 2, 3)]
+    strict, open_minded = chosen(a, *others), chosen(a, *others, explore=True)
+    assert (strict.correction, open_minded.correction) == ("holm", "bh")
+    pairs = zip(strict.pairs, open_minded.pairs, strict=True)
+    assert all(one.p_adjusted >= other.p_adjusted for one, other in pairs)
+    assert [pair.change for pair in strict.pairs][-1] == "worse"
+
+
+def test_the_cheapest_of_the_good_is_chosen_and_dominated_runs_are_not_efficient():
+    best = run("best", [4] * 20, cost=0.010, latency=1.0)
+    cheap = run("cheap", [4] * 19 + [3], cost=0.002, latency=1.0)
+    bad = run("bad", [1] * 20, cost=0.001, latency=0.5)
+    waste = run("waste", [4] * 18 + [3] * 2, cost=0.011, latency=2.0)
+    found = {one.run: one for one in chosen(best, cheap, bad, waste).standings}
+    assert [name for name, one in found.items() if one.chosen] == ["cheap"]
+    assert [name for name, one in found.items() if one.efficient] == ["best", "cheap", "bad"]
+    assert "not shown worse" in found["cheap"].reason
+
+
+def test_a_run_shown_worse_is_not_chosen_though_it_is_near_and_cheap():
+    best = run("best", [8] * 200, trials=8, cost=0.01)
+    near = run("near", [8] * 190 + [0] * 10, trials=8, cost=0.001)
+    found = {one.run: one.chosen for one in chosen(best, near, margin=0.1).standings}
+    assert found == {"best": True, "near": False}
+
+
+def test_routes_scorers_and_cases_in_one_run_only_are_left_out():
+    a, b = run("a", [4] * 3), run("b", [4] * 3, routes=("r", "new"))
+    other = msgspec.structs.replace(
+        b.run,
+        planned=tuple(
+            msgspec.structs.replace(case, digest="changed") if case.id == "r-c0" else case
+            for case in b.run.planned
+        ),
+    )
+    found = chosen(a, dataclasses.replace(b, run=other))
+    assert [(pair.route, pair.cases) for pair in found.pairs] == [("r", 2)]
+    empty = run("c", [])
+    assert chosen(a, empty).pairs == ()
+    single = chosen(run("x", [1], trials=1), run("y", [0], trials=1))
+    assert single.pairs[0].broken == () and single.pairs[0].p == 1.0

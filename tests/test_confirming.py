@@ -1,0 +1,147 @@
+"""Two stages: what raises a suspicion, what confirms it, and what a budget leaves open."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.confirming import Row, confirm_tables, fewer_passes
+
+SCORER = "task_completion"
+
+
+def rows(chances, trials, rng, route="r"):
+    return [
+        Row(route, f"{route}{at}", number, SCORER, float(ok), bool(ok))
+        for at, chance in enumerate(chances)
+        for number, ok in enumerate(rng.random(trials) < chance)
+    ]
+
+
+class Pipeline:
+    """Both versions, tried on demand; counts what it was asked for."""
+
+    def __init__(self, before, after, seed=0, lost=0.0, stop_after=None):
+        self.rng = np.random.default_rng(seed)
+        self.arms, self.lost, self.stop_after = (before, after), lost, stop_after
+        self.asked, self.calls = {}, 0
+
+    def __call__(self, wanted):
+        if self.calls == self.stop_after:
+            return None
+        self.calls += 1
+        for case, trials in wanted.items():
+            self.asked[case] = self.asked.get(case, 0) + trials
+        return tuple(
+            [
+                Row("r", case, number, SCORER, float(ok), bool(ok))
+                for case, trials in wanted.items()
+                for number, ok in enumerate(self.rng.random(trials) < arm[int(case[1:])])
+                if self.rng.random() >= self.lost
+            ]
+            for arm in self.arms
+        )
+
+
+def decide(before, after, *, seed=0, stored_after=None, lost=0.0, stop_after=None, **more):
+    rng = np.random.default_rng(seed + 1000)
+    pipeline = Pipeline(before, after, seed, lost, stop_after)
+    now = after if stored_after is None else stored_after
+    found = confirm_tables(rows(before, 3, rng), rows(now, 3, rng), pipeline, **more)
+    return found["r", SCORER], pipeline
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_one_case_is_fishers_exact_test(before, after, data):
+    from scipy.stats import fisher_exact
+
+    was, now = data.draw(st.integers(0, before)), data.draw(st.integers(0, after))
+    table = [[now, after - now], [was, before - was]]
+    theirs = fisher_exact(table, alternative="less").pvalue
+    assert fewer_passes(was, before, now, after) == pytest.approx(theirs)
+
+
+def test_nothing_suspicious_costs_nothing():
+    found, pipeline = decide([1.0] * 20, [1.0] * 20)
+    assert (found.verdict, found.p, found.trials, pipeline.calls) == ("ok", 1.0, 0, 0)
+    assert found.fresh is None
+
+
+def test_a_drop_of_all_cases_is_confirmed_on_fresh_trials_and_not_tried_further():
+    found, pipeline = decide([0.95] * 30, [0.4] * 30)
+    assert (found.verdict, found.whole, pipeline.calls) == ("regressed", True, 1)
+    assert found.p_adjusted <= 0.05
+    assert set(found.fresh.cases) == {f"r{at}" for at in range(30)}
+
+
+def test_one_broken_case_is_named_and_the_others_are_left_alone():
+    chances = [1.0] * 25
+    found, pipeline = decide(chances, [*chances[:-1], 0.0])
+    assert (found.verdict, found.cases) == ("broken", ("r24",))
+    assert pipeline.asked["r24"] <= 9 + 8
+    assert sum(pipeline.asked.values()) <= 9 + 8 * 25
+
+
+def test_an_outage_while_the_candidate_ran_is_no_alarm():
+    chances = [0.95] * 20
+    found, pipeline = decide(chances, chances, stored_after=[0.2] * 20)
+    assert found.verdict == "ok"
+    assert pipeline.calls > 0
+
+
+@pytest.mark.parametrize("budget", [{"max_trials": 10}, {"stop_after": 0}])
+def test_a_spent_budget_is_inconclusive_and_never_ok(budget):
+    found, pipeline = decide([1.0] * 10, [0.0] * 10, **budget)
+    assert (found.verdict, found.trials, pipeline.calls) == ("inconclusive", 0, 0)
+    assert "budget" in found.why
+
+
+def test_a_budget_that_suffices_is_not_exceeded():
+    found, pipeline = decide([0.6] * 20, [0.45] * 20, max_trials=300)
+    assert 2 * sum(pipeline.asked.values()) <= 300
+    assert found.verdict in ("inconclusive", "ok", "regressed")
+
+
+def test_reruns_that_fail_decide_nothing():
+    found, _ = decide([1.0] * 10, [0.0] * 10, lost=1.0)
+    assert found.verdict == "inconclusive"
+    assert "gave no score" in found.why
+
+
+def test_some_lost_trials_are_borne():
+    found, _ = decide([0.95] * 30, [0.4] * 30, lost=0.05)
+    assert found.verdict == "regressed"
+
+
+def test_too_few_trials_to_tell_is_inconclusive():
+    found, _ = decide([1.0], [0.0], trials=1)
+    assert found.verdict == "inconclusive"
+    assert "too few" in found.why
+
+
+def test_a_case_keeps_its_trials_apart_from_those_of_its_route():
+    # r0 always fails now; the mean of the route rests on as many trials of r0 as of any other
+    chances = [0.5] * 12
+    found, pipeline = decide([1.0, *chances], [0.0, *chances], seed=3)
+    assert "r0" in found.cases
+    assert pipeline.asked["r0"] >= max(n for case, n in pipeline.asked.items() if case != "r0")
+
+
+def test_values_outside_of_the_scale_are_refused():
+    bad = [Row("r", "a", 0, SCORER, 1.5, True)]
+    with pytest.raises(ValueError, match=r"case 'a', trial 0: 1\.5 is not in \[0, 1\]"):
+        confirm_tables(bad, bad, lambda _: ((), ()))
+
+
+def test_false_alarms_are_rare_and_half_a_route_lost_is_found():
+    rng = np.random.default_rng(5)
+    alarms = found = 0
+    for seed in range(60):
+        chances = rng.choice([0.98, 0.6, 0.05], 20, p=[0.7, 0.2, 0.1])
+        alarms += decide(chances, chances, seed=seed)[0].verdict != "ok"
+        found += decide(chances, chances * 0.75, seed=seed)[0].verdict == "regressed"
+    assert alarms <= 5
+    assert found >= 54

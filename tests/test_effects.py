@@ -1,0 +1,57 @@
+"""What a tool's name tells of its effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from evalkit.check import guesses
+from evalkit.dataset import Case, Dataset, Expected, ExpectedStep
+from evalkit.effects import reads_by_name, sets_by_name, verb
+from evalkit.files import LoadedSuite
+from evalkit.suite import Effects, Pipeline, Suite
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("get_user", "get"),
+        ("getUser", "get"),
+        ("GetUser", "get"),
+        ("crm.get-user", "get"),
+        ("mcp__crm__get_user", "get"),
+        ("HTTPGet", "http"),
+        ("", ""),
+        ("__", ""),
+        ("ü", "ü"),
+    ],
+)
+def test_verb(name: str, first: str) -> None:
+    assert verb(name) == first
+
+
+def test_reading_and_setting() -> None:
+    reading = "get_order search_flights think lookup_vendor transfer_to_human_agents run_speed_test"
+    assert all(reads_by_name(name) for name in reading.split())
+    changing = "send_email transfer_funds run_payroll getaway_book book target_set cancel_order"
+    assert not any(reads_by_name(name) for name in changing.split())
+    assert sets_by_name("update_user")
+    assert not sets_by_name("send_certificate")
+
+
+def test_check_names_what_it_guesses() -> None:
+    case = Case(
+        id="c",
+        input="?",
+        route="r",
+        expect=Expected(
+            steps=(ExpectedStep(tool="get_it"), ExpectedStep(tool="send_it")), match="effects"
+        ),
+    )
+    suite = Suite(name="s", pipeline=Pipeline(traces="t.jsonl"), dataset="d.jsonl")
+    (said,) = guesses(LoadedSuite(suite, Dataset((case,)), Path("suite.yaml")))
+    assert said.endswith("send_it")
+    stated = replace(suite, effects=Effects(write=("send_it",)))
+    assert guesses(LoadedSuite(stated, Dataset((case,)), Path("suite.yaml"))) == []

@@ -1,0 +1,133 @@
+"""Ratios of what a trial takes: told, robust, and without a say in the exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.efficiency import signed_rank
+from evalkit.gating import decide
+from evalkit.results import PlannedCase
+from evalkit.suite import GatePolicy
+from tests.recordings import recorded, score, tau, trial
+
+SHARED = Path(__file__).parents[2] / "shared"
+ON = GatePolicy(on=("task_completion",))
+
+
+def run(seconds, **more):
+    cases = [PlannedCase(f"c{at}", "r", "x") for at in range(len(seconds))]
+    trials = [
+        trial(f"c{at}", number, latency_s=float(second), **more)
+        for at, listed in enumerate(seconds)
+        for number, second in enumerate(listed)
+    ]
+    scores = [score(row["case"], row["trial"], "task_completion", 1.0) for row in trials]
+    return recorded(cases, trials, scores)
+
+
+def test_a_slower_route_is_named_and_does_not_block():
+    rng = np.random.default_rng(1)
+    before = rng.lognormal(0, 1, (20, 3))
+    report = decide(run(before * 1.5), run(before), ON)
+    quality, latency = report.rows
+    assert (report.exit, quality.verdict) == (0, "ok")
+    assert (latency.scorer, latency.verdict, latency.blocking) == ("latency_s", "regressed", False)
+    assert "1.50 times the baseline's in the median over 20 cases" in latency.reason
+    back = decide(run(before), run(before * 1.5), ON)
+    assert [row.verdict for row in back.rows] == ["ok", "improved"]
+
+
+def test_noise_outliers_and_small_changes_are_no_news():
+    rng = np.random.default_rng(2)
+    before = rng.lognormal(0, 1, (20, 3))
+    for after in (before, before * 1.04, rng.permuted(before, axis=1)):
+        assert len(decide(run(after), run(before), ON).rows) == 1
+    hung = before.copy()
+    hung[0] *= 1000
+    assert len(decide(run(hung), run(before), ON).rows) == 1
+
+
+def test_what_is_not_known_or_zero_is_not_compared():
+    before = run([[0.0]] * 20, tokens_in=0)
+    assert len(decide(run([[5.0]] * 20, tokens_in=9), before, ON).rows) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=12))
+def test_signed_rank_is_the_exact_distribution_over_all_signs(differences):
+    from itertools import product
+
+    from scipy.stats import rankdata
+
+    known = np.array([value for value in differences if value])
+    if not len(known):
+        assert signed_rank(differences) == 1
+        return
+    ranks = rankdata(np.abs(known))
+    seen = ranks[known > 0].sum()
+    sums = [np.dot(signs, ranks) for signs in product((0, 1), repeat=len(known))]
+    assert signed_rank(differences) == pytest.approx(np.mean([s >= seen - 1e-9 for s in sums]))
+
+
+def test_signed_rank_agrees_with_scipy_on_many_differences():
+    from scipy.stats import wilcoxon
+
+    differences = np.random.default_rng(3).normal(0.2, 1, 120)
+    theirs = wilcoxon(differences, alternative="greater", method="approx", correction=True).pvalue
+    assert signed_rank(differences) == pytest.approx(theirs, rel=0.05)
+    assert signed_rank(np.full(300, 1.0)) < 1e-12
+
+
+def agents(name, **chosen):
+    if not SHARED.is_dir():
+        pytest.skip("the recorded agent runs are not here")
+    found = [run for run in tau(name, SHARED) if all(v in str(run[k]) for k, v in chosen.items())]
+    cases, trials, scores = {}, [], []
+    for one in found:
+        case, route = f"{one['domain']}-{one['task_id']}", one["domain"]
+        cases[case] = PlannedCase(case, route, case)
+        done = bool(one["steps"])
+        took = {"latency_s": one["duration_s"], "tokens_in": len(one["steps"]) or None}
+        status = "completed" if done else "crashed"
+        trials.append(trial(case, one["trial"], route, status=status, **took))
+        if done:
+            passed = float(one["reward"] == 1)
+            scores.append(score(case, one["trial"], "task_completion", passed, route))
+    return recorded(cases.values(), trials, scores, planned_trials=1)
+
+
+@pytest.mark.slow
+def test_a_longer_prompt_keeps_quality_and_takes_more():
+    name = "tau2_retail114_gpt-5-mini_base_vs_mermaid"
+    report = decide(agents(name, run="mermaid"), agents(name, run="base"), ON)
+    verdicts = {row.scorer: row.verdict for row in report.rows}
+    assert (report.exit, verdicts["task_completion"]) == (0, "ok")
+    assert "regressed" in (verdicts.get("latency_s"), verdicts.get("tokens"))
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_model_passes_and_the_reverse_does_not_fail_retail():
+    name = "tau2_gpt-4.1_vs_ft_airline20_retail40"
+    plain, tuned = agents(name, run="tau2 gpt-4.1/"), agents(name, run="tau2 ft-gpt-4.1/")
+    assert decide(tuned, plain, ON).exit == 0
+    back = {row.route: row for row in decide(plain, tuned, ON).rows if row.blocking}
+    assert back["retail"].verdict == "ok"
+
+
+@pytest.mark.slow
+def test_cases_that_never_ran_are_no_quality_regression():
+    name = "tau2_retail114_gpt-4.1-mini_base_run0221b"
+    base = agents(name, run="base")
+    some = {case.id for case in base.run.planned[:18]}
+    kept = [dict(row) for row in base.trials.to_pylist()]
+    for row in kept:
+        row["status"] = "crashed" if row["case"] in some else row["status"]
+    scores = [row for row in base.scores.to_pylist() if row["case"] not in some]
+    never = recorded(base.run.planned, kept, scores, planned_trials=1)
+    report = decide(never, base, ON)
+    assert (report.exit, report.rows[0].verdict) == (3, "unmeasurable")

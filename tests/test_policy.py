@@ -1,0 +1,192 @@
+import dataclasses
+import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from evalkit import policy, strict_yaml
+from evalkit.suite import GatePolicy, Quarantine, RoutePolicy
+from tests import recordings
+
+TODAY = datetime.date(2026, 11, 21)
+ON = "task_completion"
+
+
+def run(passes, *, trials=4, route="r", **more):
+    """A run of one route: per case how many of its trials passed."""
+    values = {f"c{n}": [1.0] * k + [0.0] * (trials - k) for n, k in enumerate(passes)}
+    return recordings.of_values({route: values}, **more)
+
+
+def judged(candidate, baseline=None, **stated):
+    return policy.gate(candidate, baseline, GatePolicy(on=(ON,), **stated), today=TODAY)
+
+
+def rows(report):
+    return {row.scorer: row for row in report.rows}
+
+
+@pytest.mark.parametrize(
+    ("passes", "verdict", "exit_code"),
+    [([4] * 20, "ok", 0), ([4] * 18 + [0] * 2, "ok", 0), ([2] * 20, "breached", 1)],
+)
+def test_a_floor_is_breached_only_by_the_whole_interval(passes, verdict, exit_code):
+    report = judged(run(passes), limits=(f"pass_rate({ON}) >= 0.8",))
+    row = rows(report)[f"pass_rate({ON}) >= 0.8"]
+    assert (row.verdict, report.exit) == (verdict, exit_code)
+    assert row.limit == 0.8 and row.low <= row.candidate <= row.high
+
+
+def test_a_floor_that_chance_may_have_missed_is_told_and_does_not_block():
+    report = judged(run([4] * 15 + [0] * 5), limits=(f"pass^4({ON}) >= 0.8",))
+    row = rows(report)[f"pass^4({ON}) >= 0.8"]
+    assert (row.verdict, row.blocking, report.exit) == ("unproven", False, 0)
+    assert row.candidate == 0.75 and "chance" in row.reason
+
+
+def with_numbers(recorded, **columns):
+    trials = recorded.trials
+    for name, values in columns.items():
+        place = trials.schema.get_field_index(name)
+        trials = trials.set_column(place, name, pa.array(values, trials.schema.field(name).type))
+    return dataclasses.replace(recorded, trials=trials)
+
+
+def test_a_latency_ceiling_counts_trials_of_one_case_as_little_evidence():
+    many = with_numbers(run([4] * 50), latency_s=[0.1 + n / 1000 for n in range(200)])
+    slow = with_numbers(run([4] * 50), latency_s=[9.0 if n % 5 == 0 else 0.1 for n in range(200)])
+    one = with_numbers(run([4] * 50), latency_s=[9.0 if n < 4 else 0.1 for n in range(200)])
+    limit = "p99_latency_s <= 3"
+    assert rows(judged(many, limits=(limit,)))[limit].verdict == "ok"
+    assert rows(judged(slow, limits=(limit,)))[limit].verdict == "breached"
+    assert rows(judged(one, limits=(limit,)))[limit].verdict == "unproven"
+
+
+def test_a_clock_that_jumped_back_is_no_latency():
+    jumped = with_numbers(run([4] * 5), latency_s=[-5.0] * 19 + [0.2])
+    row = rows(judged(jumped, limits=("p50_latency_s <= 3",)))["p50_latency_s <= 3"]
+    assert (row.candidate, row.trials) == (0.2, 1)
+
+
+def test_ceilings_on_tokens_and_dollars_and_what_is_not_recorded():
+    limits = ("tokens <= 100", "cost_usd <= 0.01")
+    counted = with_numbers(run([4] * 10), tokens_in=[150 + n for n in range(40)])
+    report = judged(counted, limits=limits)
+    assert rows(report)["tokens <= 100"].verdict == "breached"
+    assert rows(report)["cost_usd <= 0.01"].verdict == "unmeasurable"
+    assert report.exit == 1
+    assert judged(run([4] * 10), limits=("cost_usd <= 0.01",)).exit == 3
+
+
+def test_retries_and_failing_steps():
+    steps = []
+    for case in range(10):
+        for trial in range(4):
+            for number, status in enumerate(("error", "ok", "ok")):
+                one = {"case": f"c{case}", "trial": trial, "number": number, "kind": "tool"}
+                steps.append(one | {"name": "look_up", "status": status})
+    recorded = dataclasses.replace(run([4] * 10), steps=pa.Table.from_pylist(steps))
+    limits = ("retries <= 1", "fail_rate(look_up) <= 0.1", "fail_rate(other) <= 0.1")
+    report = judged(recorded, limits=limits)
+    found = rows(report)
+    assert found["retries <= 1"].candidate == 2.0
+    assert found["retries <= 1"].verdict == "breached"
+    assert found["fail_rate(look_up) <= 0.1"].candidate == pytest.approx(1 / 3)
+    assert "fail_rate(other) <= 0.1" not in found
+    assert any("fail_rate(other)" in note for note in report.notes)
+    assert policy.needs_steps(GatePolicy(limits=limits))
+    assert not policy.needs_steps(GatePolicy(limits=("tokens <= 1",)))
+
+
+def test_a_margin_asks_for_proof_and_is_off_by_default():
+    same = run([4] * 10)
+    assert judged(same, run([4] * 10)).exit == 0
+    report = judged(same, run([4] * 10), margin=0.01)
+    (row,) = report.rows
+    assert (row.verdict, report.exit) == ("unproven", 3)
+    assert "not proven safe" in row.reason
+    assert judged(same, run([4] * 10), margin=0.9).exit == 0
+
+
+def test_a_quarantined_case_is_told_and_blocks_again_when_its_time_is_up():
+    before, after = run([4] * 10), run([0] + [4] * 9)
+    assert judged(after, before).exit == 1
+    kept = Quarantine("c0", datetime.date(2026, 11, 21), "flaky model")
+    report = judged(after, before, quarantine=(kept,))
+    assert report.exit == 0
+    (note,) = report.notes
+    assert "c0 is in quarantine until 2026-11-21 (flaky model)" in note and "4/4 → 0/4" in note
+    over = msgspec.structs.replace(kept, until=datetime.date(2026, 11, 20))
+    report = judged(after, before, quarantine=(over,))
+    assert report.exit == 1
+    assert any("blocks again" in note for note in report.notes)
+
+
+def two_scorers(values):
+    """One route; per scorer the passes of ten cases."""
+    cases, trials, scores = [], [], []
+    for n in range(10):
+        cases.append(recordings.PlannedCase(f"c{n}", "r", "d", owner="team"))
+        for number in range(4):
+            trials.append(recordings.trial(f"c{n}", number))
+            for scorer, passes in values.items():
+                passed = float(number < passes)
+                scores.append(recordings.score(f"c{n}", number, scorer, passed))
+    return recordings.recorded(cases, trials, scores, scorers=tuple(values))
+
+
+def test_scorers_that_advise_are_judged_and_never_block():
+    before = two_scorers({ON: 4, "step_efficiency": 4})
+    after = two_scorers({ON: 4, "step_efficiency": 0})
+    report = judged(after, before, advise=("step_efficiency",))
+    found = rows(report)
+    assert report.exit == 0
+    assert found["step_efficiency"].verdict == "regressed" and not found["step_efficiency"].blocking
+    assert found[ON].verdict == "ok"
+
+
+def test_a_route_has_scorers_alpha_limits_and_owners_of_its_own():
+    before = two_scorers({ON: 4, "step_efficiency": 4})
+    after = two_scorers({ON: 4, "step_efficiency": 0})
+    own = RoutePolicy(on=("step_efficiency",), owners=("me",), limits=())
+    report = judged(after, before, limits=("tokens <= 1",), routes={"r": own})
+    (row,) = report.rows
+    assert (row.scorer, row.verdict, row.owners) == ("step_efficiency", "regressed", ("me",))
+    one = run([2] * 2 + [4] * 8), run([4] * 10)
+    assert judged(*one).rows[0].p == judged(*one, routes={"r": RoutePolicy(alpha=1e-9)}).rows[0].p
+    strict = judged(after, before, routes={"r": msgspec.structs.replace(own, alpha=1e-40)})
+    assert strict.rows[0].verdict == "inconclusive"
+
+
+def test_only_replaces_every_scorer_that_is_named():
+    stated = GatePolicy(on=(ON,), advise=("b",), routes={"r": RoutePolicy(on=("c",), margin=0.1)})
+    chosen = policy.only(stated, ["routing"])
+    assert chosen.of("r").on == ("routing",) and chosen.of("r").margin == 0.1
+    assert chosen.advise == () and chosen.all_on == ("routing",)
+
+
+def test_a_route_that_no_run_has_and_other_prices_are_told():
+    report = judged(run([4] * 5), routes={"refunds": RoutePolicy()})
+    assert any("no route 'refunds'" in note for note in report.notes)
+    before = run([4] * 5)
+    priced = msgspec.structs.replace(before.run.suite, prices={"m": {"input": 1.0, "output": 2.0}})
+    other = dataclasses.replace(before, run=msgspec.structs.replace(before.run, suite=priced))
+    assert any("price tables differ" in note for note in judged(run([4] * 5), other).notes)
+
+
+def test_a_limit_without_sense_is_refused_when_the_suite_is_read():
+    for text in ("p99_latency <= 3", "pass_rate >= 0.9", "tokens < 3", "p0_latency_s <= 1"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"limits": [text]}, GatePolicy)
+    read = msgspec.convert({"limits": ["pass@2(a) >= 0.9", "p99_latency_s<=3"]}, GatePolicy)
+    assert policy.has_limits(read)
+
+
+def test_the_documented_policy_is_one():
+    page = (Path(__file__).parents[1] / "docs" / "policies.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0]
+    read = msgspec.convert(strict_yaml.read(example, "docs").value["gate"], GatePolicy)
+    assert read.of("small_talk").on == ("routing",) and read.of("refund").margin == 0.1
+    assert [one.until for one in read.quarantine] == [datetime.date(2026, 12, 31)]

@@ -1,0 +1,185 @@
+"""Promotion: a draft never expects what failed, holds nothing original, and tells its likes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from evalkit.dataset import Case, Expected, ExpectedStep
+from evalkit.errors import InputError
+from evalkit.promotion import Promoting, conflicts_of, draft, duplicates_of, input_of
+from evalkit.redaction import Redactor
+from evalkit.results import Trial
+from evalkit.similarity import similarity
+from evalkit.trajectory import Step, Trajectory
+
+ASKED = {"question": "May I have a refund?", "amount": 70, "mail": "maria.lopez@acme.com"}
+
+
+def trial(name: str, *tools: str, asked: Any = ASKED, failed: str | None = None) -> Trial:
+    steps = tuple(
+        Step(kind="tool", name=tool, output="fine", status="error" if tool == failed else "ok")
+        for tool in tools
+    )
+    root = Step(kind="workflow", name="app", arguments={"input": asked}, output="ok", steps=steps)
+    trajectory = Trajectory(steps=(root,), output="ok", route="refund", trace_id=name)
+    return Trial(case=name, trial=0, route="refund", trajectory=trajectory, started=1.79e9)
+
+
+def case(name: str, *tools: str, asked: Any = ASKED, **more: Any) -> Case:
+    content = {
+        "id": name,
+        "input": asked,
+        "route": "refund",
+        "owner": "money",
+        "expect": {"steps": [{"tool": tool} for tool in tools], **more},
+    }
+    return msgspec.convert(content, Case)
+
+
+def promoting(*cases: Case) -> Promoting:
+    return Promoting(cases, Redactor(b"key"), "golden.jsonl", by="lena", version="v7")
+
+
+def labels(one: Case) -> list[str]:
+    return [step.label for step in one.expect.steps or ()]
+
+
+def test_the_path_of_good_traces_is_proposed_and_never_the_failing_one() -> None:
+    bad = trial("bad", "check", "pay", failed="pay")
+    good = [trial(f"g{n}", "check", "approve", "pay") for n in range(3)]
+    found = draft(bad, promoting(), others=[bad, *good])
+    assert labels(found.case) == ["tool check", "tool approve", "tool pay"]
+    assert found.proposal == "3 of the 3 nearest traces"
+    nothing = draft(bad, promoting(), others=[bad])
+    assert nothing.case.expect == Expected()
+    assert nothing.proposal.startswith("nothing")
+
+
+def test_a_golden_path_comes_first_without_what_is_about_its_own_input() -> None:
+    golden = msgspec.convert(
+        {
+            "id": "g",
+            "input": {"question": "May I have a refund?", "amount": 55, "order": "A-17"},
+            "route": "refund",
+            "expect": {
+                "steps": [
+                    {"tool": "check", "args": {"order": "A-17", "deep": True}},
+                    {"parallel": [{"tool": "pay", "args": {"amount": 55}}, {"tool": "log"}]},
+                ],
+                "outcome": [{"contains": "order A-17"}, {"path": "decision", "equals": "paid"}],
+            },
+        },
+        Case,
+    )
+    found = draft(trial("bad", "check"), promoting(golden)).case.expect
+    assert json.loads(msgspec.json.encode(found))["steps"] == [
+        {"tool": "check", "args": {"deep": True}},
+        {"parallel": [{"tool": "pay"}, {"tool": "log"}]},
+    ]
+    assert [check.equals for check in found.outcome] == ["paid"]
+
+
+def test_a_draft_says_where_it_comes_from_and_what_is_wrong() -> None:
+    golden = case("g", "check", "pay", asked={"question": "another"})
+    found = draft(trial("0123456789abcdef", "check"), promoting(golden))
+    assert found.case.id == "refund-missing-step-0123456789ab"
+    assert found.case.tags == ("production", "missing_step")
+    assert found.case.owner == "money"
+    origin = found.case.source
+    assert origin is not None
+    assert (origin.kind, origin.trace_id, origin.version) == (
+        "production",
+        "0123456789abcdef",
+        "v7",
+    )
+    assert (origin.captured, origin.promoted_by) == ("2026-09-21T14:13:20Z", "lena")
+    assert found.path == ("workflow app", "  tool check")
+
+
+def test_nothing_original_is_in_a_draft() -> None:
+    secret = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dE3fG6"
+    asked = {**ASKED, "note": f"token {secret}", "card": "4242 4242 4242 4242"}
+    bad = trial(f"t-{secret}", "pay", asked=asked, failed="pay")
+    written = msgspec.json.encode(draft(bad, promoting()))
+    for original in (secret, "maria.lopez", "acme.com", "4242 4242 4242 4242"):
+        assert original.encode() not in written
+    assert b"REDACTED-github-token" in written
+
+
+def test_the_same_person_is_the_same_in_all_drafts_of_a_key() -> None:
+    one, other = (draft(trial(name, "pay"), promoting()).case.input for name in ("a", "b"))
+    assert one == other
+    assert one["mail"] != ASKED["mail"]
+
+
+def test_duplicates_are_exact_or_near_with_how_alike_they_are() -> None:
+    new = case("new", "check", "pay")
+    accepted = [
+        case("same", "check", "pay"),
+        case("near", "check", "pay", asked={**ASKED, "amount": 71}),
+        case("other-path", "check", asked={**ASKED, "amount": 71}),
+        case("far", "check", "pay", asked={"question": "Where is my parcel?"}),
+    ]
+    found = duplicates_of(new, accepted)
+    assert [(one.case, one.exact) for one in found] == [("same", True), ("near", False)]
+    assert found[0].similarity == 1.0
+    assert 0.75 <= found[1].similarity < 1.0
+
+
+def test_contradictions_of_accepted_cases_are_flagged() -> None:
+    accepted = [
+        case(f"g{n}", "check", asked={"q": f"question {n}"}, never=[{"tool": "pay"}])
+        for n in range(4)
+    ]
+    assert conflicts_of(case("fine", "check", asked={"q": "new"}), accepted) == ()
+    assert conflicts_of(case("bad", "pay", asked={"q": "new"}), accepted) == (
+        "all of refund forbid tool pay",
+    )
+    same = case("same", "check", "log", asked={"q": "question 1"})
+    assert conflicts_of(same, accepted) == ("g1 expects other steps for the same input",)
+    elsewhere = msgspec.structs.replace(accepted[1], id="x", route="help")
+    assert "g1 sends the same input to route refund" in conflicts_of(elsewhere, accepted)
+
+
+def test_a_trace_that_tells_no_input_or_route_is_refused() -> None:
+    silent = trial("silent", "pay", asked={})
+    with pytest.raises(InputError, match="does not tell its input"):
+        draft(silent, promoting())
+    lost = msgspec.structs.replace(trial("lost", "pay"), route="", trajectory=Trajectory(
+        steps=(Step(kind="tool", name="pay", arguments={"a": 1}),)
+    ))  # fmt: skip
+    with pytest.raises(InputError, match="tells no route"):
+        draft(lost, promoting())
+
+
+def test_the_input_is_where_the_trace_has_it() -> None:
+    root = Step(kind="agent", name="a", arguments={"query": {"text": "hi"}, "k": 1})
+    assert input_of(Trajectory(steps=(root,))) == {"query": {"text": "hi"}, "k": 1}
+    assert input_of(Trajectory(steps=(root,)), "query.text") == "hi"
+    assert input_of(Trajectory()) is None
+
+
+def test_similarity_is_symmetric_and_within_bounds() -> None:
+    values: list[Any] = [None, "a b", {"q": "a b"}, {"q": "a c"}, {"q": 5}, {"q": 6}, [1, 2]]
+    for one in values:
+        assert similarity(one, one) == 1.0
+        for other in values:
+            assert 0.0 <= similarity(one, other) == similarity(other, one) <= 1.0
+    assert similarity({"q": "a b"}, {"q": "a c"}) > similarity({"q": "a b"}, {"x": "a b"})
+
+
+def test_an_expected_step_is_of_the_kind_that_happened() -> None:
+    step = Step(kind="retriever", name="search", output=["x"])
+    root = Step(kind="node", name="plan", arguments={"input": "hi"}, output="ok", steps=(step,))
+    good = Trial(
+        case="g",
+        trial=0,
+        route="r",
+        trajectory=Trajectory(steps=(root,), output="ok", route="r", trace_id="g"),
+    )
+    found = draft(msgspec.structs.replace(good, case="bad"), promoting(), others=[good])
+    assert found.case.expect.steps == (ExpectedStep(node="plan"), ExpectedStep(retriever="search"))

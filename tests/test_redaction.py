@@ -1,0 +1,196 @@
+"""Redaction: nothing that was found stays anywhere, pseudonyms keep shape, clean texts stay."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import string
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.redaction import Redactor, redact, redact_secrets
+from tests import redaction_corpus as corpus
+
+KEY = b"a key of a test"
+
+
+def decodings(text: str) -> str:
+    """A text with everything that it decodes to, layer by layer."""
+    seen = [text]
+    for _ in range(3):
+        latest = seen[-1]
+        more = [unquote(latest), re.sub(r'\\(["\\/])', r"\1", latest).replace("\\n", "\n")]
+        more.append(re.sub(r"[\r\n]+[ \t]*", "", more[1]))
+        for run in re.findall(r"[A-Za-z0-9+/_-]{16,}", latest):
+            try:
+                padded = run.translate(str.maketrans("-_", "+/")) + "=" * (-len(run) % 4)
+                more.append(base64.b64decode(padded).decode())
+            except (binascii.Error, UnicodeDecodeError):
+                continue
+        seen.append("\0".join(dict.fromkeys(more)))
+    return "\0".join(seen)
+
+
+def still_there(item: str, written: str) -> bool:
+    """Whether an item, or a run of 14 of its characters, can still be read."""
+    everything = decodings(written)
+    size = min(14, len(item))
+    windows = {item[at : at + size] for at in range(len(item) - size + 1)}
+    boring = re.compile(r"[-A-Z \n]*$")  # the frame of a private key is no secret
+    return any(one in everything for one in windows if not boring.match(one))
+
+
+def test_finds_secrets_of_every_kind_in_every_wrapping() -> None:
+    planted = corpus.secrets()
+    missed = [
+        one for one in planted if still_there(one.item, json.dumps(redact_secrets(one.text)[0]))
+    ]
+    assert len(planted) >= 200
+    assert len({one.kind for one in planted}) >= 30
+    assert len(missed) <= 0.02 * len(planted), missed
+
+
+def test_finds_personal_data_of_every_kind_in_every_wrapping() -> None:
+    planted = corpus.personal()
+    redactor = Redactor(KEY, names=corpus.NAMES)
+    missed = [
+        one for one in planted if one.item in decodings(json.dumps(redactor.redact(one.text).value))
+    ]
+    assert len(planted) >= 200
+    assert len(missed) <= 0.02 * len(planted), missed
+
+
+def test_leaves_look_alikes_alone() -> None:
+    clean = corpus.look_alikes()
+    flagged = [text for text in clean if redact(text, key=KEY).value != text]
+    assert len(clean) >= 500
+    assert len(flagged) <= 0.01 * len(clean), flagged
+
+
+def test_what_was_found_once_is_replaced_wherever_it_stands() -> None:
+    steps = [
+        {"arguments": {"password": "Tr0ub4dor"}, "Tr0ub4dor": 1},
+        {"output": "signed in with Tr0ub4dor"},
+        {"output": base64.b64encode(b"login: Tr0ub4dor").decode()},
+    ]
+    redacted, counts = redact_secrets(steps)
+    assert "Tr0ub4dor" not in decodings(json.dumps(redacted))
+    assert counts == {"password": 4}
+
+
+def test_secrets_become_numbered_marks() -> None:
+    value = {"a": {"api_key": "first-0123456789"}, "b": {"api_key": "second-0123456789"}}
+    again = {**value, "c": {"api_key": "first-0123456789"}}
+    assert redact_secrets(again)[0] == {
+        "a": {"api_key": "REDACTED-secret"},
+        "b": {"api_key": "REDACTED-secret-2"},
+        "c": {"api_key": "REDACTED-secret"},
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"max_tokens": 500, "next_page_token": "abc123def456", "token_count": 3},
+        {"password": None, "api_key": "", "secret": True, "token": "${TOKEN}"},
+        "the password is wrong",
+        [],
+        None,
+        12,
+    ],
+)
+def test_keys_that_only_sound_secret_are_left_alone(value: object) -> None:
+    assert redact_secrets(value) == (value, {})
+
+
+def test_pseudonyms_keep_shape_and_check_digits_and_are_the_same_everywhere() -> None:
+    text = "card 4242 4242 4242 4242, IBAN DE89 3704 0044 0532 0130 00, +49 30 1234567"
+    value = [text, {"card": 4242424242424242, "iban": "DE89370400440532013000"}]
+    redacted = redact(value, key=KEY).value
+    found = re.fullmatch(r"card ([\d ]{19}), IBAN (DE[\d ]{25}), (\+49 \d{2} \d{7})", redacted[0])
+    assert found
+    card, iban = found[1].replace(" ", ""), found[2].replace(" ", "")
+    assert corpus.luhn_sum(card) % 10 == 0
+    assert corpus.iban_remainder(iban) == 1
+    assert redacted[1] == {"card": int(card), "iban": iban}
+    assert redact(value, key=KEY).value == redacted
+    assert redact(value, key=b"another").value != redacted
+
+
+def test_the_same_person_stays_the_same_person() -> None:
+    text = "Maria Lopez wrote; Maria is MARIA.LOPEZ@acme.com, reply to maria.lopez@acme.com"
+    redacted = redact(text, key=KEY, names=["Maria Lopez"])
+    first, last = redacted.value.split()[:2]
+    assert redacted.value.split()[3] == first
+    addresses = re.findall(r"\S+@\w+\.example", redacted.value)
+    assert len(addresses) == 2
+    assert addresses[0] == addresses[1]
+    assert {one.kind for one in redacted.replaced} == {"name", "email"}
+    assert sum(one.times for one in redacted.replaced) == 5
+    assert last not in ("Lopez", first)
+
+
+def test_different_items_get_different_pseudonyms() -> None:
+    addresses = [f"{a}{b}@acme.com" for a in string.ascii_lowercase for b in "abcdefgh"]
+    redacted = redact(addresses, key=KEY).value
+    assert len(set(redacted)) == len(addresses)
+    assert not set(redacted) & set(addresses)
+
+
+def test_percent_encoding_and_base64_stay_readable() -> None:
+    url = "https://x.io/?mail=maria%40acme.com&next=%2Fhome"
+    assert re.fullmatch(
+        r"https://x\.io/\?mail=[a-z]+%40[a-z]{6}\.example&next=%2Fhome", redact(url, key=KEY).value
+    )
+    encoded = base64.b64encode(b'{"mail": "maria@acme.com"}').decode()
+    decoded = json.loads(base64.b64decode(redact(encoded, key=KEY).value))
+    assert decoded["mail"].endswith(".example")
+
+
+def test_says_whether_an_original_leaked() -> None:
+    redactor = Redactor(KEY)
+    redactor.redact("write to maria@acme.com")
+    assert redactor.leaks(b'{"note": "maria@acme.com"}') == ["email"]
+    assert redactor.leaks(b"nothing") == []
+    redactor.redact({"password": "orders"})
+    assert redactor.leaks(b"two orders") == []
+
+
+def test_hostile_values_are_bounded() -> None:
+    deep: object = "end"
+    for _ in range(500):
+        deep = [deep]
+    assert "REDACTED-too-deep" in json.dumps(redact_secrets(deep)[0])
+    assert redact_secrets("\ud800 and \x00")[0] == "\ud800 and \x00"
+    assert redact_secrets("\\" * 5000)[0] == "\\" * 5000
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=40),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=12,
+    )
+)
+def test_secret_free_values_come_back_as_they_are_and_nothing_raises(value: object) -> None:
+    redacted, counts = redact_secrets(value)
+    assert counts or redacted == value
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_a_secret_never_survives_its_surroundings(before: str, after: str) -> None:
+    secret = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dE3fG6"
+    redacted, _ = redact_secrets(f"{before} {secret} {after}")
+    assert secret not in redacted
+
+
+def test_the_documented_example_runs() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "redaction.md").read_text()
+    (source,) = re.findall(r"(?s)```python\n(.*?)```", text)
+    exec(compile(source, "redaction.md", "exec"), {})
