@@ -82,11 +82,19 @@ def render_show(
     return to_text(*parts, width=width, color=color)
 
 
+def render_diff(
+    trajectory: Trajectory, case: Case, effects: Effects, /, *, width: int = 100
+) -> str:
+    """The aligned diff alone, without colour."""
+    rows, _ = diff(trajectory, case, effects)
+    return to_text(_table(rows), width=width, color=False)
+
+
 def diff(
     trajectory: Trajectory, case: Case | None, effects: Effects
 ) -> tuple[tuple[Row, ...], str]:
     """The rows in order of time, what is missing at its place; and why nothing was compared."""
-    if case is None or case.expect.steps is None:
+    if case is None or not case.expect.references:
         why = "the case as it was in this run is not at hand" if case is None else ""
         return tuple(_plain(trajectory)), why
     try:

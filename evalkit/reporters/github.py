@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from evalkit import phrasing
 from evalkit.escaping import line
 from evalkit.results import GateReport, GateRow, Report
@@ -10,13 +12,20 @@ MAX_ANNOTATIONS = 10
 """GitHub shows ten annotations of a kind for each step."""
 
 
-def render(report: Report, /) -> str:
-    """``::error``, ``::warning`` and ``::notice`` lines, the worst first; empty without a gate."""
+def render(report: Report, /, *, lines: Mapping[str, int] | None = None) -> str:
+    """``::error``, ``::warning`` and ``::notice`` lines, the worst first; empty without a gate.
+
+    ``lines`` are the cases' lines in the dataset: a row that failed points at its worst case's,
+    everything else at the suite.
+    """
     gate = report.gate
     if gate is None:
         return "".join(_note("warning", note, report) for note in report.notes)
     failed = phrasing.blocking_rows(gate)
-    said = [_command("error", _title(row), _message(row), report) for row in failed]
+    said = [
+        _command("error", _title(row), _message(row), report, _place(row, report, lines or {}))
+        for row in failed
+    ]
     left = len(said) - MAX_ANNOTATIONS
     if left > 0:
         said = said[: MAX_ANNOTATIONS - 1]
@@ -39,10 +48,19 @@ def escape_property(text: str) -> str:
     return escape_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _command(kind: str, title: str, message: str, report: Report) -> str:
-    file = report.run.suite_path
-    place = f"file={escape_property(line(file))},line=1," if file else ""
-    return f"::{kind} {place}title={escape_property(line(title))}::{escape_data(message)}\n"
+def _place(row: GateRow, report: Report, lines: Mapping[str, int]) -> tuple[str, int] | None:
+    """File and line of the row's worst case, where the dataset has it."""
+    known = [one.case for one in phrasing.worse_cases(row) if one.case in lines]
+    file = report.run.dataset_path
+    return (file, lines[known[0]]) if known and file else None
+
+
+def _command(
+    kind: str, title: str, message: str, report: Report, place: tuple[str, int] | None = None
+) -> str:
+    file, number = place or (report.run.suite_path, 1)
+    at = f"file={escape_property(line(file))},line={number}," if file else ""
+    return f"::{kind} {at}title={escape_property(line(title))}::{escape_data(message)}\n"
 
 
 def _note(kind: str, note: str, report: Report) -> str:

@@ -6,12 +6,26 @@ import datetime
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evalkit.results import GateReport, GateRow, Report, RouteSummary, Run, Score, Trial
+from evalkit.results import (
+    GateReport,
+    GateRow,
+    Promotion,
+    Report,
+    RouteSummary,
+    Run,
+    Score,
+    Trial,
+)
 from evalkit.trajectory import Step
+
+if TYPE_CHECKING:
+    from evalkit.choosing import Choice
+    from evalkit.power import Plan
+    from evalkit.self_test import SelfTest
 
 MAX_DEPTH = 300
 """What is nested deeper is cut off with ``…``: steps take 200 levels at most, values the rest."""
@@ -43,12 +57,47 @@ def render_runs(runs: Iterable[Run], /) -> str:
     return to_json({"runs": [run_object(run) for run in runs]})
 
 
-def render_compare(runs: Sequence[Run], routes: Iterable[RouteSummary], /) -> str:
-    """The object of ``compare``: a row per route, run and scorer."""
+def render_compare(
+    runs: Sequence[Run], routes: Iterable[RouteSummary], choice: Choice | None = None, /
+) -> str:
+    """The object of ``compare``: a row per route, run and scorer.
+
+    With several runs also every run against the first (``pairs``), and per route what each run
+    gives for its price (``standings``).
+    """
     order = {run.id: place for place, run in enumerate(runs)}
     rows = [row for route in routes for row in summary_objects(route)]
     rows.sort(key=lambda row: (row["route"], order.get(row["run"], len(order))))
-    return to_json({"runs": [run_object(run) for run in runs], "routes": rows})
+    found: dict[str, Any] = {"runs": [run_object(run) for run in runs], "routes": rows}
+    return to_json({**found, **(msgspec.structs.asdict(choice) if choice else {})})
+
+
+def render_baselines(promotions: Iterable[Promotion], current: Mapping[str, str], /) -> str:
+    """The object of ``baseline list``; ``current`` maps a label to the run that it means now."""
+    rows = [
+        {
+            "label": one.label,
+            "run": one.run,
+            "promoted": _iso(one.promoted),
+            "exit": one.exit,
+            "forced": one.forced,
+            "replaced": one.replaced,
+            "current": current.get(one.label) == one.run,
+        }
+        for one in promotions
+    ]
+    return to_json({"baselines": rows})
+
+
+def render_plan(plan: Plan, baseline: Run | None, /) -> str:
+    """The object of ``plan``; ``baseline`` is the run that the variance was measured in."""
+    found = msgspec.to_builtins(plan)
+    return to_json({"baseline": baseline.id if baseline else None, **found})
+
+
+def render_self_test(found: SelfTest, /) -> str:
+    """The object of ``gate --self-test``."""
+    return to_json(msgspec.to_builtins(found))
 
 
 def render_show(run: Run, trials: Iterable[Trial], /) -> str:
@@ -125,7 +174,12 @@ def trial_object(trial: Trial) -> dict[str, Any]:
 
 def to_json(value: Any) -> str:
     """``value`` as one JSON object in ASCII, so that no terminal acts on what is in it."""
-    return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+    made = plain(value)
+    try:
+        # Python's own indenting takes five times as long.
+        return msgspec.json.format(json.dumps(made, allow_nan=False), indent=2) + "\n"
+    except msgspec.DecodeError:  # half a surrogate pair, which only Python's JSON has
+        return json.dumps(made, indent=2, allow_nan=False) + "\n"
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -147,7 +201,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def _row(row: GateRow) -> dict[str, Any]:
     found = msgspec.structs.asdict(row)
-    return {**found, "spent": {"trials": row.trials}}
+    return {**found, "spent": {"trials": row.trials + row.spent_trials}}
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _gate_row(suite: ET.Element, row: GateRow) -> None:
     ]
     said += ["owners: " + ", ".join(line(owner) for owner in row.owners)] if row.owners else []
     text = "\n".join(filter(None, said))
-    if row.verdict in (*phrasing.FAILED, *phrasing.UNDECIDED):
+    if row.blocking and row.verdict in (*phrasing.FAILED, *phrasing.UNDECIDED):
         kind = "failure" if row.verdict in phrasing.FAILED else "error"
         _outcome(test, kind, f"{row.verdict}: {row.reason}", text)
     else:
@@ -89,7 +89,7 @@ def _blamed(gate: GateReport | None) -> dict[str, str]:
     """The cases behind the rows that failed, with what to say about each."""
     blamed: dict[str, list[str]] = {}
     for row in gate.rows if gate else ():
-        if row.verdict in ("regressed", "broken"):
+        if row.blocking and row.verdict in ("regressed", "broken"):
             for one in phrasing.worse_cases(row):
                 said = f"{row.scorer} {row.verdict}: passed {phrasing.passes(one)}"
                 blamed.setdefault(one.case, []).append(said)

@@ -34,7 +34,7 @@ def _gate(gate: GateReport) -> list[str]:
     against = gate.baseline_label or gate.baseline
     said = f"{icon} **{phrasing.headline(gate, markdown)}**"
     said += f"  \nagainst baseline {code(against)}" if against else ""
-    heads = ("", "route", "scorer", "verdict", "before", "after", "difference", "p adjusted")
+    heads = ("", "route", "scorer", "verdict", "before → after", "difference", "p adjusted")
     table = _table(heads, (_verdict(row) for row in gate.rows[:MAX_ROWS]))
     failed = phrasing.blocking_rows(gate)
     details = [_detail(row, gate) for row in failed[:MAX_DETAILS]]
@@ -47,16 +47,13 @@ def _gate(gate: GateReport) -> list[str]:
 
 def _verdict(row: GateRow) -> list[str]:
     icon = _ICONS[phrasing.VERDICT_MARKS[row.verdict]]
-    size = f"{phrasing.signed(row.difference)} "
-    size += phrasing.interval(row.low, row.high, phrasing.signed)
     return [
         icon,
         code(row.route, 80),
         code(row.scorer, 80),
-        row.verdict,
-        phrasing.number(row.baseline),
-        phrasing.number(row.candidate),
-        size.strip(),
+        row.verdict + ("" if row.blocking else " (advice)"),
+        phrasing.before_after(row),
+        phrasing.size(row),
         phrasing.p_value(row.p_adjusted).removeprefix("= ").replace("<", "&lt;"),
     ]
 

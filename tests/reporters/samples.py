@@ -125,6 +125,7 @@ def regressed(scorer: str = "trajectory_match", cases: int = 12) -> GateRow:
         broken=names[:2],
         reason="the mean fell by 0.93 over 12 paired cases",
         owners=("procurement",),
+        spent_trials=96,
         changes=tuple(change(name, after=0 if n < 2 else 1) for n, name in enumerate(names)),
         steps=(
             StepChange(

@@ -19,7 +19,7 @@ def test_the_gate_object():
     assert last["broken"] == [
         "vendor-exception-over-threshold-0", "vendor-exception-over-threshold-1",
     ]  # fmt: skip
-    assert last["spent"] == {"trials": 36}
+    assert last["spent"] == {"trials": 36 + 96}
 
 
 def test_run_gives_the_gate_object_and_a_summary():

@@ -11,14 +11,23 @@ from tests.reporters import samples
 def test_nothing_is_wider_than_the_screen(width):
     report = samples.report(samples.failed_gate())
     runs = [samples.run("r1", "main"), samples.run()]
-    routes = [samples.route(name, 0.9, of=run) for run in runs for name in samples.ROUTES]
     for text in (
         terminal.render(report, width=width),
-        terminal.render_compare(runs, routes, width=width),
         terminal.render_runs(runs, width=width),
         terminal.render_cases(report.run, report.cases, width=width),
     ):
         assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_the_verdicts_keep_every_name_and_interval_in_one_piece(width):
+    text = terminal.render_gate(samples.failed_gate(), width=width)
+    shown = text.split("\n\n")[1]
+    for name in (*samples.ROUTES, "✗ task_completion", "✗ trajectory_match", "0.95 → 0.02"):
+        assert name in shown
+    assert ("−0.93 [−0.98, −0.85]" in shown) == (width >= 80)
+    assert ("< 0.001" in shown) == (width >= 80)
+    assert ("vendor_exception  procurement" in shown) == (width >= 100)
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -46,7 +55,7 @@ def test_a_regression_says_what_fired_where_and_who_and_ends_with_the_decision()
     assert "expected retriever retrieve_policy: missing in 100 % of trials, 3 % before" in text
     assert re.search(r"vendor-exception-over-threshold-0 +passed 3/3 → 0/3 +broken", text)
     assert "and 4 more" in text
-    assert "procurement" in text
+    assert "procurement" in text and "96 trials more, to confirm" in text
     assert f"evalkit show {samples.run().id} vendor-exception-over-threshold-0" in text
     assert text.splitlines()[-1] == (
         "FAILED: vendor_exception regressed on task_completion, trajectory_match"
@@ -99,16 +108,6 @@ def test_hostile_names_reach_no_terminal():
     text = terminal.render(report, width=300)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
     assert "[a](http://b)" in text  # no rich markup either: brackets stay as they are
-
-
-def test_compare_shows_versions_side_by_side_in_the_order_asked_for():
-    runs = [samples.run("r2", "new"), samples.run("r1", "old")]
-    routes = [samples.route("refund", 0.5, of=run) for run in reversed(runs)]
-    text = terminal.render_compare(runs, routes, width=100)
-    assert "pass^1" in text and "pass^3" in text
-    lines = text.splitlines()
-    first = next(n for n, said in enumerate(lines) if "task_completion" in said)
-    assert " new " in lines[first] and " old " in lines[first + 1]
 
 
 def test_no_runs_says_how_to_make_one():
