@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from evalkit import plugins, scoring
-from evalkit.capture import Capture, open_capture
 from evalkit.dataset import Case
-from evalkit.errors import IncompleteError, InputError, StoreError, TargetError
+from evalkit.errors import IncompleteError, InputError, StoreError
 from evalkit.executors import run_concurrently
 from evalkit.files import LoadedSuite
 from evalkit.journal import Journal
 from evalkit.planning import plan
-from evalkit.protocols import Answer, Target, TrialContext
 from evalkit.results import Run, Selection, Trial
-from evalkit.spans import Span
 from evalkit.store import Store
 from evalkit.suite import Setting
-from evalkit.tracing.normalizer import to_trajectory
-from evalkit.trajectory import Trajectory
+from evalkit.trials import Attempt, Trials, open_trials
 
 GIVE_UP_AFTER = 10
 """A pipeline whose first trials all fail, this many at least, is not tried any further."""
@@ -42,16 +33,6 @@ class Progress(NamedTuple):
     total: int
     failed: int
     infrastructure: int
-
-
-class Attempt(NamedTuple):
-    """What one call of the pipeline gave: an answer, or why there is none; and its spans."""
-
-    started: float
-    latency_s: float
-    spans: list[Span]
-    answer: Answer | None = None
-    failure: TargetError | None = None
 
 
 def run(
@@ -108,17 +89,12 @@ def _execute(
     concurrency: int | None,
     on_progress: OnProgress | None,
 ) -> Run:
-    suite = planned.suite
-    factory = plugins.load("target", suite.pipeline.target)
-    with open_capture(factory.spans_from) as capture:
-        # Everything that can be wrong with the input goes wrong before a run folder exists.
-        target: Target = factory(suite.pipeline, str(loaded.folder))
-        scorers = scoring.bind(suite.scorer_uses, suite.effects, loaded.folder)
-        capture.ready()
+    concurrency = concurrency or planned.suite.pipeline.concurrency
+    with open_trials(planned.suite, loaded.folder, planned.settings, store) as trials:
         journal = open_journal()
-        session = _Session(planned, loaded, target, capture, scorers, journal, on_progress)
+        session = _Session(planned, loaded, trials, journal, on_progress)
         try:
-            asyncio.run(session.complete(concurrency or suite.pipeline.concurrency))
+            asyncio.run(session.complete(concurrency))
         except BaseException:
             with suppress(StoreError):  # the first failure is the one to tell
                 journal.finish("interrupted", **session.seen())
@@ -135,16 +111,13 @@ class _Session:
         self,
         run: Run,
         loaded: LoadedSuite,
-        target: Target,
-        capture: Capture,
-        scorers: Sequence[scoring.BoundScorer],
+        trials: Trials,
         journal: Journal,
         on_progress: OnProgress | None,
     ) -> None:
         cases = {case.id: case for case in loaded.dataset}
         self._scopes: dict[str, str] = {}
-        self._run, self._suite = run, run.suite
-        self._target, self._capture, self._scorers = target, capture, scorers
+        self._run, self._suite, self._trials = run, run.suite, trials
         self._journal, self._on_progress = journal, on_progress
         # Trial by trial over all cases, so that a drift during the run meets all cases alike.
         self._jobs = [
@@ -160,8 +133,8 @@ class _Session:
         """What the whole run's spans tell, for the run's record."""
         return {
             "scopes": self._scopes,
-            "stray_spans": self._capture.stray_spans,
-            "notes": self._capture.notes,
+            "stray_spans": self._trials.capture.stray_spans,
+            "notes": self._trials.capture.notes,
         }
 
     async def complete(self, concurrency: int) -> None:
@@ -171,7 +144,7 @@ class _Session:
         answered = asyncio.Queue(2 * concurrency)
 
         async def attempt(job: tuple[Case, int]) -> None:
-            await answered.put((*job, *await self._attempt(*job)))
+            await answered.put((*job, *await self._trials.attempt(*job)))
 
         async def judge() -> None:
             while (trial := await answered.get()) is not None:
@@ -186,76 +159,13 @@ class _Session:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
-            await self._target.close()
-
-    async def _attempt(self, case: Case, trial: int) -> tuple[int, Attempt]:
-        """Calls the pipeline, again after an infrastructure failure, never after an answer."""
-        retries = self._suite.pipeline.retries
-        for number in range(retries + 1):
-            attempt = await self._call(case, trial)
-            if attempt.failure is None or number == retries:
-                break
-            await asyncio.sleep(random.uniform(0.5, 1) * 2**number / 4)  # noqa: S311
-        return number + 1, attempt
-
-    async def _call(self, case: Case, trial: int) -> Attempt:
-        timeout = self._suite.pipeline.timeout
-        with self._capture.trial() as trace:
-            context = TrialContext(
-                case=case.id,
-                trial=trial,
-                trace_id=trace.trace_id,
-                traceparent=trace.traceparent,
-                settings=self._run.settings,
-                timeout=timeout,
-                otlp_endpoint=self._capture.otlp_endpoint,
-            )
-            started, clock = time.time(), time.perf_counter()
-            answer, failure = None, None
-            try:
-                answer = await _within(timeout, self._target(case.input, context))
-            except TargetError as error:
-                failure = error
-            latency = time.perf_counter() - clock
-            return Attempt(started, latency, await trace.spans(), answer, failure)
+            await self._trials.close()
 
     async def _judge(self, case: Case, trial: int, attempts: int, attempt: Attempt) -> None:
-        judged = self._judged(case, trial, attempts, attempt)
+        judged = await self._trials.judge(case, trial, attempts, attempt)
         await self._journal.append(judged)
         self._count(judged)
         self._report()
-
-    def _judged(self, case: Case, trial: int, attempts: int, attempt: Attempt) -> Trial:
-        """The trial as it is stored. Only a trial that completed is scored."""
-        answer, failure = attempt.answer, attempt.failure
-        output = None
-        if answer is not None:
-            try:
-                output = as_json(answer.output)
-            except ValueError as error:
-                failure = TargetError("unserializable", str(error))
-        trajectory = answer.trajectory if answer else None
-        if trajectory is None:
-            trajectory = to_trajectory(
-                attempt.spans,
-                output=output,
-                route_from=self._suite.route_from,
-                prices=self._suite.prices,
-            )
-        if failure is None and not trajectory.steps:
-            failure = TargetError("no_trace", _why_no_trace(trajectory))
-        return Trial(
-            case=case.id,
-            trial=trial,
-            route=case.route,
-            status=failure.status if failure else "completed",  # type: ignore[arg-type]
-            error=str(failure) if failure else None,
-            attempts=attempts,
-            started=attempt.started,
-            latency_s=attempt.latency_s,
-            trajectory=trajectory,
-            scores=() if failure else scoring.score_trial(case, trajectory, self._scorers),
-        )
 
     def _count(self, judged: Trial) -> None:
         self._done += 1
@@ -278,51 +188,3 @@ class _Session:
             self._on_progress(
                 Progress(self._run.id, self._done, total, self._failed, self._infrastructure)
             )
-
-
-async def _within(timeout: float, call: Any) -> Answer:
-    """The target's answer; TargetError after ``timeout`` seconds, also if it ignores cancelling."""
-    task: asyncio.Task[Answer] = asyncio.ensure_future(call)
-    try:
-        await asyncio.wait({task}, timeout=timeout)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-    if task.done():
-        return task.result()
-    task.cancel()
-    raise TargetError("timeout", f"no answer within {timeout:g} s")
-
-
-def as_json(output: Any) -> Any:
-    """What a pipeline returned as plain JSON values. ValueError says what cannot be.
-
-    Dataclasses, msgspec records and pydantic models are taken by their fields.
-    """
-    try:
-        return msgspec.json.decode(msgspec.json.encode(output, enc_hook=_fields))
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise ValueError(
-            f"the pipeline returned what is not JSON: {type(output).__name__}: {error}"
-        ) from None
-
-
-def _fields(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return dump(mode="json")
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _why_no_trace(trajectory: Trajectory) -> str:
-    coverage = trajectory.coverage
-    if coverage.not_understood:
-        keys = ", ".join(coverage.unknown_keys) or "none"
-        return (
-            f"{coverage.not_understood} spans arrived, but none is of a known convention"
-            f" (attribute keys: {keys})"
-        )
-    return (
-        "no span arrived: instrument the pipeline with OpenTelemetry (OpenInference or GenAI"
-        " conventions), or put evalkit.step() on its functions"
-    )
