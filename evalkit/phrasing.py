@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from evalkit.results import CaseChange, GateReport, GateRow, StepChange
 
+if TYPE_CHECKING:
+    from evalkit.power import Cost
+
 UNKNOWN = "–"
-FAILED = ("broken", "regressed", "missing")
-UNDECIDED = ("unmeasurable", "inconclusive")
+EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")
+"""What a trial takes: rows with these names hold quantities and not shares."""
+
+FAILED = ("broken", "regressed", "missing", "breached")
+UNDECIDED = ("unmeasurable", "inconclusive", "unproven")
 """The verdicts that keep a gate from passing: it failed, or it could not be decided."""
 
 VERDICT_MARKS = {
@@ -22,6 +29,8 @@ VERDICT_MARKS = {
     "missing": "✗",
     "unmeasurable": "!",
     "inconclusive": "?",
+    "breached": "✗",
+    "unproven": "?",
     "new": "+",
     "improved": "▲",
     "ok": "✓",
@@ -55,6 +64,13 @@ def signed(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return f"{value:+.2f}".replace("-0.00", "+0.00").replace("-", "−")
+
+
+def measured(value: float | None) -> str:
+    """A quantity of any size, in three digits: ``0.875``, ``1.24``, ``1,834``."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def interval(
@@ -121,19 +137,68 @@ def fired(row: GateRow) -> str:
     """The numbers behind a verdict: size with interval, adjusted p, cases and trials."""
     parts = []
     if row.baseline is not None or row.candidate is not None:
-        parts.append(f"{number(row.baseline)} → {number(row.candidate)}")
-    if row.difference is not None:
-        parts.append(f"{signed(row.difference)} {interval(row.low, row.high, signed)}".strip())
+        parts.append(before_after(row))
+    if row.difference is not None or (row.limit is not None and row.low is not None):
+        parts.append(size(row))
     if row.p_adjusted is not None:
         parts.append(f"p adjusted {p_value(row.p_adjusted)}")
     return " · ".join([*parts, plural(row.cases, "case"), plural(row.trials, "trial")])
 
 
+def needed(cases: tuple[int | None, int | None]) -> str:
+    """Cases in one stage and with confirmation: ``68, 24``."""
+    return ", ".join(count(one) for one in cases)
+
+
+def rate(share: float | None, error: float | None) -> str:
+    """A share with its Monte-Carlo error: ``4.5 % ± 1.5``."""
+    if share is None:
+        return UNKNOWN
+    return f"{share * 100:.1f} % ± {(error or 0) * 100:.1f}"
+
+
+def plan_cost(cost: Cost) -> str:
+    """What a run takes, and a confirmation of its largest route at most."""
+
+    def priced(trials: int, time: float | None, money: float | None) -> str:
+        known = [] if time is None else [seconds(time)]
+        known += [] if money is None else [dollars(money)]
+        return ", ".join([plural(trials, "trial"), *known])
+
+    run = priced(cost.trials, cost.seconds, cost.cost_usd)
+    again = priced(cost.confirm_trials, cost.confirm_seconds, cost.confirm_usd)
+    return f"a run takes {run}; to confirm the largest route takes at most {again}"
+
+
+def before_after(row: GateRow) -> str:
+    """Both means, ``0.95 → 0.62``; of an absolute limit what was measured, ``1.24``."""
+    if row.limit is not None:
+        return measured(row.candidate)
+    if row.scorer in EFFICIENCY:
+        return f"{measured(row.baseline)} → {measured(row.candidate)}"
+    return f"{number(row.baseline)} → {number(row.candidate)}"
+
+
+def size(row: GateRow) -> str:
+    """The difference with its interval, or the interval of what a limit is about."""
+    if row.limit is not None:
+        return interval(row.low, row.high, measured)
+    if row.scorer in EFFICIENCY and row.difference is not None:
+        sign = "+" if row.difference >= 0 else "−"
+        return sign + measured(abs(row.difference))
+    return f"{signed(row.difference)} {interval(row.low, row.high, signed)}".rstrip()
+
+
 def step_change(step: StepChange, say: Callable[[object], str] = str) -> str:
-    """Where candidate and baseline part: ``expected tool x: missing in 100 % of trials, ...``."""
+    """Where the runs part: ``expected tool x: missing in 42 of 42 trials, 1 of 42 before``."""
     words = _STEP_WORDS.get(step.kind, "{name}: " + step.kind.replace("_", " "))
-    before = percent(step.baseline) if step.baseline > 0 else "none"
     what = words.replace("{name}", say(step.name))
+    if step.baseline_trials and step.candidate_trials:
+        now = round(step.candidate * step.candidate_trials)
+        was = round(step.baseline * step.baseline_trials)
+        before = f"{was} of {step.baseline_trials}" if was else "none"
+        return f"{what} in {now} of {step.candidate_trials} trials, {before} before"
+    before = percent(step.baseline) if step.baseline > 0 else "none"
     return f"{what} in {percent(step.candidate)} of trials, {before} before"
 
 
@@ -164,8 +229,15 @@ def closer_look(run: str, row: GateRow, quote: Callable[[object], str]) -> str |
 def blocking_rows(gate: GateReport) -> list[GateRow]:
     """The rows that keep the gate from passing, the worst verdict first."""
     worst = [*FAILED, *UNDECIDED]
-    blocking = [row for row in gate.rows if row.verdict in worst]
+    blocking = [row for row in gate.rows if row.blocking and row.verdict in worst]
     return sorted(blocking, key=lambda row: (worst.index(row.verdict), row.route))
+
+
+def advisory_rows(gate: GateReport) -> list[GateRow]:
+    """The rows that got worse and are only told: they have no say in the exit code."""
+    worst = [*FAILED, *UNDECIDED]
+    told = [row for row in gate.rows if not row.blocking and row.verdict in worst]
+    return sorted(told, key=lambda row: (worst.index(row.verdict), row.route))
 
 
 def headline(gate: GateReport, say: Callable[[object], str] = str) -> str:

@@ -42,10 +42,7 @@ def plan(
         suite_path=str(loaded.path),
         dataset_path=dataset.path,
         dataset_digest=dataset.digest,
-        planned=tuple(
-            PlannedCase(case.id, case.route, case.digest, case.owner, case.tags)
-            for case in select(dataset, selection)
-        ),
+        planned=tuple(PlannedCase.of(case) for case in select(dataset, selection)),
         trials=trials or suite.trials,
         settings=merge_settings(suite, settings or {}),
         selection=selection,
@@ -79,9 +76,19 @@ def select(dataset: Dataset, selection: Selection) -> tuple[Case, ...]:
         if selection.limit < 1:
             raise InputError(f"--limit {selection.limit}: at least 1")
         chosen = chosen[: selection.limit]
+    if selection.shard is not None:
+        part, parts = _shard(selection.shard)
+        chosen = chosen[part - 1 :: parts]
     if not chosen:
         raise InputError(f"no case is left: none of {len(dataset)} has all of what was asked for")
     return tuple(chosen)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise InputError(f"--shard {text}: expected k/n, for instance 2/4")
+    return int(part), int(parts)
 
 
 def merge_settings(suite: Suite, changes: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from evalkit.dataset import STEP_KEYS, Case, ExpectedStep
+from evalkit.dataset import GROUP_KEYS, STEP_KEYS, Case, ExpectedStep
 from evalkit.suite import TARGETS, Pipeline, Suite
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,7 +48,7 @@ def _tidy(definition: dict[str, Any]) -> None:
 
 
 _EXACTLY_ONE: dict[str, tuple[str, ...]] = {
-    ExpectedStep.__name__: (*STEP_KEYS, "any_of"),
+    ExpectedStep.__name__: (*STEP_KEYS, *GROUP_KEYS),
     Pipeline.__name__: TARGETS,
 }
 

@@ -14,7 +14,7 @@ def check(suite: Annotated[Path, typer.Argument(help="A suite file.")]) -> int:
     """Validate a suite and its dataset; runs nothing."""
     import sys
 
-    from evalkit.check import inspect
+    from evalkit.check import guesses, inspect
     from evalkit.cli.output import say
     from evalkit.escaping import line
     from evalkit.phrasing import plural
@@ -28,4 +28,6 @@ def check(suite: Annotated[Path, typer.Argument(help="A suite file.")]) -> int:
     routes = len({case.route for case in loaded.dataset})
     cases = plural(len(loaded.dataset), "case")
     say(f"ok: {line(loaded.suite.name)}, {cases} on {plural(routes, 'route')}\n")
+    for guess in guesses(loaded):
+        print(f"note: {line(guess, 1000)}", file=sys.stderr)
     return ExitCode.PASSED

@@ -1,33 +1,67 @@
-"""`evalkit compare`: route by version, for one or more stored runs."""
+"""`evalkit compare`: route by version, each against the first, and which version to choose."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, OnOption, StoreOption
+from evalkit.cli.options import DEFAULT_STORE, OnOption, StoreOption
 from evalkit.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalkit.results import RouteSummary, Run
+
+
+class CompareFormat(StrEnum):
+    """How the comparison is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run ids or labels.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help="Run ids or labels; the first is compared to."),
+    ],
     on: OnOption = None,
+    explore: Annotated[
+        bool, typer.Option("--explore", help="Benjamini-Hochberg in place of Holm: more findings.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
-    form: FormatOption = Format.TABLE,
+    form: Annotated[
+        CompareFormat, typer.Option("--format", help="A table, one JSON object, or Markdown.")
+    ] = CompareFormat.TABLE,
 ) -> int:
-    """Compare stored runs per route: each scorer, pass^k, latency, tokens and cost."""
+    """Compare stored runs per route: scorers, pass^k, latency, cost, and which to choose."""
     import msgspec
 
+    from evalkit.choosing import choose, read_cells
     from evalkit.cli.decision import known_scorers
     from evalkit.cli.output import say, screen
     from evalkit.comparison import summarize
+    from evalkit.reporters import compare as report
     from evalkit.store import Store
 
     opened = Store(store)
-    found = [opened.find(name) for name in dict.fromkeys(runs)]
-    routes = [route for run in found for route in summarize(opened.load(run.id))]
+    found = opened.find_all(list(dict.fromkeys(runs)))
+    cells, scorers = [], tuple(on or ())
+    for run in found:
+        # One at a time: twenty large runs need no more memory than one, and their numbers.
+        recorded = opened.load(run.id, texts=False)
+        summaries = summarize(recorded)
+        scorers = scorers or _gating(run, summaries)
+        cells.append(read_cells(recorded, summaries, found[0], scorers))
+    routes = [route for one in cells for route in one.routes]
     known_scorers(routes, on or ())
+    choice = None
+    if len(found) > 1:
+        choice = choose(cells, scorers, alpha=found[0].suite.gate.alpha, explore=explore)
     if on:
         routes = [
             msgspec.structs.replace(
@@ -35,12 +69,18 @@ def compare(
             )
             for route in routes
         ]
-    if form is Format.JSON:
+    if form is CompareFormat.JSON:
         from evalkit.reporters import json
 
-        say(json.render_compare(found, routes))
+        say(json.render_compare(found, routes, choice))
+    elif form is CompareFormat.MARKDOWN:
+        say(report.render_markdown(found, routes, choice))
     else:
-        from evalkit.reporters import terminal
-
-        say(terminal.render_compare(found, routes, **screen()))
+        say(report.render(found, routes, choice, **screen()))
     return ExitCode.PASSED
+
+
+def _gating(reference: Run, routes: Sequence[RouteSummary]) -> tuple[str, ...]:
+    """The scorers that gate the reference, as far as they are stored; else all that are."""
+    known = tuple(dict.fromkeys(one.scorer for route in routes for one in route.scorers))
+    return tuple(name for name in reference.suite.gate.all_on if name in known) or known

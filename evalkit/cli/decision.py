@@ -8,26 +8,41 @@ from typing import TYPE_CHECKING
 from evalkit.errors import InputError
 
 if TYPE_CHECKING:
+    from evalkit.confirming import Rerun
     from evalkit.results import Recorded, Report, RouteSummary, Run
     from evalkit.store import Store
+    from evalkit.suite import Confirm
 
 
 def report_on(
-    store: Store, run_id: str, baseline_id: str | None = None, on: Sequence[str] = ()
+    store: Store,
+    run_id: str,
+    baseline_id: str | None = None,
+    on: Sequence[str] = (),
+    *,
+    notes: Sequence[str] = (),
+    rerun: Rerun | None = None,
+    confirm: Confirm | None = None,
 ) -> Report:
     """The stored run per route and case, with the gate's decision where there is a baseline.
 
-    The verdicts are kept in the store. ``on`` replaces the suite's gating scorers.
+    The verdicts are kept in the store. ``on`` replaces the suite's gating scorers; ``notes`` are
+    what a reader must know about the choice of the baseline. ``rerun`` confirms suspicions,
+    within the budget of ``confirm`` in place of the suite's.
     """
     from evalkit.comparison import summarize, summarize_cases
+    from evalkit.policy import has_limits, needs_steps
     from evalkit.results import Report
 
-    recorded = store.load(run_id)
+    stated = store.run(run_id).suite.gate
+    recorded = store.load(run_id, steps=needs_steps(stated))
     routes = summarize(recorded)
     known_scorers(routes, on)
     run = recorded.run
     report = Report(run=run, routes=routes, cases=summarize_cases(recorded), notes=_notes(run))
-    return report if baseline_id is None else _gated(store, report, recorded, baseline_id, on)
+    if baseline_id is None and not has_limits(stated):
+        return report
+    return _gated(store, report, recorded, baseline_id, on, notes, rerun, confirm)
 
 
 def _notes(run: Run) -> tuple[str, ...]:
@@ -48,15 +63,28 @@ def known_scorers(routes: Iterable[RouteSummary], on: Sequence[str]) -> None:
 
 
 def _gated(
-    store: Store, report: Report, recorded: Recorded, baseline_id: str, on: Sequence[str]
+    store: Store,
+    report: Report,
+    recorded: Recorded,
+    baseline_id: str | None,
+    on: Sequence[str],
+    notes: Sequence[str],
+    rerun: Rerun | None,
+    confirm: Confirm | None,
 ) -> Report:
+    import datetime
+
     import msgspec
 
-    from evalkit.gating import decide
+    from evalkit import policy
 
-    policy = recorded.run.suite.gate
-    if on:
-        policy = msgspec.structs.replace(policy, on=tuple(on))
-    decided = decide(recorded, store.load(baseline_id), policy)
+    stated = recorded.run.suite.gate
+    chosen = policy.only(stated, on) if on else stated
+    if confirm is not None:
+        chosen = msgspec.structs.replace(chosen, confirm=confirm)
+    baseline = store.load(baseline_id) if baseline_id else None
+    today = datetime.datetime.now(datetime.UTC).date()
+    decided = policy.gate(recorded, baseline, chosen, today=today, rerun=rerun)
+    decided = msgspec.structs.replace(decided, notes=(*notes, *decided.notes))
     store.save_verdicts(decided)
     return msgspec.structs.replace(report, gate=decided)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,30 +15,49 @@ from evalkit.cli.options import (
     StoreOption,
 )
 
+if TYPE_CHECKING:
+    from evalkit.store import Store
+
 
 def gate(
     run: RunArgument,
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs alike, with --self-test.")
+    ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="What to compare against; default: the suite's."),
+        typer.Option(
+            metavar="REF", help="A run, a label or a baseline file; default: the suite's."
+        ),
     ] = None,
     on: OnOption = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="False alarms and power on this run's own trials.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1, metavar="S", help="How long --self-test may take.")
+    ] = 30.0,
     store: StoreOption = DEFAULT_STORE,
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Decide per route and scorer whether a stored run is worse than a baseline."""
+    from evalkit.baselines import resolve
     from evalkit.cli.decision import report_on
     from evalkit.cli.output import annotate, say, screen
     from evalkit.errors import InputError
     from evalkit.store import Store
 
     opened = Store(store)
+    if self_test:
+        return _self_test(opened, [run, *(more or [])], on or [], seconds, form)
+    if more:
+        raise InputError("gate judges one run: what it is compared with is --baseline REF")
     candidate = opened.find(run)
     against = baseline or candidate.suite.gate.baseline
     if against is None:
         raise InputError("no baseline: give --baseline RUN, or gate.baseline in the suite")
-    found = opened.find(against, suite=candidate.suite.name)
-    report = report_on(opened, candidate.id, found.id, on or ())
+    found, notes = resolve(opened, against, candidate.suite.name)
+    report = report_on(opened, candidate.id, found.id, on or (), notes=notes)
     assert report.gate is not None
     if form is Format.JSON:
         from evalkit.reporters import json
@@ -50,3 +69,25 @@ def gate(
         say(terminal.render_gate(report.gate, **screen()))
     annotate(report, to_stderr=form is Format.JSON)
     return report.gate.exit
+
+
+def _self_test(store: Store, refs: list[str], on: list[str], seconds: float, form: Format) -> int:
+    """What the gate does on these runs' own trials; it always passes."""
+    from evalkit import policy
+    from evalkit.cli.output import say, screen
+    from evalkit.errors import ExitCode
+    from evalkit.self_test import self_test
+
+    runs = [store.load(run.id, texts=False) for run in store.find_all(refs)]
+    stated = runs[0].run.suite.gate
+    chosen = policy.only(stated, on) if on else stated
+    found = self_test(runs, chosen, seconds=seconds)
+    if form is Format.JSON:
+        from evalkit.reporters import json
+
+        say(json.render_self_test(found))
+    else:
+        from evalkit.reporters import terminal
+
+        say(terminal.render_self_test(found, **screen()))
+    return ExitCode.PASSED

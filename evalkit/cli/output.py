@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from evalkit.errors import StoreError
 
 if TYPE_CHECKING:
-    from evalkit.results import Report
+    from evalkit.results import Report, Run
 
 
 class Screen(TypedDict):
@@ -48,6 +48,17 @@ def write(path: Path, text: str, *, append: bool = False) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def dataset_lines(run: Run) -> dict[str, int]:
+    """The line of each case in the run's dataset, as far as the file is there."""
+    from evalkit.errors import FileError
+    from evalkit.files import case_lines
+
+    try:
+        return case_lines(Path(run.dataset_path)) if run.dataset_path else {}
+    except FileError:
+        return {}
+
+
 def annotate(report: Report, *, to_stderr: bool) -> None:
     """In GitHub Actions: annotations, and the report appended to the job's summary.
 
@@ -57,7 +68,7 @@ def annotate(report: Report, *, to_stderr: bool) -> None:
         return
     from evalkit.reporters import github, markdown
 
-    text = github.render(report)
+    text = github.render(report, lines=dataset_lines(report.run))
     if to_stderr:
         sys.stderr.write(text)
     else:

@@ -12,11 +12,13 @@ from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, OnOption, S
 from evalkit.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from evalkit.files import LoadedSuite
     from evalkit.results import Report, Run
     from evalkit.runner import Progress
+    from evalkit.store import Store
+    from evalkit.suite import Confirm
 
 
 Texts = list[str] | None
@@ -29,7 +31,8 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
         str | None, typer.Option(help="The version's name; default: the git commit.")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Gate against this run or label.")
+        str | None,
+        typer.Option(metavar="REF", help="Gate against this run, label or baseline file."),
     ] = None,
     settings: Annotated[
         Texts, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the pipeline.")
@@ -43,6 +46,9 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="At most this many cases.")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Only the K-th of N parts; see merge.")
+    ] = None,
     on: OnOption = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, max=1024, metavar="N", help="Trials at the same time.")
@@ -52,10 +58,23 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     ] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Markdown.")] = None,
+    code_quality: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write GitLab's code quality JSON.")
+    ] = None,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm/--no-confirm", help="Confirm a suspicion by trying cases again, both ways."
+        ),
+    ] = True,
+    max_trials: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="At most so many trials to confirm.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Run a suite; with --baseline, exit 1 when a route got worse."""
+    from evalkit.baselines import resolve
     from evalkit.check import load_suite
     from evalkit.cli.decision import report_on
     from evalkit.planning import checked_out_commit, read_settings
@@ -65,12 +84,12 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     from evalkit.store import Store
 
     loaded = load_suite(suite)
-    selection = Selection(tuple(route or ()), tuple(case or ()), tuple(tag or ()), limit)
+    selection = Selection(tuple(route or ()), tuple(case or ()), tuple(tag or ()), limit, shard)
     if resume and (settings or selection or trials):
         raise InputError("--resume completes a run as it was planned: drop --set, --trials, --case")
     opened = Store(store)
     # Found before anything is paid for; and `--label main --baseline main` means the previous one.
-    against = opened.find(baseline, suite=loaded.suite.name).id if baseline else None
+    against, notes = resolve(opened, baseline, loaded.suite.name) if baseline else (None, ())
     _scorers_exist(loaded, on or [])
     named = label or checked_out_commit(loaded.folder) or "run"
     chosen = read_settings(settings or [])
@@ -92,9 +111,62 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
         )
 
     finished = _execute(work, suite)
-    report = report_on(opened, finished.id, against, on or ())
-    _publish(report, form, junit, markdown)
+    if against is None:
+        report = report_on(opened, finished.id, None, on or (), notes=notes)
+    else:
+        chosen_confirm = _confirm_policy(loaded, confirm, max_trials)
+        report = _gated(
+            opened, loaded, finished, against, on or (), notes, chosen_confirm, concurrency
+        )
+    _publish(report, form, junit, markdown, code_quality)
     return exit_of(report)
+
+
+def _gated(
+    store: Store,
+    loaded: LoadedSuite,
+    candidate: Run,
+    baseline: Run,
+    on: Sequence[str],
+    notes: Sequence[str],
+    confirm: Confirm,
+    concurrency: int | None,
+) -> Report:
+    """The gate's decision: suspicions are settled by re-runs where the baseline can be re-run."""
+    from evalkit.cli.decision import report_on
+    from evalkit.confirm_run import keep, open_rerunner, why_not, without_reruns
+
+    why = why_not(candidate, baseline, confirm)
+    if why is not None:
+        told = [*notes, without_reruns(why)]
+        return report_on(store, candidate.id, baseline.id, on, notes=told)
+    with open_rerunner(
+        loaded, candidate, baseline, confirm, store=store.path, concurrency=concurrency
+    ) as rerunner:
+        try:
+            return report_on(
+                store,
+                candidate.id,
+                baseline.id,
+                on,
+                notes=notes,
+                rerun=rerunner,
+                confirm=confirm,
+            )
+        finally:
+            kept = keep(rerunner, candidate, baseline, store.path)
+            if kept:
+                said = " and ".join(run.id for run in kept)
+                print(f"trials made again are kept as runs {said}", file=sys.stderr)
+
+
+def _confirm_policy(loaded: LoadedSuite, confirm: bool, max_trials: int | None) -> Confirm:
+    """The suite's policy for re-runs, as the options change it."""
+    from msgspec.structs import replace
+
+    stated = loaded.suite.gate.confirm
+    bound = stated.max_trials if max_trials is None else max_trials
+    return replace(stated, enabled=stated.enabled and confirm, max_trials=bound)
 
 
 def exit_of(report: Report) -> int:
@@ -133,10 +205,16 @@ def _execute(work: Callable[[Callable[[Progress], None]], Run], suite: Path) -> 
         raise
 
 
-def _publish(report: Report, form: Format, junit: Path | None, markdown: Path | None) -> None:
-    from evalkit.cli.output import annotate, say, screen, write
+def _publish(
+    report: Report,
+    form: Format,
+    junit: Path | None,
+    markdown: Path | None,
+    code_quality: Path | None,
+) -> None:
+    from evalkit.cli.output import annotate, dataset_lines, say, screen, write
     from evalkit.escaping import line
-    from evalkit.reporters import json, terminal
+    from evalkit.reporters import codequality, json, terminal
     from evalkit.reporters import junit as junit_xml
     from evalkit.reporters import markdown as markdown_text
 
@@ -149,6 +227,8 @@ def _publish(report: Report, form: Format, junit: Path | None, markdown: Path | 
         write(junit, junit_xml.render(report))
     if markdown is not None:
         write(markdown, markdown_text.render(report))
+    if code_quality is not None:
+        write(code_quality, codequality.render(report, lines=dataset_lines(report.run)))
     annotate(report, to_stderr=form is Format.JSON)
 
 

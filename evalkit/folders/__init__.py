@@ -21,7 +21,7 @@ from evalkit.errors import InputError, StoreError
 from evalkit.folders import locks
 from evalkit.results import Run
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the run folders and of the database; a reader refuses what is newer."""
 
 RUNS = "runs"

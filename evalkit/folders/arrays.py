@@ -33,21 +33,32 @@ def record_batch(columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> p
     """
     import pyarrow as pa
 
+    schema = arrow_schema(columns)
     by_column = zip(*rows, strict=True) if rows else [()] * len(columns)
-    made = [_ARRAYS[kind](values) for kind, values in zip(columns.values(), by_column, strict=True)]
-    return pa.RecordBatch.from_arrays(made, schema=arrow_schema(columns))
+    made = [
+        # Most columns of most steps are empty: those cost nothing.
+        pa.nulls(len(values), kept.type) if values.count(None) == len(values) else array(values)
+        for array, kept, values in zip(
+            map(_ARRAYS.__getitem__, columns.values()), schema, by_column, strict=True
+        )
+    ]
+    return pa.RecordBatch.from_arrays(made, schema=schema)
 
 
 def _texts(values: Sequence[str | None]) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
-    encoded = [b"" if value is None else value.encode() for value in values]
-    ends = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(text) for text in encoded], out=ends[1:])
+    filled: list[Any] = ["" if value is None else value for value in values]
+    joined = "".join(filled)
+    data = joined.encode()
+    if len(data) > len(joined):  # not all of it is ASCII: lengths are those of the bytes
+        filled = [value.encode() for value in filled]
+    ends = np.zeros(len(filled) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, filled), np.int64, len(filled)), out=ends[1:])
     if ends[-1] >= 2**31:
         raise StoreError("one trial holds more than 2 GB of text: evalkit does not store that")
-    buffers = [_valid(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(encoded))]
+    buffers = [_valid(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
 
 
@@ -55,10 +66,15 @@ def _integers(values: Sequence[int | None]) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
-    known = [
-        value if value is not None and _LOWEST <= value <= _HIGHEST else None for value in values
-    ]
-    numbers = np.array([0 if value is None else value for value in known], np.int64)
+    known = values
+    try:
+        numbers = np.array([0 if value is None else value for value in known], np.int64)
+    except OverflowError:
+        known = [
+            value if value is not None and _LOWEST <= value <= _HIGHEST else None
+            for value in values
+        ]
+        numbers = np.array([0 if value is None else value for value in known], np.int64)
     return pa.Array.from_buffers(pa.int64(), len(known), [_valid(known), pa.py_buffer(numbers)])
 
 

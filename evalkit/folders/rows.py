@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evalkit.results import Finding, Score, Trial
-from evalkit.trajectory import Coverage, Step, Trajectory
+from evalkit.trajectory import Coverage, EndState, Step, Trajectory
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "trials": {
@@ -29,6 +29,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "output": "VARCHAR",
         "said": "VARCHAR",
         "coverage": "VARCHAR",
+        "session": "VARCHAR",
+        "user": "VARCHAR",
+        "state": "VARCHAR",
     },
     "steps": {
         "case": "VARCHAR",
@@ -52,6 +55,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "tokens_reasoning": "BIGINT",
         "cost_usd": "DOUBLE",
         "actor": "VARCHAR",
+        "read_only": "BOOLEAN",
+        "offered": "VARCHAR",
+        "ttft_s": "DOUBLE",
+        "inferred": "VARCHAR",
         "agent": "VARCHAR",
         "call_id": "VARCHAR",
         "span_id": "VARCHAR",
@@ -77,11 +84,20 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 RECORDED_TRIALS = tuple(COLUMNS["trials"])[:12]
 """The columns of trials that comparison and gate read."""
 
+TRIAL_NUMBERS = ("case", "trial", "status", "latency_s", "tokens_in", "tokens_out", "cost_usd")
+SCORE_NUMBERS = ("case", "trial", "scorer", "value", "passed", "status")
+"""The columns that summaries and comparisons of many runs read."""
+
+RECORDED_STEPS = ("case", "trial", "number", "kind", "name", "status")
+"""The columns of steps that limits on retries and failing steps read."""
+
 _STEP_FIELDS = tuple(COLUMNS["steps"])[5:]
+_OFFERED = _STEP_FIELDS.index("offered") - 4
 _encode = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 _decode_findings = msgspec.json.Decoder(tuple[Finding, ...]).decode
 _decode_coverage = msgspec.json.Decoder(Coverage).decode
+_decode_state = msgspec.json.Decoder(EndState).decode
 _decode_said = msgspec.json.Decoder(tuple[str, ...]).decode
 
 Row = tuple[Any, ...]
@@ -119,6 +135,9 @@ def _trial_row(trial: Trial) -> list[Row]:
         _json(happened.output),
         _json(happened.said or None),
         _json(happened.coverage),
+        happened.session,
+        happened.user,
+        _json(happened.state),
     )
     return [row + told]
 
@@ -129,6 +148,7 @@ def _step_rows(trial: Trial) -> list[Row]:
     rows = []
     for number, depth, parent, step in trial.trajectory.walk():
         kind, name, arguments, output, *rest, _ = msgspec.structs.astuple(step)
+        rest[_OFFERED] = _json(step.offered)
         place = (trial.case, trial.trial, number, parent, depth)
         rows.append((*place, kind, name, _json(arguments), _json(output), *rest))
     return rows
@@ -156,7 +176,7 @@ ROWS: Mapping[str, Callable[[Trial], list[Row]]] = {
     "steps": _step_rows,
     "scores": _score_rows,
 }
-_UNBOUNDED = ("arguments", "output", "said", "error", "reason", "findings", "data")
+_UNBOUNDED = ("arguments", "output", "said", "state", "error", "reason", "findings", "data")
 _LONG_TEXTS = {
     table: [place for place, name in enumerate(names) if name in _UNBOUNDED]
     for table, names in COLUMNS.items()
@@ -192,7 +212,10 @@ def _trajectory(told: Mapping[str, Any], steps: Sequence[Row]) -> Trajectory:
         route=told["route_taken"],
         trace_id=told["trace_id"],
         stop_reason=told["stop_reason"],
+        session=told["session"],
+        user=told["user"],
         coverage=_decode_coverage(told["coverage"]),
+        state=None if told["state"] is None else _decode_state(told["state"]),
     )
 
 
@@ -204,6 +227,8 @@ def _nested(rows: Sequence[Row]) -> tuple[Step, ...]:
         fields = dict(zip(_STEP_FIELDS, row[5:], strict=True))
         fields["arguments"] = _value(fields["arguments"])
         fields["output"] = _value(fields["output"])
+        offered = _value(fields["offered"])
+        fields["offered"] = None if offered is None else tuple(offered)
         below = tuple(reversed(children.pop(number, [])))
         children.setdefault(parent, []).append(Step(**fields, steps=below))
     return tuple(reversed(children.get(None, [])))

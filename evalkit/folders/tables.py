@@ -60,14 +60,21 @@ def write_tables(folder: Path, trials: Iterable[Trial]) -> dict[str, int]:
     return counts
 
 
-def read_table(folder: Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One table of a complete run folder. Raises StoreError where the file is damaged."""
+def read_table(
+    folder: Path, table: str, columns: Sequence[str] | None = None, repeated: Sequence[str] = ()
+) -> pa.Table:
+    """One table of a complete run folder. Raises StoreError where the file is damaged.
+
+    ``repeated`` names columns of few different texts, which are read as dictionaries.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(table_path(folder, table)) as file:
-            return file.read(columns)
+        path = table_path(folder, table)
+        with pq.ParquetFile(path, read_dictionary=list(repeated) or None) as file:
+            found = file.read(columns)
+            return found.unify_dictionaries() if repeated else found
     except (pa.ArrowException, OSError) as error:
         raise _damaged(folder, table, error) from error
 
@@ -119,7 +126,12 @@ def _rows(folder: Path, table: str, case: str | None, trial: int | None) -> Iter
         condition = one if condition is None else condition & one
     try:
         # The file system is named: a path is then never read as a URI.
-        files = ds.dataset(str(table_path(folder, table)), filesystem=LocalFileSystem())
+        # The schema is ours: columns that an older evalkit did not write read as null.
+        files = ds.dataset(
+            str(table_path(folder, table)),
+            schema=arrow_schema(COLUMNS[table]),
+            filesystem=LocalFileSystem(),
+        )
         found = files.scanner(
             columns=list(COLUMNS[table]),
             filter=condition,

@@ -26,11 +26,17 @@ from evalkit.folders import (
     sync_folder,
     unwritable,
 )
-from evalkit.folders.lines import read_journal
-from evalkit.folders.rows import RECORDED_TRIALS
+from evalkit.folders.lines import read_journal, scan_journal
+from evalkit.folders.rows import (
+    RECORDED_STEPS,
+    RECORDED_TRIALS,
+    SCORE_NUMBERS,
+    TRIAL_NUMBERS,
+)
 from evalkit.folders.tables import as_tables, read_table, read_trials
-from evalkit.results import GateReport, Recorded, Run, Trial
+from evalkit.results import GateReport, Promotion, Recorded, Run, Trial
 from evalkit.store import database
+from evalkit.store.promotions import PROMOTIONS, read_promotions
 from evalkit.store.schema import Decision
 
 if TYPE_CHECKING:
@@ -75,14 +81,23 @@ class Store:
     def find(self, ref: str, suite: str | None = None) -> Run:
         """The run that ``ref`` means: its id, a label, or the beginning of one run's id.
 
-        A label means the newest complete run that bears it, of that suite if one is given.
-        Raises NotFoundError, which lists what there is.
+        A label means the newest complete run that bears it, of that suite if one is given; a run
+        that was promoted to the label bears it from then on. Raises NotFoundError, which lists
+        what there is.
         """
+        return self._find(ref, suite, self.runs())
+
+    def find_all(self, refs: Sequence[str]) -> list[Run]:
+        """The runs that several names mean, each as :meth:`find` says; every run once."""
         runs = self.runs()
+        found = {run.id: run for run in (self._find(ref, None, runs) for ref in refs)}
+        return list(found.values())
+
+    def _find(self, ref: str, suite: str | None, runs: list[Run]) -> Run:
         for run in runs:
             if run.id == ref:
                 return run
-        labelled = [run for run in runs if run.label == ref and _of(run, suite)]
+        labelled = [run for run in self._bearing(ref, runs) if _of(run, suite)]
         for run in labelled:
             if run.status == "complete":
                 return run
@@ -91,19 +106,53 @@ class Store:
             return begun[0]
         raise NotFoundError(self._not_found(ref, suite, runs, labelled or begun))
 
-    def load(self, run_id: str) -> Recorded:
-        """A run with its tables, as comparison and gate read it.
+    def run(self, run_id: str) -> Run:
+        """The run of exactly this id, without a look at any other. Raises NotFoundError."""
+        return self._folder(run_id)[1]
+
+    def _bearing(self, label: str, runs: Sequence[Run]) -> list[Run]:
+        """The runs that bear a label, by their own or by promotion, the newest bearer first."""
+        since = {run.id: run.started for run in runs if run.label == label}
+        since |= {one.run: one.promoted for one in self.promotions() if one.label == label}
+        bearing = [run for run in runs if run.id in since]
+        return sorted(bearing, key=lambda run: since[run.id], reverse=True)
+
+    def bearing(self, label: str, suite: str | None = None) -> list[Run]:
+        """The complete runs that bear a label, the one that it means first."""
+        found = self._bearing(label, self.runs())
+        return [run for run in found if run.status == "complete" and _of(run, suite)]
+
+    def promotions(self) -> list[Promotion]:
+        """All promotions to baseline, oldest first."""
+        return read_promotions(self.path)
+
+    def save_promotion(self, promotion: Promotion) -> None:
+        """Keeps a promotion; from now on the label means that run. Raises as :meth:`load`."""
+        self._folder(promotion.run)
+        with locks.held(self.path / f"{PROMOTIONS}.lock", wait=self._wait):
+            _append_line(self.path / PROMOTIONS, msgspec.json.encode(promotion))
+
+    def load(self, run_id: str, *, steps: bool = False, texts: bool = True) -> Recorded:
+        """A run with its tables, as comparison and gate read it; ``steps`` too where asked for.
+
+        Without ``texts`` it has only what numbers are made of: no reasons, findings and errors.
 
         Of an unfinished run, what its journal holds. Raises NotFoundError, StoreError.
         """
         folder, run = self._folder(run_id)
         if run.status == "complete":
-            trials = read_table(folder, "trials", RECORDED_TRIALS)
-            scores = read_table(folder, "scores")
+            if texts:
+                trials = read_table(folder, "trials", RECORDED_TRIALS)
+                scores = read_table(folder, "scores")
+            else:
+                trials = read_table(folder, "trials", TRIAL_NUMBERS, ("case", "status"))
+                scores = read_table(folder, "scores", SCORE_NUMBERS, ("case", "scorer", "status"))
+            taken = read_table(folder, "steps", RECORDED_STEPS) if steps else None
         else:
             tables = as_tables(read_journal(folder / JOURNAL))
             trials, scores = tables["trials"].select(RECORDED_TRIALS), tables["scores"]
-        return Recorded(run, trials, _of_completed(trials, scores))
+            taken = tables["steps"].select(RECORDED_STEPS) if steps else None
+        return Recorded(run, trials, _of_completed(trials, scores), taken)
 
     def trials(
         self, run_id: str, case: str | None = None, trial: int | None = None
@@ -116,6 +165,10 @@ class Store:
         for found in read_journal(folder / JOURNAL):
             if case in (None, found.case) and trial in (None, found.trial):
                 yield found
+
+    def finished_trials(self, run_id: str) -> int:
+        """How many trials a run that is under way or interrupted has finished."""
+        return len(scan_journal(run_folder(self.path, run_id) / JOURNAL)[0])
 
     def decisions(self, run_id: str) -> list[Decision]:
         """The gate's decisions on a run, oldest first."""
@@ -240,11 +293,12 @@ def _of(run: Run, suite: str | None) -> bool:
 
 def _of_completed(trials: pa.Table, scores: pa.Table) -> pa.Table:
     """The scores without those of trials that failed for infrastructure reasons."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if trials["status"].unique().to_pylist() in ([], ["completed"]):
         return scores
-    failed = trials.filter(pc.not_equal(trials["status"], "completed"))
+    failed = trials.filter(pc.not_equal(pc.cast(trials["status"], pa.string()), "completed"))
     return scores.filter(pc.invert(pc.is_in(_keys(scores), value_set=_keys(failed))))
 
 
@@ -252,7 +306,8 @@ def _keys(table: pa.Table) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.binary_join_element_wise(pc.cast(table["trial"], pa.string()), table["case"], " ")
+    parts = (pc.cast(table[name], pa.string()) for name in ("trial", "case"))
+    return pc.binary_join_element_wise(*parts, " ")
 
 
 def _append_line(path: Path, line: bytes) -> None:

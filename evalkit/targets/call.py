@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from evalkit import plugins
 from evalkit.errors import PluginError, TargetError
@@ -27,12 +27,22 @@ class CallTarget:
     def __init__(self, pipeline: Pipeline, folder: str) -> None:
         path = pipeline.call or ""
         plugins.make_importable(folder, path)
-        self._function: Callable[..., Any] = plugins.load_object(path)
-        if not callable(self._function):
+        self._use(plugins.load_object(path), path)
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Self:
+        """The target that calls this very function."""
+        target = cls.__new__(cls)
+        target._use(function, getattr(function, "__qualname__", repr(function)))
+        return target
+
+    def _use(self, function: Callable[..., Any], path: str) -> None:
+        if not callable(function):
             raise PluginError(f"{path!r} is not callable")
-        self._takes_settings = _takes_settings(self._function, path)
-        self._is_async = inspect.iscoroutinefunction(self._function) or (
-            inspect.iscoroutinefunction(getattr(self._function, "__call__", None))  # noqa: B004
+        self._function = function
+        self._takes_settings = _takes_settings(function, path)
+        self._is_async = inspect.iscoroutinefunction(function) or (
+            inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
         )
 
     async def __call__(self, case_input: Any, context: TrialContext) -> Answer:

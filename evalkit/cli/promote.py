@@ -1,0 +1,136 @@
+"""`evalkit promote`: recorded failures become drafts of golden cases, redacted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli.options import DEFAULT_STORE, StoreOption
+from evalkit.errors import ExitCode, InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from evalkit.dataset import Case
+    from evalkit.promotion import Draft
+    from evalkit.results import Trial
+    from evalkit.store import Store
+
+MAX_OTHERS = 2000
+"""Without a golden case, so many traces are looked at for one of the route that went well."""
+
+
+def promote(  # noqa: PLR0913, PLR0917  every option of the command is a parameter
+    run: Annotated[str, typer.Option(metavar="RUN", help="The run that the traces are in.")],
+    dataset: Annotated[Path, typer.Option(help="The dataset that the cases are for.")],
+    traces: Annotated[
+        list[str] | None, typer.Argument(help="Traces, as triage names them.")
+    ] = None,
+    problem: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", min=1, help="The representative of a problem, as numbered."),
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The earlier window triage was given.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="A file of names of people to replace, one a line.")
+    ] = None,
+    input_path: Annotated[
+        str | None,
+        typer.Option("--input", metavar="PATH", help="Where in the first step the input is."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who promotes; the user by default.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> int:
+    """Draft golden cases from traces, for `evalkit review`. Nothing gates before that."""
+    from evalkit.cli.output import say
+    from evalkit.cli.triage import golden_cases
+    from evalkit.feedback import read_feedback
+    from evalkit.files import read_text
+    from evalkit.promotion import Promoting, draft
+    from evalkit.redaction import Redactor
+    from evalkit.reviewing import redaction_key, save
+    from evalkit.store import Store
+
+    opened = Store(store)
+    found = opened.find(run)
+    cases = golden_cases(dataset)
+    wanted = [*(traces or []), *_representatives(opened, found.id, before, problem or [], cases)]
+    if not wanted:
+        raise InputError("name traces, or problems with --problem N: see `evalkit triage`")
+    listed = read_text(names).splitlines() if names else []
+    promoting = Promoting(
+        cases,
+        Redactor(redaction_key(store), names=[name for name in listed if name.strip()]),
+        str(dataset.resolve()),
+        by or current_user(),
+        found.label,
+        input_path,
+    )
+    said = read_feedback(store)
+    for trial in [_trial(opened, found.id, trace) for trace in dict.fromkeys(wanted)]:
+        others = _others(opened, found.id)
+        people = said.get(trial.case, ())
+        kept = save(store, draft(trial, promoting, others=others, feedback=people))
+        say("".join(line + "\n" for line in shown(kept)))
+    say("next: evalkit review\n")
+    return ExitCode.PASSED
+
+
+def current_user() -> str:
+    """The name of the user who runs the command."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user database
+        return "unknown"
+
+
+def shown(one: Draft) -> Iterator[str]:
+    """A draft in a few lines: what was replaced, what is proposed, and what it resembles."""
+    from evalkit.escaping import line
+
+    yield f"draft {one.id}"
+    yield f"   route {line(one.case.route)}, owner {line(one.case.owner or 'nobody')}"
+    yield f"   signals: {', '.join(sorted({s.kind for s in one.signals})) or 'none'}"
+    yield f"   expected steps (proposal): from {line(one.proposal)}"
+    for what in one.replaced:
+        yield f"   redacted: {what.kind}, {what.times} times, now {line(what.pseudonym, 60)}"
+    yield f"   not checked: {one.not_checked}"
+    for other in one.duplicates:
+        kind = "the same as" if other.exact else f"{other.similarity:.0%} like"
+        yield f"   duplicate: {kind} {line(other.case)}"
+    for conflict in one.conflicts:
+        yield f"   CONTRADICTS: {line(conflict)}"
+
+
+def _representatives(
+    store: Store, run: str, before: str | None, numbers: list[int], cases: list[Case]
+) -> list[str]:
+    """The traces that stand for problems, by their number in the list that triage prints."""
+    if not numbers:
+        return []
+    from evalkit.feedback import read_feedback
+    from evalkit.triage import triage
+
+    earlier = store.trials(store.find(before).id) if before else ()
+    said = read_feedback(store.path)
+    found = triage(store.trials(run), before=earlier, cases=cases, feedback=said).problems
+    if max(numbers) > len(found):
+        raise NotFoundError(f"--problem {max(numbers)}: triage finds {len(found)} problems")
+    return [found[number - 1].representative for number in numbers]
+
+
+def _trial(store: Store, run: str, trace: str) -> Trial:
+    for trial in store.trials(run, case=trace):
+        return trial
+    raise NotFoundError(f"run {run} has no trace {trace[:200]!r}: see `evalkit triage {run}`")
+
+
+def _others(store: Store, run: str) -> Iterator[Trial]:
+    from itertools import islice
+
+    return islice(store.trials(run), MAX_OTHERS)

@@ -1,0 +1,101 @@
+"""`evalkit triage`: what is wrong in recorded traces, as a few named problems."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, RunArgument, StoreOption
+from evalkit.errors import ExitCode, FileError
+
+if TYPE_CHECKING:
+    from evalkit.dataset import Case
+    from evalkit.triage import Triage
+
+
+def triage(
+    run: RunArgument,
+    before: Annotated[
+        str | None, typer.Option(metavar="RUN", help="An earlier window to compare with.")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Golden cases: what their routes demand, and cover.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Show this many problems.")] = 20,
+    store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = Format.TABLE,
+) -> int:
+    """Find what is wrong in a run of recorded traces, grouped into problems, with rates."""
+    import msgspec
+
+    from evalkit.cli.output import say
+    from evalkit.feedback import read_feedback
+    from evalkit.store import Store
+    from evalkit.triage import triage as find
+
+    opened = Store(store)
+    found = opened.find(run)
+    earlier = opened.find(before) if before else None
+    result = find(
+        opened.trials(found.id),
+        before=opened.trials(earlier.id) if earlier else (),
+        cases=golden_cases(dataset),
+        feedback=read_feedback(store),
+        progress=_progress if sys.stderr.isatty() else None,
+    )
+    if form is Format.JSON:
+        content = {"run": found.id, "before": earlier.id if earlier else None}
+        content |= msgspec.to_builtins(result)
+        say(msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n")
+    else:
+        say("".join(line + "\n" for line in _shown(found.id, result, most)))
+    return ExitCode.PASSED
+
+
+def golden_cases(path: Path | None) -> list[Case]:
+    """The cases of a dataset that may be named; FileError if any line of it is wrong."""
+    from evalkit.files import read_dataset
+
+    if path is None:
+        return []
+    dataset, wrong = read_dataset(path)
+    if wrong:
+        raise FileError(*wrong)
+    return list(dataset)
+
+
+def _progress(done: int) -> None:
+    print(f"\r{done} traces", end="", file=sys.stderr, flush=True)
+
+
+def _shown(run: str, found: Triage, most: int) -> Iterator[str]:
+    from evalkit.escaping import line
+    from evalkit.phrasing import moment, number, percent, plural
+
+    yield f"{run}: {plural(found.traces, 'trace')}, {found.flagged} flagged, " + plural(
+        len(found.problems), "problem"
+    )
+    for at, one in enumerate(found.problems[:most], 1):
+        yield f"\n{at}. {line(one.name)}"
+        seen = f"{moment(one.first_seen)} to {moment(one.last_seen)}"
+        yield f"   {plural(one.size, 'trace')}, {seen}; look at {line(one.representative)}"
+        if one.example:
+            yield f"   {line(one.example)}"
+        covered = ", ".join(line(case) for case in one.covered[:3])
+        yield f"   covered by {covered}" if covered else "   no golden case covers it"
+    changed = [rate for rate in found.rates if rate.change in ("up", "down")]
+    if changed:
+        yield "\nchanged since the earlier window (exact tests, corrected over all rows):"
+    for rate in changed:
+        share = percent if rate.low is not None else number
+        was, now = (share(value or 0.0) for value in (rate.before, rate.value))
+        name = rate.measure.replace("_", " ")
+        yield f"   {line(rate.route)}: {name} {rate.change}, {was} to {now}"
+    for note in found.notes:
+        yield f"note: {line(note)}"
+    if found.problems:
+        yield f"\nnext: evalkit promote {found.problems[0].representative} --run {run} --dataset …"

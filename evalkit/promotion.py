@@ -1,0 +1,371 @@
+"""Promotion: a recorded failure becomes a draft of a golden case, redacted, for a person to judge.
+
+The expected path is proposed from what went well: the nearest golden case of the route, else the
+nearest traces of it without any signal. What the failed trace did is never expected.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from evalkit.dataset import GROUP_KEYS, Case, Expected, ExpectedStep, Origin, OutcomeCheck
+from evalkit.errors import InputError
+from evalkit.redaction import NOT_CHECKED, Redactor, Replaced
+from evalkit.results import Trial
+from evalkit.similarity import scalars, similarity
+from evalkit.trajectory import Trajectory
+from evalkit.triage import signals_in
+from evalkit.triaging.norms import demands, golden_norm
+from evalkit.triaging.signals import Signal, shape_of
+from evalkit.values import lookup
+
+NEAR = 0.75
+"""From this similarity on, an accepted case of the same route is shown as a near duplicate."""
+NEAREST = 5
+MAX_SHOWN = 200
+_KINDS = ("node", "tool", "retriever", "reranker", "guardrail", "handoff")
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """An accepted case that a draft resembles; ``similarity`` of the inputs in [0, 1]."""
+
+    case: str
+    similarity: float
+    exact: bool
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A case that nobody has reviewed yet: it gates nothing. All of it is redacted.
+
+    ``proposal`` says where the expected steps come from; ``path`` is what the trace did, a line
+    a step; ``conflicts`` where accepted cases say otherwise; ``not_checked`` what redaction
+    cannot find.
+    """
+
+    id: str
+    case: Case
+    dataset: str
+    proposal: str
+    signals: tuple[Signal, ...] = ()
+    path: tuple[str, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    created: float = 0.0
+    not_checked: str = NOT_CHECKED
+
+
+class Promoting(NamedTuple):
+    """What all drafts of one promotion share. ``version`` is the service's that was recorded."""
+
+    cases: Sequence[Case]
+    redactor: Redactor
+    dataset: str
+    by: str
+    version: str | None = None
+    input_path: str | None = None
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """What a case might expect, and in words where that comes from."""
+
+    expect: Expected
+    source: str
+
+
+def input_of(trajectory: Trajectory, path: str | None = None) -> Any:
+    """What the pipeline was asked: the arguments of the first step that has any, or within.
+
+    ``path`` is a dotted path into them; without it ``input`` is taken if there is one. None
+    where the trace does not tell.
+    """
+    for visit in trajectory.walk():
+        given = visit.step.arguments
+        if given in (None, {}, "", []):
+            continue
+        if path is not None:
+            return lookup(given, path)
+        inner = given.get("input", given) if isinstance(given, dict) else given
+        if inner not in (None, {}, "", []):
+            return inner
+    return None
+
+
+def draft(
+    trial: Trial,
+    promoting: Promoting,
+    *,
+    others: Iterable[Trial] = (),
+    feedback: Sequence[Signal] = (),
+) -> Draft:
+    """A draft of a case from one trace. ``others`` are traces to find successful ones among.
+
+    Raises InputError where the trace does not tell its input or route, and where an original
+    value would be left in the draft.
+    """
+    cases, input_path = promoting.cases, promoting.input_path
+    trajectory = trial.trajectory or Trajectory()
+    route = trajectory.route or trial.route
+    asked = input_of(trajectory, input_path)
+    if asked is None:
+        where = f" at {input_path}" if input_path else ""
+        raise InputError(
+            f"trace {trial.case[:MAX_SHOWN]} does not tell its input{where}: no step has "
+            f"arguments there; record inputs, or say where they are with --input PATH"
+        )
+    if not route or route == "unknown":
+        raise InputError(f"trace {trial.case[:MAX_SHOWN]} tells no route: see route_from")
+    signals = (*signals_in(trial, cases), *feedback)
+    same = [case for case in cases if case.route == route]
+    proposal = propose(asked, route, cases, others, input_path)
+    proposed = Case(
+        id=_name(route, signals, trial.case),
+        input=asked,
+        route=route,
+        expect=proposal.expect,
+        owner=_owner(same),
+        tags=tuple(dict.fromkeys(["production", *(one.kind for one in signals)])),
+        source=Origin(
+            kind="production",
+            trace_id=trajectory.trace_id or trial.case,
+            captured=_moment(trial.started),
+            version=promoting.version,
+            promoted_by=promoting.by,
+            notes=f"expected steps proposed from {proposal.source}",
+        ),
+    )
+    return _redacted(proposed, signals, trajectory, promoting, proposal.source)
+
+
+def propose(
+    asked: Any,
+    route: str,
+    cases: Sequence[Case],
+    others: Iterable[Trial],
+    input_path: str | None = None,
+) -> Proposal:
+    """What to expect of a route for an input: as its nearest golden case, else as good traces.
+
+    Of a golden case, arguments and outcome checks that repeat something of its own input are
+    left out: they are about that input. Without either nothing is proposed.
+    """
+    known = [case for case in cases if case.route == route and case.expect.references]
+    if known:
+        return _from_golden(asked, known)
+    good = [
+        (similarity(asked, input_of(trial.trajectory, input_path)), trial)
+        for trial in others
+        if trial.trajectory
+        and (trial.trajectory.route or trial.route) == route
+        and trial.status == "completed"
+        and not signals_in(trial, cases)
+    ]
+    if not good:
+        return Proposal(Expected(), "nothing: no golden case and no good trace of this route")
+    nearest_traces = sorted(good, key=lambda pair: -pair[0])[:NEAREST]
+    shapes = Counter(
+        tuple(label for label in shape_of(trial.trajectory or Trajectory()) if _is_step(label))
+        for _, trial in nearest_traces
+    )
+    shape, count = shapes.most_common(1)[0]
+    steps = tuple(_step(label) for label in shape)
+    return Proposal(Expected(steps=steps), f"{count} of the {len(nearest_traces)} nearest traces")
+
+
+def _from_golden(asked: Any, known: Sequence[Case]) -> Proposal:
+    """The commonest path among the nearest golden cases, as the nearest of these states it.
+
+    Of the outcome, what most of those that take that path agree on.
+    """
+    ranked = sorted(known, key=lambda case: -similarity(asked, case.input))[:NEAREST]
+    paths = [demands(case) for case in ranked]
+    commonest = Counter(paths).most_common(1)[0][0]
+    alike = [case for case, path in zip(ranked, paths, strict=True) if path == commonest]
+    agreed = [
+        check
+        for check in _borrowed(alike[0]).outcome
+        if 2 * sum(check in case.expect.outcome for case in alike) > len(alike)
+    ]
+    expect = msgspec.structs.replace(_borrowed(alike[0]), outcome=tuple(agreed))
+    more = f" and {len(alike) - 1} more of the nearest" if len(alike) > 1 else ""
+    return Proposal(expect, f"golden case {alike[0].id}{more}")
+
+
+def duplicates_of(case: Case, accepted: Sequence[Case]) -> tuple[Duplicate, ...]:
+    """Accepted cases of the same route with the same or a similar input, most similar first."""
+    found = []
+    for other in accepted:
+        if other.route != case.route:
+            continue
+        alike = similarity(case.input, other.input)
+        exact = alike == 1.0 and _content(case) == _content(other)
+        if alike >= NEAR and (exact or _same_path(case, other)):
+            found.append(Duplicate(other.id, round(alike, 3), exact))
+    return tuple(sorted(found, key=lambda one: (-one.exact, -one.similarity))[:10])
+
+
+def conflicts_of(case: Case, accepted: Sequence[Case]) -> tuple[str, ...]:
+    """Where a draft contradicts accepted cases: a golden set must not be poisoned.
+
+    The same input on another route, or with other steps; a step expected that every case of the
+    route forbids, or one forbidden that nearly all demand.
+    """
+    found = []
+    for other in accepted:
+        if other.id == case.id or similarity(case.input, other.input) < 1.0:
+            continue
+        if other.route != case.route:
+            found.append(f"{other.id} sends the same input to route {other.route}")
+        elif case.expect.references and not _same_path(case, other) and other.expect.references:
+            found.append(f"{other.id} expects other steps for the same input")
+    route = [other for other in accepted if other.route == case.route and other.id != case.id]
+    agreed = golden_norm(route)
+    expects, never = _stated(case)
+    found += [f"all of {case.route} forbid {one}" for one in sorted(expects & agreed.never)]
+    found += [f"nearly all of {case.route} expect {one}" for one in sorted(never & agreed.always)]
+    return tuple(found[:20])
+
+
+def _redacted(
+    case: Case,
+    signals: Sequence[Signal],
+    trajectory: Trajectory,
+    promoting: Promoting,
+    source: str,
+) -> Draft:
+    """The draft with everything replaced; the whole trace is looked at, for what it gives away.
+
+    Route and owner stay: they are names of the project's own.
+    """
+    redactor = promoting.redactor
+    redactor.redact(msgspec.to_builtins([trajectory, case.input]))
+    told = redactor.redact(msgspec.to_builtins([case, list(signals), _path(trajectory)]))
+    clean = msgspec.convert(told.value[0], Case)
+    clean = msgspec.structs.replace(
+        clean, id=_slug(clean.id), route=case.route, owner=case.owner, tags=case.tags
+    )
+    found = Draft(
+        id=clean.id,
+        case=clean,
+        dataset=promoting.dataset,
+        proposal=source,
+        signals=msgspec.convert(told.value[1], tuple[Signal, ...]),
+        path=tuple(told.value[2]),
+        replaced=told.replaced,
+        duplicates=duplicates_of(clean, promoting.cases),
+        conflicts=conflicts_of(clean, promoting.cases),
+        created=time.time(),
+    )
+    leaked = redactor.leaks(msgspec.json.encode(found))
+    if leaked:
+        kinds = ", ".join(sorted(set(leaked)))
+        raise InputError(f"draft {found.id}: {kinds} could not be redacted; nothing is written")
+    return found
+
+
+def _borrowed(case: Case) -> Expected:
+    """A golden case's expectation without what is about its own input."""
+    own = scalars(case.input)
+    expect = case.expect
+    return Expected(
+        outcome=tuple(check for check in expect.outcome if _is_general(check, own)),
+        steps=None if expect.steps is None else tuple(_general(one, own) for one in expect.steps),
+        paths=None
+        if expect.paths is None
+        else tuple(tuple(_general(one, own) for one in path) for path in expect.paths),
+        match=expect.match,
+        args=expect.args,
+        never=expect.never,
+        limits=expect.limits,
+        ignore=expect.ignore,
+    )
+
+
+def _is_general(check: OutcomeCheck, own: frozenset[Any]) -> bool:
+    stated = scalars(msgspec.to_builtins(check))
+    return not any(_repeats(one, own) for one in stated)
+
+
+def _general(step: ExpectedStep, own: frozenset[Any]) -> ExpectedStep:
+    """A step without arguments that repeat the input, in groups as well."""
+    groups = {
+        name: tuple(
+            _general(one, own)
+            if isinstance(one, ExpectedStep)
+            else tuple(_general(inner, own) for inner in one)
+            for one in listed
+        )
+        for name in GROUP_KEYS
+        if (listed := getattr(step, name)) is not None
+    }
+    kept = {
+        key: value
+        for key, value in (step.args or {}).items()
+        if not any(_repeats(one, own) for one in scalars(value))
+    }
+    return msgspec.structs.replace(step, args=kept or None, **groups)
+
+
+def _repeats(stated: Any, own: frozenset[Any]) -> bool:
+    """Whether a value is one of the input's, or a text of it is found in one."""
+    if stated in own:
+        return True
+    return isinstance(stated, str) and any(
+        isinstance(one, str) and len(one) > 3 and one.lower() in stated.lower() for one in own
+    )
+
+
+def _stated(case: Case) -> tuple[frozenset[str], frozenset[str]]:
+    """Labels of the steps that a case demands, and of those it forbids whatever the arguments."""
+    return demands(case), frozenset(one.label for one in case.expect.never if not one.args)
+
+
+def _same_path(one: Case, other: Case) -> bool:
+    return _stated(one)[0] == _stated(other)[0]
+
+
+def _content(case: Case) -> bytes:
+    return msgspec.json.encode([case.route, case.input, case.expect], order="sorted")
+
+
+def _is_step(label: str) -> bool:
+    return label.partition(" ")[0] in _KINDS
+
+
+def _step(label: str) -> ExpectedStep:
+    kind, _, name = label.partition(" ")
+    return msgspec.convert({kind: name or "unnamed"}, ExpectedStep)
+
+
+def _owner(cases: Sequence[Case]) -> str | None:
+    owners = Counter(case.owner for case in cases if case.owner)
+    return owners.most_common(1)[0][0] if owners else None
+
+
+def _path(trajectory: Trajectory) -> list[str]:
+    """What the trace did, a line a step, with how failed steps failed."""
+    lines = []
+    for visit in trajectory.walk():
+        step = visit.step
+        failed = f": {step.error or 'failed'}"[:MAX_SHOWN] if step.status == "error" else ""
+        lines.append(f"{'  ' * min(visit.depth, 10)}{step.label[:MAX_SHOWN]}{failed}")
+    return lines[:500]
+
+
+def _name(route: str, signals: Sequence[Signal], trace: str) -> str:
+    problem = signals[0].kind if signals else "reported"
+    return f"{route} {problem} {trace[:12]}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:120] or "case"
+
+
+def _moment(started: float) -> str | None:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)) if started else None

@@ -1,0 +1,125 @@
+"""What is usual on a route, so that what a trace lacks or overspends can be told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from evalkit.dataset import Case, ExpectedStep
+from evalkit.triaging.signals import Signal
+
+ALWAYS = 0.98
+"""A step that this share of a route's earlier traces have is one that the route always takes."""
+ALWAYS_HERE = 0.95
+"""The same among the traces that are judged, some of which are faulty."""
+GOLDEN = 0.8
+"""A step that this share of a route's golden cases demand is one that it always takes."""
+FEWEST = 20
+"""With fewer traces of a route nothing is said to be usual."""
+FAR = 3.0
+"""How many times the route's 95th percentile is out of budget where no limit is stated."""
+
+_PATH = ("node ", "tool ", "retriever ", "reranker ", "guardrail ", "handoff ")
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What one trace took; None where the recording does not tell."""
+
+    seconds: float | None
+    tokens: int | None
+    cost_usd: float | None
+
+
+class Norm(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a route always does, never does, and may take. Steps are labels: ``tool refund``."""
+
+    always: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
+    most: dict[str, float] = {}
+
+
+def golden_norm(cases: Sequence[Case]) -> Norm:
+    """What the golden cases of one route agree on: steps, forbidden steps, and limits."""
+    demanded: Counter[str] = Counter()
+    forbidden: Counter[str] = Counter()
+    for case in cases:
+        forbidden.update({one.label for one in case.expect.never if one.kind and not one.args})
+        demanded.update(demands(case))
+    enough = GOLDEN * len(cases)
+    most = {}
+    for name in ("seconds", "tokens", "cost_usd"):
+        limits = [limit for case in cases if (limit := _limit(case, name)) is not None]
+        if limits and len(limits) == len(cases):
+            most[name] = float(max(limits))
+    return Norm(
+        frozenset(label for label, count in demanded.items() if count >= enough),
+        frozenset(label for label, count in forbidden.items() if count == len(cases)),
+        most,
+    )
+
+
+def demands(case: Case) -> frozenset[str]:
+    """The labels of the steps that a case demands on every path it accepts."""
+    paths = [_required(path) for path in case.expect.references]
+    return frozenset.intersection(*paths) if paths else frozenset()
+
+
+def _required(path: Sequence[ExpectedStep]) -> frozenset[str]:
+    """The labels of the steps of a path that must be; of alternatives, none is known to be."""
+    pending, found = list(path), set()
+    while pending:
+        step = pending.pop()
+        if step.optional:
+            continue
+        if step.kind is not None:
+            found.add(step.label)
+        elif step.parallel is not None:
+            pending.extend(one for listed in step.members for one in listed)
+    return frozenset(found)
+
+
+def usual_steps(shapes: Mapping[tuple[str, ...], int], share: float) -> frozenset[str]:
+    """The steps that at least this share of a route's traces have; ``shapes`` counts paths."""
+    total = sum(shapes.values())
+    if total < FEWEST:
+        return frozenset()
+    having: Counter[str] = Counter()
+    for shape, count in shapes.items():
+        having.update(dict.fromkeys(set(shape), count))
+    return frozenset(
+        label
+        for label, count in having.items()
+        if count >= share * total and label.startswith(_PATH)
+    )
+
+
+def usual_budget(spent: Iterable[Spent]) -> dict[str, float]:
+    """Three times the 95th percentile of what a route's traces take, by name."""
+    from evalkit.stats import percentile
+
+    listed = list(spent)
+    budget = {}
+    for name in ("seconds", "tokens", "cost_usd"):
+        known = [value for one in listed if (value := getattr(one, name)) is not None]
+        high = percentile(known, 95) if len(known) >= FEWEST else None
+        if high:
+            budget[name] = FAR * high
+    return budget
+
+
+def breaches(shape: Sequence[str], spent: Spent, norm: Norm) -> list[Signal]:
+    """Where a trace departs from its route's norm."""
+    taken = set(shape)
+    found = [Signal("policy_breach", label) for label in sorted(taken & norm.never)]
+    found += [Signal("missing_step", label) for label in sorted(norm.always - taken)]
+    for name, most in sorted(norm.most.items()):
+        value = getattr(spent, name)
+        if value is not None and value > most:
+            found.append(Signal("over_budget", name, text=f"{value:.6g} of {most:.6g}"))
+    return found
+
+
+def _limit(case: Case, name: str) -> float | None:
+    return getattr(case.expect.limits, name) if case.expect.limits else None

@@ -1,0 +1,195 @@
+"""Signals: what in one trace's path says that something went wrong. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from evalkit.trajectory import Trajectory, Visit
+from evalkit.values import canonical
+
+SignalKind = Literal[
+    "timeout",
+    "error",
+    "policy_breach",
+    "missing_step",
+    "loop",
+    "silent_fallback",
+    "injection",
+    "cut_off",
+    "no_stop_reason",
+    "no_answer",
+    "over_budget",
+    "retry",
+    "duplicate_retrieval",
+    "thumbs_down",
+    "escalated",
+    "reopened",
+    "overridden",
+]
+SIGNALS: tuple[str, ...] = get_args(SignalKind)
+"""Every signal; the first of those that a trace has names its problem."""
+
+MAX_TEXT = 400
+MAX_SCANNED = 20_000
+LOOP_TIMES = 3
+"""A step with the same arguments this often, or a sequence of steps, is a loop."""
+
+_STEPS = frozenset({"tool", "retriever", "reranker", "llm", "guardrail", "handoff", "embedding"})
+_TIMEOUT = re.compile(r"(?i)time[sd]?[ -]?out|deadline exceeded|no (?:answer|response) (?:with)?in")
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "content_filter"})
+_VERSION = re.compile(r"[-@:._]?(?:v?\d[\d.\-]*|latest|preview|exp)(?:[-.].*)?$")
+INJECTION = re.compile(
+    r"(?i)\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}\b(?:instructions?|prompts?|rules"
+    r"|polic(?:y|ies)|guidelines)\b|\bto any (?:ai|assistant|llm|language model)\b"
+    r"|<!--\s*(?:assistant|ai|system)\b|\bdo not (?:tell|inform) the (?:user|customer)\b"
+    r"|\byou are now (?:in )?(?:a|an|dan|developer|admin)\b|<\|im_start\|>|\[/?INST\]"
+)
+
+
+class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong: at which step (its label, its number in the walk), and what."""
+
+    kind: SignalKind
+    step: str = ""
+    number: int | None = None
+    text: str = ""
+
+
+def signals_of(trajectory: Trajectory) -> tuple[Signal, ...]:
+    """What one trace shows by itself, each kind once per step, in the order of SIGNALS."""
+    visits = list(trajectory.walk())
+    found = [
+        *_failures(visits),
+        *_repetitions(visits),
+        *_models(visits),
+        *_injections(visits),
+        *_endings(trajectory, visits),
+    ]
+    first: dict[tuple[str, str], Signal] = {}
+    for one in found:
+        first.setdefault((one.kind, one.step), one)
+    return tuple(sorted(first.values(), key=lambda one: SIGNALS.index(one.kind)))
+
+
+def shape_of(trajectory: Trajectory) -> tuple[str, ...]:
+    """The labels of the steps in order, models' calls left out: which path was taken."""
+    return tuple(visit.step.label for visit in trajectory.walk() if visit.step.kind != "llm")
+
+
+def _failures(visits: Sequence[Visit]) -> Iterator[Signal]:
+    """Failed steps, the innermost ones: what encloses a failed step fails with it."""
+    enclosing = {visit.parent for visit in visits if visit.step.status == "error"}
+    for number, _, _, step in visits:
+        if step.status != "error" or number in enclosing:
+            continue
+        text = (step.error or _brief(step.output))[:MAX_TEXT]
+        yield Signal("timeout" if _TIMEOUT.search(text) else "error", step.label, number, text)
+
+
+def _repetitions(visits: Sequence[Visit]) -> Iterator[Signal]:
+    """Steps done again: after a failure a retry, of a retriever a duplicate, thrice a loop."""
+    done: dict[Hashable, list[Visit]] = {}
+    for visit in visits:
+        step = visit.step
+        if step.kind not in _STEPS or (step.kind == "llm" and step.arguments is None):
+            continue
+        earlier = done.setdefault((step.kind, step.name, canonical(step.arguments)), [])
+        if earlier:
+            failed = earlier[-1].step.status == "error"
+            if len(earlier) + 1 >= LOOP_TIMES and not failed:
+                yield Signal("loop", step.label, visit.number, f"{len(earlier) + 1} times")
+            elif failed:
+                yield Signal("retry", step.label, visit.number)
+            elif step.kind == "retriever":
+                yield Signal("duplicate_retrieval", step.label, visit.number)
+        earlier.append(visit)
+    yield from _cycle([visit for visit in visits if visit.step.kind in ("tool", "retriever")])
+
+
+def _cycle(visits: Sequence[Visit]) -> Iterator[Signal]:
+    """A sequence of two to eight steps that comes three times in a row, arguments aside."""
+    labels = [visit.step.label for visit in visits]
+    for period in range(2, 9):
+        same = 0
+        for at in range(period, len(labels)):
+            same = same + 1 if labels[at] == labels[at - period] else 0
+            if same == period * (LOOP_TIMES - 1) and len(set(labels[at - period : at])) > 1:
+                yield Signal("loop", labels[at], visits[at].number, f"every {period} steps")
+                return
+
+
+def _models(visits: Sequence[Visit]) -> Iterator[Signal]:
+    """Another model than the one asked for answered, and no step says that one failed."""
+    for number, _, _, step in visits:
+        asked, served = step.model_requested, step.model_served
+        if step.status == "error" or not asked or not served or _same_model(asked, served):
+            continue
+        yield Signal("silent_fallback", step.label, number, f"asked for {asked}, got {served}")
+
+
+def _same_model(asked: str, served: str) -> bool:
+    """Whether two names are of one model: a dated version or a provider's prefix may differ."""
+    one, other = asked.rpartition("/")[2].lower(), served.rpartition("/")[2].lower()
+    if one == other:
+        return True
+    return other.startswith(one) and _VERSION.fullmatch(other[len(one) :]) is not None
+
+
+def _injections(visits: Sequence[Visit]) -> Iterator[Signal]:
+    """Retrieved content that speaks to the model: where it first came in."""
+    for number, _, _, step in visits:
+        if step.kind not in ("retriever", "tool", "reranker"):
+            continue
+        found = _first_match(step.output)
+        if found:
+            yield Signal("injection", step.label, number, found)
+            return
+
+
+def _first_match(value: Any) -> str:
+    """The first injected words in the texts of a value, looked at up to a limit."""
+    pending, left = [value], MAX_SCANNED
+    while pending and left > 0:
+        one = pending.pop()
+        if isinstance(one, str):
+            match = INJECTION.search(one[:left])
+            if match:
+                return match[0][:MAX_TEXT]
+            left -= len(one)
+        elif isinstance(one, dict):
+            pending.extend(reversed(one.values()))
+        elif isinstance(one, list | tuple):
+            pending.extend(reversed(one))
+    return ""
+
+
+def _endings(trajectory: Trajectory, visits: Sequence[Visit]) -> Iterator[Signal]:
+    """How models' calls ended, and whether the trace has an answer at all."""
+    for number, _, _, step in visits:
+        if step.kind != "llm" or step.status == "error":
+            continue
+        if step.stop_reason in _CUT:
+            yield Signal("cut_off", step.label, number, str(step.stop_reason))
+        elif step.stop_reason is None:
+            yield Signal("no_stop_reason", step.label, number)
+    if not _has_answer(trajectory):
+        last = visits[-1] if visits else None
+        if last:
+            yield Signal("no_answer", last.step.label, last.number, "the trace ends here")
+        else:
+            yield Signal("no_answer", text="no steps")
+
+
+def _has_answer(trajectory: Trajectory) -> bool:
+    if trajectory.output is not None or trajectory.said:
+        return True
+    root = trajectory.steps[-1] if trajectory.steps else None
+    return root is not None and root.output not in (None, "", {}, [])
+
+
+def _brief(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
