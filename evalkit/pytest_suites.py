@@ -20,6 +20,7 @@ from evalkit.dataset import Case, Expected, ExpectedStep
 from evalkit.errors import EvalkitError
 from evalkit.files import LoadedSuite
 from evalkit.journal import Journal
+from evalkit.phrasing import blocking_rows
 from evalkit.planning import plan, read_settings
 from evalkit.protocols import TrialContext
 from evalkit.reporters.diff import render_diff, render_show
@@ -31,8 +32,6 @@ from evalkit.targets.call import CallTarget
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.trajectory import Step, Trajectory
 from evalkit.trials import Trials, as_json, open_trials
-
-BLOCKING = {"regressed", "broken", "missing", "unmeasurable", "inconclusive"}
 
 
 class Session:
@@ -263,9 +262,10 @@ class Reports:
 def _say_verdicts(session: pytest.Session, path: Path, gate: GateReport) -> int:
     """Reports each row of a gate as an item of its own; gives the number that failed."""
     failed = 0
+    blocking = blocking_rows(gate)
     name = _relative(path, session.config.rootpath)
     for row in gate.rows:
-        bad = row.verdict in BLOCKING
+        bad = row in blocking
         failed += bad
         where = f"gate::{row.route}::{row.scorer}"
         session.config.hook.pytest_runtest_logreport(

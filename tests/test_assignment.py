@@ -123,6 +123,7 @@ def test_a_thousand_by_a_thousand_takes_about_a_second() -> None:
     assert time.process_time() - started < 6  # slow machines included
 
 
+@pytest.mark.slow
 def test_orders_beyond_the_bound_are_an_error_and_no_hang() -> None:
     size = 26
     # Each row may take any of many columns, and every pair of rows is ordered the wrong way round.

@@ -56,6 +56,7 @@ def test_items_are_selected_as_tests_are(pytester: pytest.Pytester, folder: Path
     assert set(Store(folder / ".evalkit").runs()[0].selection.cases) == {"case-3"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "xdist", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
 )
