@@ -174,19 +174,28 @@ def before_after(row: GateRow) -> str:
     """Both means, ``0.95 → 0.62``; of an absolute limit what was measured, ``1.24``."""
     if row.limit is not None:
         return measured(row.candidate)
-    if row.scorer in EFFICIENCY:
-        return f"{measured(row.baseline)} → {measured(row.candidate)}"
-    return f"{number(row.baseline)} → {number(row.candidate)}"
+    return f"{amount(row, row.baseline)} → {amount(row, row.candidate)}"
+
+
+def amount(row: GateRow, value: float | None) -> str:
+    """A value of the row: a share, or a quantity of any size."""
+    return measured(value) if row.limit or row.scorer in EFFICIENCY else number(value)
+
+
+def difference(row: GateRow) -> str:
+    """The row's difference with its sign, as shares or quantities are written."""
+    if row.scorer in EFFICIENCY and row.difference is not None:
+        return ("+" if row.difference >= 0 else "−") + measured(abs(row.difference))
+    return signed(row.difference)
 
 
 def size(row: GateRow) -> str:
     """The difference with its interval, or the interval of what a limit is about."""
     if row.limit is not None:
         return interval(row.low, row.high, measured)
-    if row.scorer in EFFICIENCY and row.difference is not None:
-        sign = "+" if row.difference >= 0 else "−"
-        return sign + measured(abs(row.difference))
-    return f"{signed(row.difference)} {interval(row.low, row.high, signed)}".rstrip()
+    if row.scorer in EFFICIENCY:
+        return difference(row)
+    return f"{difference(row)} {interval(row.low, row.high, signed)}".rstrip()
 
 
 def step_change(step: StepChange, say: Callable[[object], str] = str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evalkit.breakdown import RouteBreakdown
     from evalkit.dataset import Case
     from evalkit.history import RouteHistory
-    from evalkit.results import Recorded, Report, RouteSummary, Run
+    from evalkit.results import GateReport, Recorded, Report, RouteSummary, Run
     from evalkit.store import Store
 
 MOST_TRACES = 5_000
@@ -95,7 +95,8 @@ class _Material:
         self.candidate = store.load(run.id)
         self.baseline = store.load(baseline.id) if baseline else None
         self.expected, note = _expectations(run)
-        self.report = _decide(self.candidate, self.baseline, on, [note] if note else [])
+        kept = None if on or baseline is None else _kept_decision(store, run, baseline)
+        self.report = _decide(self.candidate, self.baseline, on, [note] if note else [], kept)
         self.detail = breakdown(self.candidate, self.expected)
         self.before: tuple[Run, Sequence[RouteSummary], Mapping[str, RouteBreakdown]] | None = None
         if self.baseline is not None:
@@ -145,27 +146,42 @@ class _Material:
         )
 
 
-def _decide(
-    candidate: Recorded, baseline: Recorded | None, on: Sequence[str], notes: Sequence[str]
-) -> Report:
-    """The run as the gate sees it; nothing is kept, a report only reads."""
-    import msgspec
+def _kept_decision(store: Store, run: Run, baseline: Run) -> GateReport | None:
+    """The last decision that the gate took on the run against this baseline.
 
+    It may rest on trials that were made again to confirm a suspicion, which the run has not.
+    """
+    found = [one.report for one in store.decisions(run.id) if one.report.baseline == baseline.id]
+    return found[-1] if found else None
+
+
+def _decide(
+    candidate: Recorded,
+    baseline: Recorded | None,
+    on: Sequence[str],
+    notes: Sequence[str],
+    kept: GateReport | None,
+) -> Report:
+    """The run as the gate sees it; nothing is stored, a report only reads."""
+    import datetime
+
+    from evalkit import policy
     from evalkit.cli.decision import known_scorers
     from evalkit.comparison import summarize, summarize_cases
-    from evalkit.gating import decide
     from evalkit.results import Report
 
     routes = summarize(candidate)
     known_scorers(routes, on)
-    policy = candidate.run.suite.gate
-    if on:
-        policy = msgspec.structs.replace(policy, on=tuple(on))
+    stated = candidate.run.suite.gate
+    if kept is None and baseline is not None:
+        today = datetime.datetime.now(datetime.UTC).date()
+        chosen = policy.only(stated, on) if on else stated
+        kept = policy.gate(candidate, baseline, chosen, today=today)
     return Report(
         run=candidate.run,
         routes=routes,
         cases=summarize_cases(candidate),
-        gate=decide(candidate, baseline, policy) if baseline else None,
+        gate=kept,
         notes=tuple(notes),
     )
 

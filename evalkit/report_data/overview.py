@@ -177,9 +177,9 @@ def _row(row: GateRow) -> dict[str, Any]:
     return {
         "scorer": visible(row.scorer, 200),
         "verdict": row.verdict,
-        "baseline": phrasing.number(row.baseline),
-        "candidate": phrasing.number(row.candidate),
-        "difference": phrasing.signed(row.difference),
+        "baseline": phrasing.amount(row, row.baseline),
+        "candidate": phrasing.amount(row, row.candidate),
+        "difference": phrasing.difference(row),
         "interval": phrasing.interval(row.low, row.high, phrasing.signed),
         "at": [row.difference, row.low, row.high],
         "reason": visible(row.reason, 900),

@@ -92,6 +92,18 @@ def test_takes_the_baseline_of_the_last_gate(tmp_path, page, capsys):
     assert page(store)["baseline"]["label"] == "base"
 
 
+def test_a_decision_that_was_kept_is_shown_and_not_taken_again(tmp_path, page, capsys):
+    """It may rest on trials made to confirm, which the stored run has not."""
+    store = two_runs(tmp_path)
+    run(capsys, "gate", "cand", "--baseline", "base", "--store", store.path)
+    decided = store.decisions(store.find("cand").id)[-1].report
+    first = msgspec.structs.replace(decided.rows[0], reason="confirmed by 99 trials")
+    store.save_verdicts(msgspec.structs.replace(decided, rows=(first, *decided.rows[1:])))
+    assert "confirmed by 99 trials" in json.dumps(page(store, "cand", "--baseline", "base"))
+    again = page(store, "cand", "--baseline", "base", "--on", first.scorer)
+    assert "confirmed by 99 trials" not in json.dumps(again)
+
+
 def test_details_hold_the_aligned_steps_with_their_times(tmp_path, page):
     page(two_runs(tmp_path), "cand", "--baseline", "base")
     first = island(tmp_path / "out.html", "pack-0")[0]
