@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -35,9 +35,9 @@ def table(*columns: str, right: frozenset[str] | set[str] = frozenset()) -> Tabl
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for column in columns:
-        made.add_column(
-            Text(column), justify="right" if column in right else "left", overflow="fold"
-        )
+        number = column in right
+        justify: Literal["left", "right"] = "right" if number else "left"
+        made.add_column(Text(column), justify=justify, overflow="fold", no_wrap=number)
     return made
 
 

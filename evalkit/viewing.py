@@ -22,7 +22,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from evalkit.errors import EvalkitError, InputError
 from evalkit.escaping import line
+from evalkit.promotion import Draft
 from evalkit.results import Run
+from evalkit.reviewing import pending
 from evalkit.store import Store
 
 RenderReport = Callable[[Run, "Run | None"], str]
@@ -166,6 +168,29 @@ def index(store: Store) -> str:
     return (
         f"{reload}<meta name=viewport content='width=device-width'><style>{STYLE}</style>"
         f"<body><h1>evalkit · {html.escape(line(store.path))}</h1>{table if runs else nothing}"
+        f"{_drafts(pending(store.path)[:MOST_RUNS])}"
+    )
+
+
+def _drafts(drafts: Sequence[Draft]) -> str:
+    """Cases that wait for a person's review: what they ask, and where their steps come from."""
+    if not drafts:
+        return ""
+    head = "".join(
+        f"<th scope=col>{name}</th>" for name in ("draft", "route", "asks", "steps from")
+    )
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td>{html.escape(line(text, 200))}"
+            for text in (draft.id, draft.case.route, draft.case.input, draft.proposal)
+        )
+        for draft in drafts
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return (
+        "<h2>Drafts to review</h2><p>Accept, edit or reject them with <code>evalkit review</code>."
+        f"<div class=scroll>{table}</div>"
     )
 
 

@@ -8,9 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from evalkit.dataset import Case
 from evalkit.errors import InputError
 from evalkit.journal import Journal
 from evalkit.planning import plan
+from evalkit.promotion import Draft
+from evalkit.reviewing import save
 from evalkit.runner import run
 from evalkit.store import Store
 from evalkit.viewing import View, open_view
@@ -87,6 +90,13 @@ def test_reports_are_shown_and_errors_are_text(view: View, store: Store, tmp_pat
     assert status == 400
     assert "<b>" not in page and "nope" in page
     assert get(view, "/etc/passwd", cookie=cookie_of(view))[0] == 404
+
+
+def test_drafts_that_wait_for_a_person_are_listed_as_text(view: View, store: Store) -> None:
+    case = Case("c", {"question": "<b>refund?</b>"}, "refund")
+    save(store.path, Draft(id="d-1", case=case, dataset="d.jsonl", proposal="the golden path"))
+    page = get(view, "/", cookie=cookie_of(view))[2]
+    assert "the golden path" in page and "&lt;b&gt;refund?" in page
 
 
 def test_a_busy_port_is_an_input_error(view: View, store: Store) -> None:
