@@ -70,21 +70,27 @@ def render_runs(runs: Sequence[Run], /, *, width: int = 100, color: bool = False
     """The stored runs, in the order given; times are UTC."""
     if not runs:
         return "no runs yet: make one with `evalkit run SUITE --label LABEL`\n"
-    made = table("run", "label", "suite", "started", "cases", "trials", "status", right=NUMBERS)
+    made = _runs(runs, started=True)
+    if not fits(made, width):
+        made = _runs(runs, started=False)  # a run's id tells the time as well
+    return to_text(made, width=width, color=color)
+
+
+def _runs(runs: Sequence[Run], *, started: bool) -> Table:
+    time = ["started"] if started else []
+    made = table("run", "label", "suite", *time, "cases", "trials", "status", right=NUMBERS)
     for run in runs:
         style = {"complete": "", "interrupted": "yellow", "running": "cyan"}[run.status]
         made.add_row(
             text(line(run.id, 60)),
             text(line(run.label, 40), "bold"),
             text(line(run.suite.name, 40)),
-            text(phrasing.moment(run.started)),
+            *([text(phrasing.moment(run.started))] if started else []),
             text(str(len(run.planned))),
             text(phrasing.count(len(run.planned) * run.trials)),
             text(run.status, style),
         )
-    if not fits(made, width):
-        made.columns.pop(3)  # a run's id tells the time as well
-    return to_text(made, width=width, color=color)
+    return made
 
 
 def render_baselines(
