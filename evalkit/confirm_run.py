@@ -19,7 +19,7 @@ from evalkit.confirming import Row
 from evalkit.executors import run_concurrently
 from evalkit.files import LoadedSuite
 from evalkit.journal import Journal
-from evalkit.results import Run, Trial, new_run_id
+from evalkit.results import CONFIRMING, Run, Trial, new_run_id
 from evalkit.store import Store
 from evalkit.suite import Confirm
 from evalkit.trials import Trials, open_trials
@@ -174,7 +174,7 @@ def _keep(run: Run, made: list[Trial], candidate: Run, store: Path) -> Run:
         replace(
             candidate,
             id=new_run_id(now),
-            label=f"{run.label} (confirm)",
+            label=run.label + CONFIRMING,
             settings=run.settings,
             planned=tuple(case for case in candidate.planned if case.id in tried),
             trials=1 + max(trial.trial for trial in made),

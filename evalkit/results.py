@@ -145,6 +145,10 @@ class PlannedCase(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(case.id, case.route, case.digest, case.owner, case.tags, case.input_digest)
 
 
+CONFIRMING = " (confirm)"
+"""How the labels of runs end that only confirmed another run's verdict: they are no versions."""
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of a suite for one version of the pipeline.
 

@@ -8,6 +8,7 @@ import typer
 
 from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, OnOption, StoreOption
 from evalkit.errors import ExitCode, NotFoundError
+from evalkit.results import CONFIRMING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 def history(
     route: Annotated[str, typer.Argument(help="A route's name.")],
     suite: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Default: the suite of the newest run.")
+        str | None,
+        typer.Option(metavar="NAME", help="Default: the newest run's that has the route."),
     ] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="L", help="Only runs with this label; repeatable.")
@@ -39,7 +41,7 @@ def history(
     from evalkit.store import Store
 
     opened = Store(store)
-    runs = _chosen(opened.runs(), suite, label or ())[:limit]
+    runs = _chosen(opened.runs(), route, suite, label or ())[:limit]
     scorers = on or list(runs[0].suite.gate.on)
     found = histories([opened.load(run.id) for run in reversed(runs)], scorers, route)
     if not found:
@@ -56,12 +58,20 @@ def history(
     return ExitCode.PASSED
 
 
-def _chosen(runs: Sequence[Run], suite: str | None, labels: Sequence[str]) -> list[Run]:
-    """Complete runs of one suite, newest first; NotFoundError says what there is instead."""
-    complete = [run for run in runs if run.status == "complete"]
+def _chosen(runs: Sequence[Run], route: str, suite: str | None, labels: Sequence[str]) -> list[Run]:
+    """Complete runs of one suite, newest first; NotFoundError says what there is instead.
+
+    The suite is that of the newest run with the route, unless it is named.
+    """
+    complete = [
+        run
+        for run in runs
+        if run.status == "complete" and (run.label in labels or not run.label.endswith(CONFIRMING))
+    ]
     if not complete:
         raise NotFoundError("there are no complete runs in this store yet: `evalkit run` makes one")
-    name = suite or complete[0].suite.name
+    bearing = [run for run in complete if any(case.route == route for case in run.planned)]
+    name = suite or (bearing or complete)[0].suite.name
     found = [
         run for run in complete if run.suite.name == name and (not labels or run.label in labels)
     ]

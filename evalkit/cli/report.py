@@ -210,12 +210,14 @@ def _history(store: Store, report: Report) -> tuple[RouteHistory, ...]:
     """The suite's complete runs up to this one; fewer where they are large."""
     from evalkit.history import histories
     from evalkit.report_data.overview import gating_scorers
+    from evalkit.results import CONFIRMING
 
     scorers = [one.scorer for route in report.routes for one in route.scorers]
     runs = [
         one
         for one in store.runs()
         if one.status == "complete"
+        and not one.label.endswith(CONFIRMING)
         and one.suite.name == report.run.suite.name
         and one.started <= report.run.started
     ][:HISTORY]

@@ -12,8 +12,9 @@ from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, OnOption, S
 from evalkit.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from evalkit.confirming import Row
     from evalkit.files import LoadedSuite
     from evalkit.results import Report, Run
     from evalkit.runner import Progress
@@ -143,6 +144,16 @@ def _gated(
     with open_rerunner(
         loaded, candidate, baseline, confirm, store=store.path, concurrency=concurrency
     ) as rerunner:
+
+        def rerun(wanted: Mapping[str, int]) -> tuple[list[Row], list[Row]] | None:
+            more = 2 * sum(wanted.values())
+            print(
+                f"confirming: {len(wanted)} cases of routes that look worse, {more} trials more"
+                " in both versions",
+                file=sys.stderr,
+            )
+            return rerunner(wanted)
+
         try:
             return report_on(
                 store,
@@ -150,7 +161,7 @@ def _gated(
                 baseline.id,
                 on,
                 notes=notes,
-                rerun=rerunner,
+                rerun=rerun,
                 confirm=confirm,
             )
         finally:

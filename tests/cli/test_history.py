@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
+from evalkit.journal import Journal
 from tests.report_data.stores import two_runs
 
 
@@ -49,3 +52,20 @@ def test_what_is_not_there_is_named(project, evalkit):
     code, _, err = evalkit("history", "refund", "--store", "s", "--label", "x")
     assert code == 2
     assert "'base'" in err
+
+
+def test_the_suite_is_the_newest_that_has_the_route_and_confirming_runs_are_no_versions(
+    project, evalkit
+):
+    store = two_runs(project / "s")
+    other = msgspec.structs.replace(store.find("cand"), id="z-other", started=2e9)
+    suite = msgspec.structs.replace(other.suite, name="other")
+    planned = tuple(msgspec.structs.replace(one, route="else") for one in other.planned)
+    confirming = msgspec.structs.replace(other, id="z-confirm", label="cand (confirm)")
+    for run in (msgspec.structs.replace(other, suite=suite, planned=planned), confirming):
+        with Journal.start(store.path, run) as journal:
+            journal.extend(store.trials(store.find("cand").id))
+            journal.finish()
+    found = json.loads(evalkit("history", "refund", "--store", "s", "--format", "json")[1])
+    assert found["suite"] == "desk"
+    assert [point["label"] for point in found["scorers"][0]["points"]] == ["base", "cand"]
