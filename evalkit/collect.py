@@ -23,6 +23,7 @@ from evalkit.results import Run
 from evalkit.traces import OnProgress, Report, as_trial, planned_run, read_trace, write_run
 from evalkit.tracing.assembly import Reading
 from evalkit.tracing.collecting import Collecting, Patience
+from evalkit.tracing.otlp_grpc import GrpcServer
 from evalkit.tracing.otlp_http import Endpoint, Server
 from evalkit.tracing.parts import Reasons
 from evalkit.tracing.spool import Spool, read_spool
@@ -47,6 +48,7 @@ class Listening(NamedTuple):
     url: str
     run: str
     state: Collecting
+    grpc_url: str | None = None
 
 
 def collect(
@@ -78,18 +80,17 @@ def collect(
         spool = Spool(journal.folder / SPOOL)
         state = Collecting(spool, patience, max_bytes)
         try:
-            server = Server(endpoint, state.export, state.refuse)
-        except OSError as error:
+            servers = _servers(endpoint, state)
+        except BaseException:
             spool.close()
             _remove(journal.folder)
-            raise InputError(
-                f"cannot listen on {endpoint.host}:{endpoint.port}: {error.strerror or error}"
-            ) from None
-        on_ready(Listening(server.url, run.id, state))
+            raise
+        on_ready(Listening(servers[0].url, run.id, state, *(one.url for one in servers[1:])))
         try:
             _settle(state, journal, _reading(run), stop)
         finally:
-            server.stop()
+            for server in servers:
+                server.stop()
             spool.close()
     if not spool.size:
         _remove(journal.folder)
@@ -128,6 +129,24 @@ def finish(
     except locks.LockHeldError as error:
         raise InputError(f"run {run_id} is still collecting: {error.holder}") from None
     return report
+
+
+def _servers(endpoint: Endpoint, state: Collecting) -> list[Server | GrpcServer]:
+    """The server over HTTP and, if asked for, the one over gRPC: both, or InputError."""
+    servers: list[Server | GrpcServer] = []
+    port: int | None = endpoint.port
+    try:
+        servers.append(Server(endpoint, state.export, state.refuse))
+        if (port := endpoint.grpc_port) is not None:
+            servers.append(GrpcServer(endpoint, state.export, state.refuse))
+    except (OSError, InputError) as error:
+        for server in servers:
+            server.stop()
+        if isinstance(error, InputError):
+            raise
+        why = error.strerror or error
+        raise InputError(f"cannot listen on {endpoint.host}:{port}: {why}") from None
+    return servers
 
 
 def _reading(run: Run) -> Reading:

@@ -25,7 +25,7 @@ from evalkit.errors import InputError, NotFoundError
 from evalkit.store import Store
 from evalkit.traces import Report
 from evalkit.tracing.collecting import Collecting, Patience
-from evalkit.tracing.otlp_http import Endpoint, Export
+from evalkit.tracing.otlp_http import Certificate, Endpoint, Export
 from evalkit.tracing.spool import Spool
 
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -142,7 +142,7 @@ def until(condition: Any, seconds: float = 10.0) -> None:
 
 def test_traces_show_when_complete_and_late_spans_join(tmp_path: Path) -> None:
     with running(tmp_path, patience=Patience(quiet=0.1, timeout=60)) as collector:
-        url, run, _ = collector.listening
+        url, run, *_ = collector.listening
         assert post(url, export(span(1, 2)))[:2] == (200, {})
         assert (
             post(
@@ -316,9 +316,8 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 def test_tls_with_given_files(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    with running(tmp_path / "store", Endpoint(tls=context)) as collector:
+    endpoint = Endpoint(certificate=Certificate(cert, key))
+    with running(tmp_path / "store", endpoint) as collector:
         url = collector.listening.url
         assert url.startswith("https://")
         assert post(url, export(span(1, 1)))[0] == 200

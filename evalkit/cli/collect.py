@@ -11,11 +11,11 @@ from evalkit.cli.options import DEFAULT_STORE, StoreOption
 from evalkit.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
-    import ssl
     import threading
 
     from evalkit.collect import Listening
     from evalkit.traces import Report
+    from evalkit.tracing.otlp_http import Certificate
 
 
 def collect(  # noqa: PLR0913  every option of the command is a parameter
@@ -23,6 +23,12 @@ def collect(  # noqa: PLR0913  every option of the command is a parameter
     label: Annotated[str, typer.Option(help="The run's label.")] = "production",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4318,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Take OTLP over gRPC too, there; needs the extra `grpc`."
+        ),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(envvar="EVALKIT_COLLECT_TOKEN", help="What senders must know; see docs."),
@@ -48,7 +54,7 @@ def collect(  # noqa: PLR0913  every option of the command is a parameter
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> int:
-    """Receive OTLP over HTTP until Ctrl-C, then print what came, as `evalkit ingest` does."""
+    """Receive OTLP over HTTP (gRPC if asked) until Ctrl-C, then print what came, like `ingest`."""
     from evalkit import collect as collecting
     from evalkit.files import read_suite
     from evalkit.tracing.collecting import Patience
@@ -57,7 +63,7 @@ def collect(  # noqa: PLR0913  every option of the command is a parameter
     if finish is not None:
         return _say(collecting.finish(finish, store=store))
     report = collecting.collect(
-        Endpoint(host, port, token, _tls(tls_cert, tls_key), connections),
+        Endpoint(host, port, token, _certificate(tls_cert, tls_key), connections, grpc_port),
         label=label,
         store=store,
         stop=_stopped(seconds),
@@ -87,8 +93,10 @@ def _stopped(seconds: float | None) -> threading.Event:
 def _ready(listening: Listening) -> None:
     import sys
 
+    grpc = f" and on {listening.grpc_url} for OTLP over gRPC" if listening.grpc_url else ""
     print(
-        f"listening on {listening.url} for OTLP over HTTP (run {listening.run}); Ctrl-C to stop",
+        f"listening on {listening.url} for OTLP over HTTP{grpc} (run {listening.run}); "
+        "Ctrl-C to stop",
         file=sys.stderr,
         flush=True,
     )
@@ -108,17 +116,11 @@ def _say(report: Report) -> int:
     return ExitCode.PASSED
 
 
-def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    import ssl
+def _certificate(chain: Path | None, key: Path | None) -> Certificate | None:
+    from evalkit.tracing.otlp_http import Certificate
 
-    if certificate is None and key is None:
+    if chain is None and key is None:
         return None
-    if certificate is None or key is None:
+    if chain is None or key is None:
         raise InputError("TLS needs both --tls-cert and --tls-key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key)
-    except OSError as error:
-        raise InputError(f"the certificate or key does not load: {error}") from None
-    return context
+    return Certificate(chain, key)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from evalkit.errors import InputError
@@ -59,15 +60,38 @@ class Answer(NamedTuple):
     retry_after: int | None = None
 
 
+class Certificate(NamedTuple):
+    """What a server shows over TLS: files of a certificate chain and its private key, in PEM."""
+
+    chain: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """As Python's TLS takes it. Raises InputError if the files do not load."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self.chain, self.key)
+        except OSError as error:
+            raise InputError(f"the certificate or key does not load: {error}") from None
+        return context
+
+
 class Endpoint(NamedTuple):
-    """Where to listen, and who may send: everyone, or whoever knows the token."""
+    """Where to listen, and who may send: everyone, or whoever knows the token.
+
+    ``grpc_port`` is that of OTLP over gRPC, None for none. A port of 0 takes a free one.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     token: str | None = None
-    tls: ssl.SSLContext | None = None
+    certificate: Certificate | None = None
     connections: int = MAX_CONNECTIONS
+    grpc_port: int | None = None
 
+
+UNAUTHORIZED = "send the collector's token as `Authorization: Bearer ...`"
 
 Sink = Callable[[Export], Answer]
 """Takes a request and answers it; called from many threads. Raises nothing."""
@@ -76,7 +100,7 @@ Sink = Callable[[Export], Answer]
 class Server(ThreadingHTTPServer):
     """Listens from construction to :meth:`stop`; ``refused`` is told of requests not passed on.
 
-    Raises OSError if the address cannot be had.
+    Raises OSError if the address cannot be had, InputError if the certificate does not load.
     """
 
     request_queue_size = 1024
@@ -93,10 +117,11 @@ class Server(ThreadingHTTPServer):
         self._quiet = threading.Condition()
         self._stopping = False
         self.address_family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+        tls = None if endpoint.certificate is None else endpoint.certificate.context()
         super().__init__((endpoint.host, endpoint.port), _Handler)
-        if endpoint.tls is not None:
+        if tls is not None:
             # The handshake happens in the connection's own thread, under its timeout.
-            self.socket = endpoint.tls.wrap_socket(
+            self.socket = tls.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False
             )
         self._thread = threading.Thread(
@@ -109,7 +134,7 @@ class Server(ThreadingHTTPServer):
         """The base URL, as ``OTEL_EXPORTER_OTLP_ENDPOINT`` takes it."""
         host, port = self.server_address[:2]
         shown = f"[{host!s}]" if ":" in str(host) else str(host)
-        return f"{'https' if self.endpoint.tls else 'http'}://{shown}:{port}"
+        return f"{'https' if self.endpoint.certificate else 'http'}://{shown}:{port}"
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accepts a connection and remembers it."""
@@ -123,7 +148,7 @@ class Server(ThreadingHTTPServer):
         with self._quiet:
             full = len(self._open) > self.endpoint.connections
         if full:
-            if self.endpoint.tls is None:
+            if self.endpoint.certificate is None:
                 with suppress(OSError):
                     request.sendall(_BUSY)
             self.shutdown_request(request)
@@ -205,10 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.server.endpoint.token
         if token is None:
             return
-        given = self.headers.get("Authorization", "")
-        expected = f"Bearer {token}"
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
-            raise _Refused(401, "send the collector's token as `Authorization: Bearer …`")
+        if not is_authorized(self.headers.get("Authorization", ""), token):
+            raise _Refused(401, UNAUTHORIZED)
 
     def _body(self) -> bytes:
         raw = self._chunks() if self._is_chunked else self._read(self._length())
@@ -269,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
             told = {rejected: str(answer.rejected), "errorMessage": answer.message}
             self._send(200, json.dumps({"partialSuccess": told}).encode(), True)
         else:
-            self._send(200, _partial(answer), False)
+            self._send(200, partial_success(answer), False)
 
     def _refuse(self, answer: Answer) -> None:
         # A client that is told to come back keeps its connection; others are hung up on.
@@ -302,7 +325,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are not logged."""
 
 
-def _partial(answer: Answer) -> bytes:
+def is_authorized(given: str, token: str) -> bool:
+    """Whether an ``Authorization`` header bears the token; as slow for a near miss as for any."""
+    expected = f"Bearer {token}"
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+
+def partial_success(answer: Answer) -> bytes:
     """The protobuf answer that rejects some; it has the same form for traces and logs."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
