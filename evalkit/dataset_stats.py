@@ -63,7 +63,7 @@ def stats(
     for trial in traces:
         taken = (trial.trajectory.route if trial.trajectory else None) or trial.route
         seen[taken] += 1
-        labels = set(shape_of(trial.trajectory)) if trial.trajectory else set()
+        labels = set(shape_of(trial.trajectory.walk())) if trial.trajectory else set()
         steps.setdefault(taken, Counter()).update(labels)
     routes = sorted({case.route for case in cases} | set(seen))
     found = [

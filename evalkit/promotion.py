@@ -170,7 +170,11 @@ def propose(
         return Proposal(Expected(), "nothing: no golden case and no good trace of this route")
     nearest_traces = sorted(good, key=lambda pair: -pair[0])[:NEAREST]
     shapes = Counter(
-        tuple(label for label in shape_of(trial.trajectory or Trajectory()) if _is_step(label))
+        tuple(
+            label
+            for label in shape_of((trial.trajectory or Trajectory()).walk())
+            if _is_step(label)
+        )
         for _, trial in nearest_traces
     )
     shape, count = shapes.most_common(1)[0]

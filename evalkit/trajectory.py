@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -140,25 +140,27 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def tokens_in(self) -> int | None:
         """Prompt tokens, summed over the innermost steps that report them."""
-        total: int | None = _sum_leaves(self, "tokens_in")
+        total: int | None = innermost_sum(list(self.walk()), "tokens_in")
         return total
 
     @property
     def tokens_out(self) -> int | None:
         """Completion tokens, summed over the innermost steps that report them."""
-        total: int | None = _sum_leaves(self, "tokens_out")
+        total: int | None = innermost_sum(list(self.walk()), "tokens_out")
         return total
 
     @property
     def cost_usd(self) -> float | None:
         """Cost in US dollars, summed over the innermost steps that report it."""
-        total: float | None = _sum_leaves(self, "cost_usd")
+        total: float | None = innermost_sum(list(self.walk()), "cost_usd")
         return total
 
 
-def _sum_leaves(trajectory: Trajectory, field: str) -> Any:
-    """Sum a field over reporting steps with no reporting step below: nothing counts twice."""
-    visits = list(trajectory.walk())
+def innermost_sum(visits: Sequence[Visit], field: str) -> Any:
+    """A field summed over the steps of a walk that report it and have none below that does.
+
+    So nothing counts twice. None where no step reports it.
+    """
     reported_below = set()
     total = None
     for number, _, parent, step in reversed(visits):

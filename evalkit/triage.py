@@ -7,34 +7,41 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
 from evalkit.dataset import Case
 from evalkit.results import Trial
-from evalkit.trajectory import Trajectory
+from evalkit.trajectory import Trajectory, Visit, innermost_sum
+from evalkit.triaging.columns import Distinct, Spent, Traces
 from evalkit.triaging.norms import (
     ALWAYS,
     ALWAYS_HERE,
     Norm,
-    Spent,
-    breaches,
+    departures,
     golden_norm,
+    overspending,
+    overspent,
     usual_budget,
     usual_steps,
 )
 from evalkit.triaging.problems import Flagged, Problem, problems
 from evalkit.triaging.rates import Rate, Window, rates
-from evalkit.triaging.signals import SIGNALS, Signal, SignalKind, shape_of, signals_of
+from evalkit.triaging.signals import (
+    SIGNALS,
+    Signal,
+    SignalKind,
+    shape_of,
+    signals_of,
+    template,
+    tool_timeouts,
+)
 
 NO_ROUTE = "unknown"
 """The route of traces that tell none, as ingestion names it."""
 USUALLY_LACKING = 0.5
 """A signal about the recording that this share of a route's traces have is no failure."""
 _OF_RECORDING: tuple[SignalKind, ...] = ("no_stop_reason", "no_answer")
-
-Shape = tuple[str, ...]
 
 
 class Triage(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,22 +52,6 @@ class Triage(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     rates: tuple[Rate, ...]
     notes: tuple[str, ...] = ()
-
-
-class _Trace(msgspec.Struct, frozen=True):
-    """What is kept of a trace: its path is shared with all others that took the same."""
-
-    trace: str
-    started: float
-    spent: Spent
-    shape: Shape
-    signals: tuple[Signal, ...]
-
-
-@dataclass
-class _Route:
-    traces: list[_Trace] = field(default_factory=list)
-    shapes: Counter[Shape] = field(default_factory=Counter)
 
 
 def triage(
@@ -75,11 +66,11 @@ def triage(
 
     ``cases`` are golden cases: what those of a route agree on is demanded of its traces.
     ``feedback`` are signals from people by trace or session id. ``progress`` is called with the
-    number of traces read so far.
+    number of traces of a window read so far.
     """
     said = dict(feedback or {})
     now, unmatched = _gathered(trials, said, progress)
-    then, _ = _gathered(before, said, None)
+    then, _ = _gathered(before, said, progress)
     norms = {route: _norm(route, now[route], then.get(route), cases) for route in now}
     lacking = {route: _lacking(found) for route, found in now.items()}
     windows, flagged = {}, []
@@ -102,40 +93,52 @@ def triage(
 def signals_in(trial: Trial, cases: Sequence[Case] = ()) -> tuple[Signal, ...]:
     """The signals of one trace alone, with what the golden cases of its route demand."""
     trajectory = trial.trajectory or Trajectory()
+    visits = list(trajectory.walk())
     golden = golden_norm([case for case in cases if case.route == _route(trial)])
-    spent = _spent(trial, trajectory)
-    return _ordered([*_own(trial, trajectory), *breaches(shape_of(trajectory), spent, golden)])
+    return _ordered(
+        [
+            *_own(trial, trajectory, visits),
+            *departures(shape_of(visits), golden),
+            *overspending(_spent(trial, visits), golden),
+        ]
+    )
 
 
 def _gathered(
     trials: Iterable[Trial],
     feedback: Mapping[str, Sequence[Signal]],
     progress: Callable[[int], None] | None,
-) -> tuple[dict[str, _Route], set[str]]:
+) -> tuple[dict[str, Traces], set[str]]:
     """The traces per route, and the ids in the feedback that none of them has."""
-    routes: dict[str, _Route] = defaultdict(_Route)
-    shapes: dict[Shape, Shape] = {}
+    paths: Distinct[frozenset[str]] = Distinct()
+    kinds: Distinct[tuple[Signal, ...]] = Distinct()
+    routes: dict[str, Traces] = {}
     unmatched = set(feedback)
     for count, trial in enumerate(trials, 1):
         trajectory = trial.trajectory or Trajectory()
-        shape = shape_of(trajectory)
-        shape = shapes.setdefault(shape, shape)
+        visits = list(trajectory.walk())
         names = {trial.case, trajectory.trace_id or "", trajectory.session or ""}
         said = [signal for name in names for signal in feedback.get(name, ())]
         unmatched -= names
-        signals = (*_own(trial, trajectory), *said)
-        route = routes[_route(trial)]
-        spent = _spent(trial, trajectory)
-        route.traces.append(_Trace(trial.case, trial.started, spent, shape, signals))
-        route.shapes[shape] += 1
+        signals = [*_own(trial, trajectory, visits), *said]
+        route = _route(trial)
+        if route not in routes:
+            routes[route] = Traces(paths, kinds)
+        routes[route].append(
+            trial.case,
+            trial.started,
+            _spent(trial, visits),
+            frozenset(shape_of(visits)),
+            tuple(Signal(one.kind, one.step, text=template(one.text)) for one in signals),
+        )
         if progress is not None and count % 1000 == 0:
             progress(count)
     return routes, unmatched
 
 
-def _own(trial: Trial, trajectory: Trajectory) -> tuple[Signal, ...]:
+def _own(trial: Trial, trajectory: Trajectory, visits: Sequence[Visit]) -> tuple[Signal, ...]:
     """A trace's own signals; a trial that did not complete says why in its status."""
-    found = signals_of(trajectory)
+    found = signals_of(trajectory, visits)
     if trial.status == "timeout":
         return (Signal("timeout", text=trial.error or ""), *found)
     if trial.status in ("crashed", "unreachable"):
@@ -148,40 +151,55 @@ def _route(trial: Trial) -> str:
     return taken or trial.route or NO_ROUTE
 
 
-def _spent(trial: Trial, trajectory: Trajectory) -> Spent:
-    tokens = [count for count in (trajectory.tokens_in, trajectory.tokens_out) if count is not None]
-    return Spent(trial.latency_s, sum(tokens) if tokens else None, trajectory.cost_usd)
+def _spent(trial: Trial, visits: Sequence[Visit]) -> Spent:
+    tokens = [innermost_sum(visits, name) for name in ("tokens_in", "tokens_out")]
+    known = [count for count in tokens if count is not None]
+    cost = innermost_sum(visits, "cost_usd")
+    return Spent(trial.latency_s, sum(known) if known else None, cost, tool_timeouts(visits))
 
 
-def _norm(route: str, found: _Route, earlier: _Route | None, cases: Sequence[Case]) -> Norm:
+def _norm(route: str, found: Traces, earlier: Traces | None, cases: Sequence[Case]) -> Norm:
     """The golden cases' demands, and what is usual in the earlier window or, without, in this."""
     golden = golden_norm([case for case in cases if case.route == route])
-    usual = usual_steps(*((earlier.shapes, ALWAYS) if earlier else (found.shapes, ALWAYS_HERE)))
-    most = {**usual_budget(one.spent for one in (earlier or found).traces), **golden.most}
+    usual = usual_steps(*((earlier.paths(), ALWAYS) if earlier else (found.paths(), ALWAYS_HERE)))
+    most = {**usual_budget((earlier or found).measure), **golden.most}
     return Norm(golden.always | usual, golden.never, most)
 
 
-def _lacking(found: _Route) -> frozenset[str]:
+def _lacking(found: Traces) -> frozenset[str]:
     """Signals of the recording that most traces of a route have: it does not tell."""
-    counts = Counter(kind for one in found.traces for kind in {s.kind for s in one.signals})
-    return frozenset(
-        kind for kind in _OF_RECORDING if counts[kind] > USUALLY_LACKING * len(found.traces)
-    )
+    counts: Counter[str] = Counter()
+    for signals, count in found.signals().items():
+        counts.update(dict.fromkeys({one.kind for one in signals}, count))
+    return frozenset(kind for kind in _OF_RECORDING if counts[kind] > USUALLY_LACKING * len(found))
 
 
 def _window(
-    route: str, found: _Route, norm: Norm, lacking: frozenset[str]
+    route: str, found: Traces, norm: Norm, lacking: frozenset[str]
 ) -> tuple[Window, list[Flagged]]:
     counts: Counter[str] = Counter()
     flagged = []
-    for one in found.traces:
-        own = [signal for signal in one.signals if signal.kind not in lacking]
-        signals = _ordered([*own, *breaches(one.shape, one.spent, norm)])
-        counts.update({signal.kind for signal in signals})
-        if signals:
-            flagged.append(Flagged(one.trace, route, signals, one.started))
-    spent = tuple(one.spent for one in found.traces)
-    return Window(len(found.traces), counts, spent), flagged
+    over = _over_budget(found, norm)
+    for path, own, places in found.alike():
+        shared = [*(one for one in own if one.kind not in lacking), *departures(path, norm)]
+        usual = _ordered(shared)
+        for at in places:
+            signals = _ordered([*shared, *over[at]]) if at in over else usual
+            if signals:
+                flagged.append(Flagged(found.names[at], route, signals, found.started(at)))
+                counts.update({signal.kind for signal in signals})
+    return Window(len(found), counts, found.measure), flagged
+
+
+def _over_budget(found: Traces, norm: Norm) -> dict[int, list[Signal]]:
+    """Where a trace took more than its route may, by the trace's place."""
+    over: dict[int, list[Signal]] = defaultdict(list)
+    for name, most in sorted(norm.most.items()):
+        values = found.measure(name)
+        for at in (values > most).nonzero()[0]:
+            signal = overspent(name, float(values[at]), most)
+            over[int(at)].append(Signal(signal.kind, signal.step, text=template(signal.text)))
+    return over
 
 
 def _ordered(signals: Iterable[Signal]) -> tuple[Signal, ...]:

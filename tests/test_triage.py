@@ -194,3 +194,22 @@ def test_traces_without_route_steps_or_trajectory_are_taken() -> None:
     assert any("no route" in note for note in found.notes)
     assert ("r", "timeout") in {(one.route, one.signal) for one in found.problems}
     assert triage([]).traces == 0
+
+
+def test_more_kinds_of_failures_than_are_clustered_join_their_like(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evalkit.triaging.problems.MAX_KINDS", 2)
+    words = ["alpha", "beta", "gamma", "delta", "omega"]
+    traces = [trial(f"a{word}", tool("pay", status="error", error=word * 9)) for word in words]
+    traces += [trial(f"b{n}", tool("log", status="error", error="full")) for n in range(2)]
+    sizes = {one.name: one.size for one in triage(traces).problems}
+    assert sizes == {"refund: error at tool pay": 5, "refund: error at tool log": 2}
+
+
+def test_tool_timeouts_are_a_share_of_calls_and_compared() -> None:
+    slow = tool("pay", status="error", error="timed out after 5 s")
+    before = [trial(f"b{n}", tool("look"), tool("pay")) for n in range(60)]
+    now = [trial(f"n{n}", tool("look"), slow if n % 2 else tool("pay")) for n in range(60)]
+    (rate,) = (one for one in triage(now, before=before).rates if one.measure == "tool_timeouts")
+    assert (rate.value, rate.before, rate.change) == (0.25, 0.0, "up")

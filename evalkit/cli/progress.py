@@ -1,4 +1,4 @@
-"""How far a run is, on stderr: a bar on a terminal, else a line every ten seconds."""
+"""How far a command is, on stderr: in place on a terminal, else a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -24,6 +24,27 @@ def shown() -> Iterator[Callable[[Progress], None]]:
             yield update
     else:
         yield _lines()
+
+
+@contextmanager
+def reading(what: str) -> Iterator[Callable[[int], None]]:
+    """A function to call with how many of something were read; a terminal's line is cleared."""
+    terminal = sys.stderr.isatty()
+    last = time.monotonic()
+
+    def update(done: int) -> None:
+        nonlocal last
+        clock = time.monotonic()
+        if clock - last < (0.2 if terminal else EVERY_S):
+            return
+        last = clock
+        said = f"{done:,} {what} read"
+        print(f"\r\x1b[K{said}" if terminal else said, end="" if terminal else "\n",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+    yield update
+    if terminal:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager

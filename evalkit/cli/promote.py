@@ -12,7 +12,6 @@ from evalkit.cli.options import DEFAULT_STORE, StoreOption
 from evalkit.errors import ExitCode, InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from evalkit.dataset import Case
     from evalkit.promotion import Draft
     from evalkit.results import Trial
     from evalkit.store import Store
@@ -21,7 +20,7 @@ MAX_OTHERS = 2000
 """Without a golden case, so many traces are looked at for one of the route that went well."""
 
 
-def promote(  # noqa: PLR0913, PLR0917  every option of the command is a parameter
+def promote(
     run: Annotated[str, typer.Option(metavar="RUN", help="The run that the traces are in.")],
     dataset: Annotated[Path, typer.Option(help="The dataset that the cases are for.")],
     traces: Annotated[
@@ -29,10 +28,7 @@ def promote(  # noqa: PLR0913, PLR0917  every option of the command is a paramet
     ] = None,
     problem: Annotated[
         list[int] | None,
-        typer.Option(metavar="N", min=1, help="The representative of a problem, as numbered."),
-    ] = None,
-    before: Annotated[
-        str | None, typer.Option(metavar="RUN", help="The earlier window triage was given.")
+        typer.Option(metavar="N", min=1, help="A problem, as the last triage numbers it."),
     ] = None,
     names: Annotated[
         Path | None, typer.Option(help="A file of names of people to replace, one a line.")
@@ -49,6 +45,7 @@ def promote(  # noqa: PLR0913, PLR0917  every option of the command is a paramet
     from evalkit.cli.triage import golden_cases
     from evalkit.feedback import read_feedback
     from evalkit.files import read_text
+    from evalkit.listing import listed_problem
     from evalkit.promotion import Promoting, draft
     from evalkit.redaction import Redactor
     from evalkit.reviewing import redaction_key, save
@@ -57,7 +54,8 @@ def promote(  # noqa: PLR0913, PLR0917  every option of the command is a paramet
     opened = Store(store)
     found = opened.find(run)
     cases = golden_cases(dataset)
-    wanted = [*(traces or []), *_representatives(opened, found.id, before, problem or [], cases)]
+    numbered = [listed_problem(store, found.id, number) for number in problem or []]
+    wanted = [*(traces or []), *(one.representative for one in numbered)]
     if not wanted:
         raise InputError("name traces, or problems with --problem N: see `evalkit triage`")
     listed = read_text(names).splitlines() if names else []
@@ -105,23 +103,6 @@ def shown(one: Draft) -> Iterator[str]:
         yield f"   duplicate: {kind} {line(other.case)}"
     for conflict in one.conflicts:
         yield f"   CONTRADICTS: {line(conflict)}"
-
-
-def _representatives(
-    store: Store, run: str, before: str | None, numbers: list[int], cases: list[Case]
-) -> list[str]:
-    """The traces that stand for problems, by their number in the list that triage prints."""
-    if not numbers:
-        return []
-    from evalkit.feedback import read_feedback
-    from evalkit.triage import triage
-
-    earlier = store.trials(store.find(before).id) if before else ()
-    said = read_feedback(store.path)
-    found = triage(store.trials(run), before=earlier, cases=cases, feedback=said).problems
-    if max(numbers) > len(found):
-        raise NotFoundError(f"--problem {max(numbers)}: triage finds {len(found)} problems")
-    return [found[number - 1].representative for number in numbers]
 
 
 def _trial(store: Store, run: str, trace: str) -> Trial:

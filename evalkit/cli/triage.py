@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,20 +32,24 @@ def triage(
     import msgspec
 
     from evalkit.cli.output import say
+    from evalkit.cli.progress import reading
     from evalkit.feedback import read_feedback
+    from evalkit.listing import keep_listing
     from evalkit.store import Store
     from evalkit.triage import triage as find
 
     opened = Store(store)
     found = opened.find(run)
     earlier = opened.find(before) if before else None
-    result = find(
-        opened.trials(found.id),
-        before=opened.trials(earlier.id) if earlier else (),
-        cases=golden_cases(dataset),
-        feedback=read_feedback(store),
-        progress=_progress if sys.stderr.isatty() else None,
-    )
+    with reading("traces") as progress:
+        result = find(
+            opened.trials(found.id),
+            before=opened.trials(earlier.id) if earlier else (),
+            cases=golden_cases(dataset),
+            feedback=read_feedback(store),
+            progress=progress,
+        )
+    keep_listing(store, found.id, result.problems)
     if form is Format.JSON:
         content = {"run": found.id, "before": earlier.id if earlier else None}
         content |= msgspec.to_builtins(result)
@@ -66,10 +69,6 @@ def golden_cases(path: Path | None) -> list[Case]:
     if wrong:
         raise FileError(*wrong)
     return list(dataset)
-
-
-def _progress(done: int) -> None:
-    print(f"\r{done} traces", end="", file=sys.stderr, flush=True)
 
 
 def _shown(run: str, found: Triage, most: int) -> Iterator[str]:

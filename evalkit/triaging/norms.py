@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from evalkit.dataset import Case, ExpectedStep
+from evalkit.triaging.columns import Spent
 from evalkit.triaging.signals import Signal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ALWAYS = 0.98
 """A step that this share of a route's earlier traces have is one that the route always takes."""
@@ -21,15 +27,10 @@ FEWEST = 20
 FAR = 3.0
 """How many times the route's 95th percentile is out of budget where no limit is stated."""
 
+BUDGET = ("seconds", "tokens", "cost_usd")
+"""What a route's traces may take only so much of."""
+
 _PATH = ("node ", "tool ", "retriever ", "reranker ", "guardrail ", "handoff ")
-
-
-class Spent(msgspec.Struct, frozen=True):
-    """What one trace took; None where the recording does not tell."""
-
-    seconds: float | None
-    tokens: int | None
-    cost_usd: float | None
 
 
 class Norm(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,7 +50,7 @@ def golden_norm(cases: Sequence[Case]) -> Norm:
         demanded.update(demands(case))
     enough = GOLDEN * len(cases)
     most = {}
-    for name in ("seconds", "tokens", "cost_usd"):
+    for name in BUDGET:
         limits = [limit for case in cases if (limit := _limit(case, name)) is not None]
         if limits and len(limits) == len(cases):
             most[name] = float(max(limits))
@@ -80,14 +81,14 @@ def _required(path: Sequence[ExpectedStep]) -> frozenset[str]:
     return frozenset(found)
 
 
-def usual_steps(shapes: Mapping[tuple[str, ...], int], share: float) -> frozenset[str]:
-    """The steps that at least this share of a route's traces have; ``shapes`` counts paths."""
-    total = sum(shapes.values())
+def usual_steps(paths: Mapping[frozenset[str], int], share: float) -> frozenset[str]:
+    """The steps that at least this share of a route's traces have; ``paths`` counts them."""
+    total = sum(paths.values())
     if total < FEWEST:
         return frozenset()
     having: Counter[str] = Counter()
-    for shape, count in shapes.items():
-        having.update(dict.fromkeys(set(shape), count))
+    for path, count in paths.items():
+        having.update(dict.fromkeys(path, count))
     return frozenset(
         label
         for label, count in having.items()
@@ -95,30 +96,40 @@ def usual_steps(shapes: Mapping[tuple[str, ...], int], share: float) -> frozense
     )
 
 
-def usual_budget(spent: Iterable[Spent]) -> dict[str, float]:
+def usual_budget(measure: Callable[[str], NDArray[np.float64]]) -> dict[str, float]:
     """Three times the 95th percentile of what a route's traces take, by name."""
+    import numpy as np
+
     from evalkit.stats import percentile
 
-    listed = list(spent)
     budget = {}
-    for name in ("seconds", "tokens", "cost_usd"):
-        known = [value for one in listed if (value := getattr(one, name)) is not None]
+    for name in BUDGET:
+        values = measure(name)
+        known = values[~np.isnan(values)]
         high = percentile(known, 95) if len(known) >= FEWEST else None
         if high:
             budget[name] = FAR * high
     return budget
 
 
-def breaches(shape: Sequence[str], spent: Spent, norm: Norm) -> list[Signal]:
-    """Where a trace departs from its route's norm."""
-    taken = set(shape)
+def departures(path: Collection[str], norm: Norm) -> list[Signal]:
+    """Where the steps that a trace took depart from its route's norm."""
+    taken = frozenset(path)
     found = [Signal("policy_breach", label) for label in sorted(taken & norm.never)]
-    found += [Signal("missing_step", label) for label in sorted(norm.always - taken)]
+    return found + [Signal("missing_step", label) for label in sorted(norm.always - taken)]
+
+
+def overspending(spent: Spent, norm: Norm) -> Iterator[Signal]:
+    """Where a trace took more than its route may."""
     for name, most in sorted(norm.most.items()):
         value = getattr(spent, name)
         if value is not None and value > most:
-            found.append(Signal("over_budget", name, text=f"{value:.6g} of {most:.6g}"))
-    return found
+            yield overspent(name, value, most)
+
+
+def overspent(name: str, value: float, most: float) -> Signal:
+    """The signal of a trace that took more than it may."""
+    return Signal("over_budget", name, text=f"{value:.6g} of {most:.6g}")
 
 
 def _limit(case: Case, name: str) -> float | None:

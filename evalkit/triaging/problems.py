@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_KINDS = 2000
-"""Flagged traces are clustered by kind of failure; of more kinds the rarest stay single."""
+"""Flagged traces are clustered by kind of failure; of more kinds, the rarest join the commonest
+of their route, step and signal."""
 APART = 0.5
 """Cosine distance from which two kinds of failures are different problems."""
 
-_VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8,}|\d[\d.,:]*|'[^']*'|\"[^\"]*\"")
-
 
 class Flagged(msgspec.Struct, frozen=True):
-    """A trace with at least one signal. ``started`` is in seconds since the epoch."""
+    """A trace with at least one signal; their texts are templates.
+
+    ``started`` is in seconds since the epoch.
+    """
 
     trace: str
     route: str
@@ -60,7 +62,11 @@ def problems(flagged: Sequence[Flagged], cases: Sequence[Case] = ()) -> tuple[Pr
         alike[_kind(one)].append(one)
     kinds = sorted(alike, key=lambda kind: -len(alike[kind]))
     labels = _clustered([alike[kind][0] for kind in kinds[:MAX_KINDS]])
-    labels += range(len(kinds), len(kinds) + len(kinds[MAX_KINDS:]))
+    named: dict[tuple[str, ...], int] = {}
+    for kind, label in zip(kinds, labels, strict=False):
+        named.setdefault(_heading(alike[kind][0]), label)
+    for kind in kinds[MAX_KINDS:]:
+        labels.append(named.setdefault(_heading(alike[kind][0]), len(kinds) + len(named)))
     groups: dict[int, list[Flagged]] = defaultdict(list)
     for kind, label in zip(kinds, labels, strict=True):
         groups[label] += alike[kind]
@@ -72,11 +78,13 @@ def problems(flagged: Sequence[Flagged], cases: Sequence[Case] = ()) -> tuple[Pr
 def _kind(one: Flagged) -> tuple[Any, ...]:
     """What makes two traces fail in the same way: route, signals with steps, text's template."""
     signals = tuple((signal.kind, signal.step) for signal in one.signals)
-    return one.route, signals, _template(main_signal(one).text)
+    return one.route, signals, main_signal(one).text
 
 
-def _template(text: str) -> str:
-    return _VARYING.sub("#", text)[:200]
+def _heading(one: Flagged) -> tuple[str, ...]:
+    """What a problem is named by: route, signal and step."""
+    main = main_signal(one)
+    return one.route, main.kind, main.step
 
 
 def _clustered(kinds: Sequence[Flagged]) -> list[int]:
@@ -106,7 +114,7 @@ def _features(one: Flagged) -> dict[str, float]:
     features = {f"problem {one.route} {main.kind} {main.step}": 2.0, f"route {one.route}": 0.5}
     for signal in one.signals:
         features.setdefault(f"signal {signal.kind} {signal.step}", 0.4)
-    words = set(re.findall(r"[a-z_]{3,}", _template(main.text).lower()))
+    words = set(re.findall(r"[a-z_]{3,}", main.text.lower()))
     for word in words:
         features[f"word {word}"] = 0.8 / len(words) ** 0.5
     return features
@@ -145,7 +153,7 @@ def _problem(
         last_seen=ordered[-1].started,
         traces=tuple(one.trace for one in ordered),
         covered=tuple(dict.fromkeys([*named, *tagged])),
-        example=_template(main.text),
+        example=main.text,
     )
 
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from evalkit.stats import holm, percentile
-from evalkit.triaging.norms import Spent
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ALPHA = 0.05
 Change = Literal["up", "down", "unclear", "new"]
 
 
-class Window(msgspec.Struct, frozen=True):
-    """The traces of one route in one window: how many, with which signals, and what they took."""
+class Window(NamedTuple):
+    """The traces of one route in one window: how many, with which signals, and what they took.
+
+    ``measure`` gives a number of every trace by name, NaN where it is not known.
+    """
 
     traces: int
     signals: Counter[str]
-    spent: tuple[Spent, ...]
+    measure: Callable[[str], NDArray[np.float64]]
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,10 +47,10 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rates(now: Mapping[str, Window], before: Mapping[str, Window]) -> tuple[Rate, ...]:
-    """Every route's signals (Fisher's exact test), p99 latency, tokens and cost per trace.
+    """Every route's signals, and its p99 latency, tokens, cost and tool timeouts per trace.
 
-    p99 is compared by the share of traces above the earlier window's p99, tokens and cost by the
-    Mann-Whitney test; all p-values are corrected together.
+    Signals are compared by Fisher's exact test, p99 by the share of traces above the earlier
+    window's p99, the others (means) by the Mann-Whitney test; all p-values are corrected together.
     """
     rows: list[Rate] = []
     ps: list[float | None] = []
@@ -82,25 +88,26 @@ def _spending(route: str, now: Window, before: Window | None) -> list[tuple[Rate
     latency, earlier = _known(now, "seconds"), _known(before, "seconds")
     p99, was99 = percentile(latency, 99), percentile(earlier, 99)
     p = None
-    if was99 is not None and latency:
-        above = [sum(value > was99 for value in values) for values in (latency, earlier)]
+    if was99 is not None and len(latency):
+        above = [int((values > was99).sum()) for values in (latency, earlier)]
         p = _fisher(above[0], len(latency), above[1], len(earlier))
     found = [(Rate(route=route, measure="latency_p99", value=p99, before=was99), p)]
-    for name in ("tokens", "cost_usd"):
+    for name in ("tokens", "cost_usd", "tool_timeouts"):
         values, old = _known(now, name), _known(before, name)
         rate = Rate(route=route, measure=name, value=_mean(values), before=_mean(old))
         found.append((rate, _mann_whitney(values, old)))
     return [(rate, p) for rate, p in found if rate.value is not None]
 
 
-def _known(window: Window | None, name: str) -> list[float]:
-    if window is None:
-        return []
-    return [value for one in window.spent if (value := getattr(one, name)) is not None]
+def _known(window: Window | None, name: str) -> NDArray[np.float64]:
+    import numpy as np
+
+    values = window.measure(name) if window else np.empty(0)
+    return values[~np.isnan(values)]
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _judged(row: Rate, p: float) -> Rate:
@@ -125,11 +132,11 @@ def _fisher(count: int, total: int, was: int, of: int) -> float:
     return float(fisher_exact(np.array([[count, total - count], [was, of - was]]))[1])
 
 
-def _mann_whitney(values: Sequence[float], old: Sequence[float]) -> float | None:
-    if not values or not old:
+def _mann_whitney(values: NDArray[np.float64], old: NDArray[np.float64]) -> float | None:
+    if not len(values) or not len(old):
         return None
     from scipy.stats import mannwhitneyu
 
-    if len({*values, *old}) == 1:
+    if min(values.min(), old.min()) == max(values.max(), old.max()):
         return 1.0
     return float(mannwhitneyu(values, old).pvalue)

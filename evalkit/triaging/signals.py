@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, Literal, get_args
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
-from evalkit.trajectory import Trajectory, Visit
+from evalkit.trajectory import Step, Trajectory, Visit
 from evalkit.values import canonical
+
+if TYPE_CHECKING:
+    import re2
 
 SignalKind = Literal[
     "timeout",
@@ -42,12 +47,13 @@ _STEPS = frozenset({"tool", "retriever", "reranker", "llm", "guardrail", "handof
 _TIMEOUT = re.compile(r"(?i)time[sd]?[ -]?out|deadline exceeded|no (?:answer|response) (?:with)?in")
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "content_filter"})
 _VERSION = re.compile(r"[-@:._]?(?:v?\d[\d.\-]*|latest|preview|exp)(?:[-.].*)?$")
-INJECTION = re.compile(
+_INJECTION = (
     r"(?i)\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}\b(?:instructions?|prompts?|rules"
     r"|polic(?:y|ies)|guidelines)\b|\bto any (?:ai|assistant|llm|language model)\b"
     r"|<!--\s*(?:assistant|ai|system)\b|\bdo not (?:tell|inform) the (?:user|customer)\b"
     r"|\byou are now (?:in )?(?:a|an|dan|developer|admin)\b|<\|im_start\|>|\[/?INST\]"
 )
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8,}|\d[\d.,:]*|'[^']*'|\"[^\"]*\"")
 
 
 class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,15 +65,18 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
 
 
-def signals_of(trajectory: Trajectory) -> tuple[Signal, ...]:
-    """What one trace shows by itself, each kind once per step, in the order of SIGNALS."""
-    visits = list(trajectory.walk())
+def signals_of(trajectory: Trajectory, visits: Sequence[Visit] | None = None) -> tuple[Signal, ...]:
+    """What one trace shows by itself, each kind once per step, in the order of SIGNALS.
+
+    ``visits`` are its walk, where the caller has made it already.
+    """
+    walked = list(trajectory.walk()) if visits is None else visits
     found = [
-        *_failures(visits),
-        *_repetitions(visits),
-        *_models(visits),
-        *_injections(visits),
-        *_endings(trajectory, visits),
+        *_failures(walked),
+        *_repetitions(walked),
+        *_models(walked),
+        *_injections(walked),
+        *_endings(trajectory, walked),
     ]
     first: dict[tuple[str, str], Signal] = {}
     for one in found:
@@ -75,9 +84,26 @@ def signals_of(trajectory: Trajectory) -> tuple[Signal, ...]:
     return tuple(sorted(first.values(), key=lambda one: SIGNALS.index(one.kind)))
 
 
-def shape_of(trajectory: Trajectory) -> tuple[str, ...]:
+def shape_of(visits: Iterable[Visit]) -> tuple[str, ...]:
     """The labels of the steps in order, models' calls left out: which path was taken."""
-    return tuple(visit.step.label for visit in trajectory.walk() if visit.step.kind != "llm")
+    return tuple(visit.step.label for visit in visits if visit.step.kind != "llm")
+
+
+def tool_timeouts(visits: Iterable[Visit]) -> float | None:
+    """The share of a trace's tool calls that timed out, in [0, 1]; None without tool calls."""
+    tools = [visit.step for visit in visits if visit.step.kind == "tool"]
+    return sum(map(_timed_out, tools)) / len(tools) if tools else None
+
+
+def template(text: str) -> str:
+    """A text without what varies from case to case: numbers, ids and what is quoted."""
+    return _VARYING.sub("#", text[:MAX_TEXT])[:200]
+
+
+def injection_in(value: Any) -> str:
+    """The first words in the texts of a value that speak to the model; empty without any."""
+    found = _injection().search("\n".join(_texts(value)).encode("utf-8", "replace"))
+    return found[0].decode("utf-8", "replace")[:MAX_TEXT] if found else ""
 
 
 def _failures(visits: Sequence[Visit]) -> Iterator[Signal]:
@@ -86,16 +112,22 @@ def _failures(visits: Sequence[Visit]) -> Iterator[Signal]:
     for number, _, _, step in visits:
         if step.status != "error" or number in enclosing:
             continue
-        text = (step.error or _brief(step.output))[:MAX_TEXT]
-        yield Signal("timeout" if _TIMEOUT.search(text) else "error", step.label, number, text)
+        yield Signal("timeout" if _timed_out(step) else "error", step.label, number, _said(step))
 
 
 def _repetitions(visits: Sequence[Visit]) -> Iterator[Signal]:
     """Steps done again: after a failure a retry, of a retriever a duplicate, thrice a loop."""
+    candidates = [
+        visit
+        for visit in visits
+        if visit.step.kind in _STEPS
+        and (visit.step.kind != "llm" or visit.step.arguments is not None)
+    ]
+    often = Counter((visit.step.kind, visit.step.name) for visit in candidates)
     done: dict[Hashable, list[Visit]] = {}
-    for visit in visits:
+    for visit in candidates:
         step = visit.step
-        if step.kind not in _STEPS or (step.kind == "llm" and step.arguments is None):
+        if often[step.kind, step.name] == 1:
             continue
         earlier = done.setdefault((step.kind, step.name, canonical(step.arguments)), [])
         if earlier:
@@ -142,29 +174,33 @@ def _same_model(asked: str, served: str) -> bool:
 def _injections(visits: Sequence[Visit]) -> Iterator[Signal]:
     """Retrieved content that speaks to the model: where it first came in."""
     for number, _, _, step in visits:
-        if step.kind not in ("retriever", "tool", "reranker"):
+        if step.kind not in ("retriever", "tool", "reranker") or step.output is None:
             continue
-        found = _first_match(step.output)
+        found = injection_in(step.output)
         if found:
             yield Signal("injection", step.label, number, found)
             return
 
 
-def _first_match(value: Any) -> str:
-    """The first injected words in the texts of a value, looked at up to a limit."""
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value in order, up to a limit of characters."""
     pending, left = [value], MAX_SCANNED
     while pending and left > 0:
         one = pending.pop()
         if isinstance(one, str):
-            match = INJECTION.search(one[:left])
-            if match:
-                return match[0][:MAX_TEXT]
+            yield one[:left]
             left -= len(one)
         elif isinstance(one, dict):
             pending.extend(reversed(one.values()))
         elif isinstance(one, list | tuple):
             pending.extend(reversed(one))
-    return ""
+
+
+@cache
+def _injection() -> re2._Regexp[bytes]:
+    import re2
+
+    return re2.compile(_INJECTION.encode())
 
 
 def _endings(trajectory: Trajectory, visits: Sequence[Visit]) -> Iterator[Signal]:
@@ -191,5 +227,10 @@ def _has_answer(trajectory: Trajectory) -> bool:
     return root is not None and root.output not in (None, "", {}, [])
 
 
-def _brief(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+def _timed_out(step: Step) -> bool:
+    return step.status == "error" and _TIMEOUT.search(_said(step)) is not None
+
+
+def _said(step: Step) -> str:
+    """How a failed step says that it failed."""
+    return (step.error or ", ".join(_texts(step.output)))[:MAX_TEXT]

@@ -177,7 +177,11 @@ def test_wrong_requests_are_told(project: Path, capsys: pytest.CaptureFixture[st
     where = ["--run", "production", "--dataset", "cases.jsonl"]
     assert main(["promote", *where]) == 2
     assert main(["promote", "nobody", *where]) == 2
+    assert main(["promote", "--problem", "1", *where]) == 2
+    assert "was not triaged yet" in capsys.readouterr().err
+    assert main(["triage", "production"]) == 0
     assert main(["promote", "--problem", "9", *where]) == 2
+    assert "the last triage of" in capsys.readouterr().err
     assert main(["review", "--accept", "x", "--reject", "y"]) == 2
     assert main(["review", "--accept", "../x"]) == 2
     assert main(["triage", "production", "--dataset", "nowhere.jsonl"]) == 2
