@@ -8,6 +8,9 @@
 #   EVALKIT_SETTINGS   settings to change, one key=value per line
 #   EVALKIT_TRIALS     trials of each case
 #   EVALKIT_SHARD      k/n: one part of the dataset; a part is not gated
+#   EVALKIT_BASELINE_CHECKOUT
+#                      a checkout of the baseline: where a route looks worse, its cases are tried
+#                      again with this code and with the baseline's before anything fails
 #   EVALKIT_FOLDER     where files go; default .evalkit-ci. baseline.parquet in it is the baseline;
 #                      comment.md, junit.xml and candidate.parquet are written
 #   GITHUB_OUTPUT      a file that gets the outputs, if set
@@ -27,6 +30,7 @@ if [ -n "${EVALKIT_SHARD:-}" ]; then
   arguments+=(--shard "$EVALKIT_SHARD")
 elif [ -f "$folder/baseline.parquet" ]; then
   arguments+=(--baseline "$folder/baseline.parquet")
+  [ -n "${EVALKIT_BASELINE_CHECKOUT:-}" ] && arguments+=(--baseline-checkout "$EVALKIT_BASELINE_CHECKOUT")
 else
   echo "no baseline yet: this run is measured, not gated" >&2
 fi
@@ -46,7 +50,11 @@ if [ -f "$folder/report.md" ]; then
   # The first line tells a later run which comment to update.
   { echo "<!-- evalkit: $suite -->"; cat "$folder/report.md"; } >"$folder/comment.md"
   rm -f "$folder/report.md"
-  run=$(evalkit runs --format json | python3 -c 'import json,sys; print(json.load(sys.stdin)["runs"][0]["run"])')
+  # The newest of this label: runs that only confirmed are newer still, and of other labels.
+  run=$(evalkit runs --format json | LABEL="$label" python3 -c '
+import json, os, sys
+runs = json.load(sys.stdin)["runs"]
+print(next(one["run"] for one in runs if one["label"] == os.environ["LABEL"]))')
   [ -n "$run" ] && evalkit baseline export "$run" "$folder/candidate.parquet" >/dev/null
 fi
 if [ -n "${GITHUB_OUTPUT:-}" ]; then

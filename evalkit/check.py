@@ -16,7 +16,7 @@ from evalkit.errors import FileError, InputError, PluginError, Problem
 from evalkit.files import LoadedSuite, SuiteFile, case_lines, read_dataset, read_suite
 from evalkit.strict_yaml import Path as Key
 from evalkit.strict_yaml import show_path
-from evalkit.suite import Suite
+from evalkit.suite import Pipeline, Suite
 from evalkit.values import regex_problem
 
 
@@ -79,7 +79,7 @@ def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Probl
         except PluginError as error:
             yield at(("state",), str(error))
     try:
-        _check_pipeline(suite, path.parent)
+        check_pipeline(suite.pipeline, path.parent)
     except InputError as error:
         yield at(("pipeline", suite.pipeline.target), str(error))
 
@@ -101,9 +101,8 @@ def _advising_and_limited(suite: Suite) -> Iterator[tuple[Key, str]]:
                 yield (*place, at), limit.of
 
 
-def _check_pipeline(suite: Suite, folder: Path) -> None:
+def check_pipeline(pipeline: Pipeline, folder: Path) -> None:
     """Raises InputError where the pipeline cannot be reached at all."""
-    pipeline = suite.pipeline
     if pipeline.call is not None:
         if ":" not in pipeline.call:
             raise InputError(f"{pipeline.call!r}: expected package.module:function")

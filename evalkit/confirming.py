@@ -73,7 +73,7 @@ Rerun = Callable[[Mapping[str, int]], tuple[Iterable[Row], Iterable[Row]] | None
 """Tries each of these cases so often in the baseline **and** in the candidate, interleaved.
 
 Gives the rows of both, baseline first; trials that failed for infrastructure reasons have none.
-None says that a budget of time or money is spent.
+None says that there will be no more: a budget is spent, or they were interrupted.
 """
 
 
@@ -418,7 +418,7 @@ def _decided(one: _Open, exhausted: bool, alpha: float) -> Confirmed:
     if one.regressed or one.broken:
         verdict = "regressed" if one.regressed and _beyond(one) else "broken"
     elif one.active and exhausted:
-        verdict, why = "inconclusive", "the budget for re-runs was spent before this was decided"
+        verdict, why = "inconclusive", "the re-runs ended before this was decided"
     elif lost > MOST_LOST * one.asked:
         verdict, why = "inconclusive", f"{lost} of {one.asked} re-run trials gave no score"
     elif one.active and (found := _fresh(one)) and _attainable(found) > alpha / 2:

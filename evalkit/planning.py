@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-import subprocess
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
+from evalkit import git
 from evalkit.dataset import Case, Dataset
 from evalkit.errors import InputError
 from evalkit.files import LoadedSuite
@@ -47,7 +46,8 @@ def plan(
         settings=merge_settings(suite, settings or {}),
         selection=selection,
         started=now,
-        commit=checked_out_commit(loaded.folder),
+        commit=git.commit(loaded.folder),
+        uncommitted=git.uncommitted(loaded.folder),
         evalkit_version=version(),
     )
 
@@ -123,18 +123,3 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("evalkit-ci")
-
-
-def checked_out_commit(folder: Path) -> str | None:
-    """The commit that is checked out in ``folder``, or None outside a git checkout."""
-    try:
-        answer = subprocess.run(  # noqa: S603 - a fixed command; the folder is one argument
-            ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None

@@ -171,6 +171,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: float
     finished: float | None = None
     commit: str | None = None
+    # A digest of what was changed since that commit; None where nothing was.
+    uncommitted: str | None = None
     evalkit_version: str = ""
     scopes: dict[str, str] = {}
     stray_spans: int = 0

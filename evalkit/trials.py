@@ -38,9 +38,14 @@ class Attempt(NamedTuple):
 
 @contextmanager
 def open_trials(
-    suite: Suite, folder: Path, settings: Mapping[str, Setting], store: Path | None
+    suite: Suite,
+    folder: Path,
+    settings: Mapping[str, Setting],
+    store: Path | None,
+    *,
+    scored: bool = True,
 ) -> Iterator[Trials]:
-    """The trials of a suite, while its spans are captured.
+    """The trials of a suite, while its spans are captured; with scores, unless not asked for.
 
     Everything that can be wrong with the pipeline's address and the scorers goes wrong here,
     before anything is called: raises InputError.
@@ -48,7 +53,8 @@ def open_trials(
     factory = plugins.load("target", suite.pipeline.target)
     with open_capture(factory.spans_from) as capture:
         target: Target = factory(suite.pipeline, str(folder))
-        scorers = scoring.bind(suite.scorer_uses, suite.effects, folder, store=store)
+        uses = suite.scorer_uses if scored else ()
+        scorers = scoring.bind(uses, suite.effects, folder, store=store)
         read_state = None if suite.state is None else end_states.load(suite.state, folder)
         capture.ready()
         yield Trials(suite, settings, target, capture, scorers, read_state)
@@ -76,11 +82,17 @@ class Trials:
 
     def with_settings(self, settings: Mapping[str, Setting]) -> Trials:
         """The same pipeline, called with other settings; what it holds is shared."""
-        return Trials(self._suite, settings, self._target, self.capture, self._scorers)
+        return Trials(
+            self._suite, settings, self._target, self.capture, self._scorers, self._read_state
+        )
 
     async def close(self) -> None:
         """Lets go of what the target holds."""
         await self._target.close()
+
+    async def try_once(self, case: Case, trial: int) -> Trial:
+        """Attempts a case and judges what came of it."""
+        return await self.judge(case, trial, *await self.attempt(case, trial))
 
     async def attempt(self, case: Case, trial: int) -> tuple[int, Attempt]:
         """Calls the pipeline, again after an infrastructure failure, never after an answer."""

@@ -21,6 +21,7 @@ def report_on(
     on: Sequence[str] = (),
     *,
     notes: Sequence[str] = (),
+    late_notes: Sequence[str] = (),
     rerun: Rerun | None = None,
     confirm: Confirm | None = None,
 ) -> Report:
@@ -28,7 +29,7 @@ def report_on(
 
     The verdicts are kept in the store. ``on`` replaces the suite's gating scorers; ``notes`` are
     what a reader must know about the choice of the baseline. ``rerun`` confirms suspicions,
-    within the budget of ``confirm`` in place of the suite's.
+    within the budget of ``confirm`` in place of the suite's; ``late_notes`` are read after that.
     """
     from evalkit.comparison import summarize, summarize_cases
     from evalkit.policy import has_limits, needs_steps
@@ -42,7 +43,7 @@ def report_on(
     report = Report(run=run, routes=routes, cases=summarize_cases(recorded), notes=_notes(run))
     if baseline_id is None and not has_limits(stated):
         return report
-    return _gated(store, report, recorded, baseline_id, on, notes, rerun, confirm)
+    return _gated(store, report, recorded, baseline_id, on, (notes, late_notes), rerun, confirm)
 
 
 def _notes(run: Run) -> tuple[str, ...]:
@@ -68,7 +69,7 @@ def _gated(
     recorded: Recorded,
     baseline_id: str | None,
     on: Sequence[str],
-    notes: Sequence[str],
+    notes: tuple[Sequence[str], Sequence[str]],
     rerun: Rerun | None,
     confirm: Confirm | None,
 ) -> Report:
@@ -85,6 +86,6 @@ def _gated(
     baseline = store.load(baseline_id) if baseline_id else None
     today = datetime.datetime.now(datetime.UTC).date()
     decided = policy.gate(recorded, baseline, chosen, today=today, rerun=rerun)
-    decided = msgspec.structs.replace(decided, notes=(*notes, *decided.notes))
+    decided = msgspec.structs.replace(decided, notes=(*notes[0], *notes[1], *decided.notes))
     store.save_verdicts(decided)
     return msgspec.structs.replace(report, gate=decided)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 
 import typer
 
@@ -14,7 +15,8 @@ from evalkit.errors import ExitCode, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from evalkit.confirming import Row
+    from evalkit.confirm_run import Source
+    from evalkit.confirming import Rerun, Row
     from evalkit.files import LoadedSuite
     from evalkit.results import Report, Run
     from evalkit.runner import Progress
@@ -71,14 +73,36 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     max_trials: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="At most so many trials to confirm.")
     ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(min=0, metavar="S", help="At most so long to confirm.")
+    ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="At most so many dollars to confirm.")
+    ] = None,
+    baseline_checkout: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="To confirm, run the baseline's code from this checkout."),
+    ] = None,
+    baseline_python: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The checkout's interpreter; default: its .venv, or this."
+        ),
+    ] = None,
+    baseline_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="To confirm, reach the baseline at this address."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Run a suite; with --baseline, exit 1 when a route got worse."""
+    from evalkit import git
     from evalkit.baselines import resolve
     from evalkit.check import load_suite
     from evalkit.cli.decision import report_on
-    from evalkit.planning import checked_out_commit, read_settings
+    from evalkit.confirm_run import source
+    from evalkit.planning import read_settings
     from evalkit.results import Selection
     from evalkit.runner import resume as complete
     from evalkit.runner import run as execute
@@ -92,7 +116,12 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     # Found before anything is paid for; and `--label main --baseline main` means the previous one.
     against, notes = resolve(opened, baseline, loaded.suite.name) if baseline else (None, ())
     _scorers_exist(loaded, on or [])
-    named = label or checked_out_commit(loaded.folder) or "run"
+    rerun_from = source(loaded, baseline_checkout, baseline_python, baseline_url)
+    if rerun_from is not None and against is None:
+        raise InputError(
+            "where the baseline is run again from needs --baseline REF, its stored run"
+        )
+    named = label or git.commit(loaded.folder) or "run"
     chosen = read_settings(settings or [])
 
     def work(on_progress: Callable[[Progress], None]) -> Run:
@@ -115,34 +144,72 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     if against is None:
         report = report_on(opened, finished.id, None, on or (), notes=notes)
     else:
-        chosen_confirm = _confirm_policy(loaded, confirm, max_trials)
         report = _gated(
-            opened, loaded, finished, against, on or (), notes, chosen_confirm, concurrency
+            _Gating(opened, loaded, finished, against, on or (), notes),
+            _confirm_policy(loaded, confirm, max_trials, max_seconds, max_usd),
+            rerun_from,
+            concurrency,
         )
     _publish(report, form, junit, markdown, code_quality)
     return exit_of(report)
 
 
+class _Gating(NamedTuple):
+    """What is gated, and against what."""
+
+    store: Store
+    loaded: LoadedSuite
+    candidate: Run
+    baseline: Run
+    on: Sequence[str]
+    notes: Sequence[str]
+
+    def decided(
+        self,
+        *notes: str,
+        more: Sequence[str] = (),
+        rerun: Rerun | None = None,
+        confirm: Confirm | None = None,
+    ) -> Report:
+        """The decision, kept in the store."""
+        from evalkit.cli.decision import report_on
+
+        return report_on(
+            self.store,
+            self.candidate.id,
+            self.baseline.id,
+            self.on,
+            notes=[*self.notes, *notes],
+            late_notes=more,
+            rerun=rerun,
+            confirm=confirm,
+        )
+
+
 def _gated(
-    store: Store,
-    loaded: LoadedSuite,
-    candidate: Run,
-    baseline: Run,
-    on: Sequence[str],
-    notes: Sequence[str],
-    confirm: Confirm,
-    concurrency: int | None,
+    gating: _Gating, confirm: Confirm, rerun_from: Source, concurrency: int | None
 ) -> Report:
     """The gate's decision: suspicions are settled by re-runs where the baseline can be re-run."""
-    from evalkit.cli.decision import report_on
-    from evalkit.confirm_run import keep, open_rerunner, why_not, without_reruns
+    from evalkit.confirm_run import (
+        CannotRerunError,
+        keep,
+        open_rerunner,
+        why_not,
+        without_reruns,
+    )
 
-    why = why_not(candidate, baseline, confirm)
+    candidate, baseline = gating.candidate, gating.baseline
+    why = why_not(candidate, baseline, confirm, rerun_from)
     if why is not None:
-        told = [*notes, without_reruns(why)]
-        return report_on(store, candidate.id, baseline.id, on, notes=told)
+        return gating.decided(without_reruns(why))
     with open_rerunner(
-        loaded, candidate, baseline, confirm, store=store.path, concurrency=concurrency
+        gating.loaded,
+        candidate,
+        baseline,
+        confirm,
+        store=gating.store.path,
+        source=rerun_from,
+        concurrency=concurrency,
     ) as rerunner:
 
         def rerun(wanted: Mapping[str, int]) -> tuple[list[Row], list[Row]] | None:
@@ -152,32 +219,38 @@ def _gated(
                 " in both versions",
                 file=sys.stderr,
             )
-            return rerunner(wanted)
+            with _pipeline_prints_aside():
+                return rerunner(wanted)
 
         try:
-            return report_on(
-                store,
-                candidate.id,
-                baseline.id,
-                on,
-                notes=notes,
-                rerun=rerun,
-                confirm=confirm,
-            )
+            return gating.decided(more=rerunner.notes, rerun=rerun, confirm=confirm)
+        except CannotRerunError as error:
+            return gating.decided(without_reruns(str(error)))
         finally:
-            kept = keep(rerunner, candidate, baseline, store.path)
+            kept = keep(rerunner, candidate, baseline, gating.store.path)
             if kept:
                 said = " and ".join(run.id for run in kept)
                 print(f"trials made again are kept as runs {said}", file=sys.stderr)
 
 
-def _confirm_policy(loaded: LoadedSuite, confirm: bool, max_trials: int | None) -> Confirm:
+def _confirm_policy(
+    loaded: LoadedSuite,
+    confirm: bool,
+    max_trials: int | None,
+    max_seconds: float | None,
+    max_usd: float | None,
+) -> Confirm:
     """The suite's policy for re-runs, as the options change it."""
     from msgspec.structs import replace
 
     stated = loaded.suite.gate.confirm
-    bound = stated.max_trials if max_trials is None else max_trials
-    return replace(stated, enabled=stated.enabled and confirm, max_trials=bound)
+    return replace(
+        stated,
+        enabled=stated.enabled and confirm,
+        max_trials=stated.max_trials if max_trials is None else max_trials,
+        max_seconds=stated.max_seconds if max_seconds is None else max_seconds,
+        max_usd=stated.max_usd if max_usd is None else max_usd,
+    )
 
 
 def exit_of(report: Report) -> int:
@@ -200,7 +273,7 @@ def _execute(work: Callable[[Callable[[Progress], None]], Run], suite: Path) -> 
 
     seen: list[str] = []
     try:
-        with shown() as update:
+        with shown() as update, _pipeline_prints_aside():
 
             def follow(now: Progress) -> None:
                 seen[:] = [now.run_id]
@@ -214,6 +287,11 @@ def _execute(work: Callable[[Callable[[Progress], None]], Run], suite: Path) -> 
         else:
             print("\ninterrupted before the first trial was finished", file=sys.stderr)
         raise
+
+
+def _pipeline_prints_aside() -> redirect_stdout[TextIO]:
+    """What a pipeline in this process prints goes to stderr: stdout is for the report."""
+    return redirect_stdout(sys.stderr)
 
 
 def _publish(

@@ -47,6 +47,13 @@ def test_a_budget_of_none_decides_nothing_and_no_confirm_says_what_that_costs(ev
     assert any(note.startswith("no re-runs: re-runs are switched off") for note in found["notes"])
 
 
+def test_no_trial_is_begun_when_the_time_is_spent(evalkit, main_run):
+    code, found, _ = run(evalkit, "--max-seconds", "0.000001")
+    assert code == 3
+    assert "inconclusive" in {row["verdict"] for row in found["routes"]}
+    assert sum(row["spent_trials"] for row in found["routes"]) == 0
+
+
 def test_a_baseline_is_run_again_only_where_settings_alone_differ(evalkit, main_run, project):
     before = Store(project / ".evalkit").find("main")
     after = replace(before, settings={**before.settings, "skip": True})
