@@ -418,7 +418,10 @@ def _decided(one: _Open, exhausted: bool, alpha: float) -> Confirmed:
     if one.regressed or one.broken:
         verdict = "regressed" if one.regressed and _beyond(one) else "broken"
     elif one.active and exhausted:
-        verdict, why = "inconclusive", "the re-runs ended before this was decided"
+        verdict, why = (
+            "inconclusive",
+            "the re-runs ended, by their budget or otherwise, before this was decided",
+        )
     elif lost > MOST_LOST * one.asked:
         verdict, why = "inconclusive", f"{lost} of {one.asked} re-run trials gave no score"
     elif one.active and (found := _fresh(one)) and _attainable(found) > alpha / 2:
