@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
-from evalkit import end_states, limits, matching, plugins, scoring
+from evalkit import end_states, json_schemas, limits, matching, plugins, scoring
 from evalkit.dataset import Case, Dataset, OutcomeCheck
 from evalkit.errors import FileError, InputError, PluginError, Problem
 from evalkit.files import LoadedSuite, SuiteFile, case_lines, read_dataset, read_suite
@@ -18,6 +18,9 @@ from evalkit.strict_yaml import Path as Key
 from evalkit.strict_yaml import show_path
 from evalkit.suite import Pipeline, Suite
 from evalkit.values import regex_problem
+
+
+COMPLETION = "task_completion"
 
 
 def load_suite(path: str | Path) -> LoadedSuite:
@@ -42,7 +45,22 @@ def inspect(path: Path) -> tuple[LoadedSuite | None, list[Problem]]:
 
 
 def guesses(loaded: LoadedSuite) -> list[str]:
-    """What a suite leaves to a guess: which of the expected tools change state."""
+    """What a suite leaves open: an end state that it does not read, and a guess, which of the
+    expected tools change state."""
+    return [*_unread(loaded), *_guessed_effects(loaded)]
+
+
+def _unread(loaded: LoadedSuite) -> list[str]:
+    stating = [case.id for case in loaded.dataset if case.expect.state is not UNSET]
+    if not stating or loaded.suite.state is not None:
+        return []
+    return [
+        f"{len(stating)} cases state an end state ({stating[0]}), and the suite names no `state` "
+        "function that reads it: they can be judged only where a recording holds it"
+    ]
+
+
+def _guessed_effects(loaded: LoadedSuite) -> list[str]:
     effects, cases = loaded.suite.effects, loaded.dataset
     if effects.write is not None or all(case.expect.match != "effects" for case in cases):
         return []
@@ -67,6 +85,11 @@ def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Probl
             yield at(("scorers", position), str(error))
     names = [use.name for use in suite.scorer_uses]
     own = any(":" in name for name in names)  # a scorer of one's own may give scores of any name
+    for position, use in enumerate(suite.scorer_uses):
+        counted = use.arguments.get("passed") if use.name == COMPLETION else None
+        for name in counted if isinstance(counted, list) else ():
+            if message := _no_check(name, suite):
+                yield at(("scorers", position, use.name, "passed"), message)
     for position, name in enumerate(suite.gate.on):
         if name not in names and not own:
             yield at(("gate", "on", position), _unknown("scorer", name, names))
@@ -137,27 +160,34 @@ def _case_problems(case: Case, suite: Suite, folder: Path) -> Iterator[tuple[str
     for message in matching.problems(case.expect):
         yield "$.expect.steps", message
     if case.expect.state is not UNSET and not _compares_state(suite):
-        yield "$.expect.state", "nothing compares it: list the scorer `end_state` in the suite"
+        yield "$.expect.state", "nothing compares it: list task_completion or end_state as scorer"
     for position, check in enumerate(case.expect.outcome):
         for message in _outcome_problems(check, folder):
             yield f"$.expect.outcome[{position}]", message
+        if check.passed is not None and (message := _no_check(check.passed, suite) or ""):
+            yield f"$.expect.outcome[{position}].passed", message
 
 
 def _compares_state(suite: Suite) -> bool:
-    return any(use.name == "end_state" or ":" in use.name for use in suite.scorer_uses)
+    return any(
+        use.name in {COMPLETION, "end_state"} or ":" in use.name for use in suite.scorer_uses
+    )
+
+
+def _no_check(scorer: str, suite: Suite) -> str | None:
+    """Why a scorer cannot be one of the checks of task_completion; None if it can."""
+    names = [use.name for use in suite.scorer_uses]
+    if scorer in names:
+        too_late = scorer in {COMPLETION, "trajectory_score"}
+        return f"{scorer} itself rests on {COMPLETION}: no check of it" if too_late else None
+    return None if any(":" in name for name in names) else _unknown("scorer", scorer, names)
 
 
 def _outcome_problems(check: OutcomeCheck, folder: Path) -> Iterator[str]:
     if check.regex is not None and (message := regex_problem(check.regex)):
         yield message
-    if check.json_schema is not None:
-        from jsonschema import SchemaError
-        from jsonschema.validators import validator_for
-
-        try:
-            validator_for(check.json_schema).check_schema(check.json_schema)
-        except SchemaError as error:
-            yield f"not a JSON Schema: {error.message}"
+    if check.json_schema is not None and (message := json_schemas.problem(check.json_schema) or ""):
+        yield f"the JSON Schema cannot be used: {message}"
     if check.function is not None:
         try:
             plugins.make_importable(folder, check.function)

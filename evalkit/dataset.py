@@ -144,7 +144,10 @@ class OutcomeCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     ``path`` is a dotted path into the answer (``decision``, ``items[0].sku``); without it the
     whole answer is checked. ``said`` looks at everything that was said to the user, ignoring case
     and thousands separators. ``finished`` asks that nothing cut the trial off, as far as its stop
-    reason tells. ``function`` is ``package.module:object``, called with the answer.
+    reason tells. ``function`` is ``package.module:object``, called with the answer. ``passed``
+    names another scorer of the suite, a judge for instance, whose score must be a pass.
+    ``unrecorded`` says what success rests on besides, where no recording tells: it can never be
+    judged.
     """
 
     equals: Any = msgspec.UNSET
@@ -160,6 +163,8 @@ class OutcomeCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     said: Name | None = None
     finished: Literal[True] | None = None
     function: str | None = None
+    passed: Name | None = None
+    unrecorded: Name | None = None
     path: str | None = None
 
     def __post_init__(self) -> None:
@@ -170,6 +175,8 @@ class OutcomeCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
             raise ValueError(f"an outcome check has one check, found {found}: write two checks")
         if self.tolerance is not None and self.approx is None:
             raise ValueError("`tolerance` goes with `approx`")
+        if self.path is not None and self.checks[0] in WITHOUT_PATH:
+            raise ValueError(f"`path` is a path into the answer: `{self.checks[0]}` has none")
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -191,7 +198,11 @@ OUTCOME_CHECKS = (
     "said",
     "finished",
     "function",
+    "passed",
+    "unrecorded",
 )
+WITHOUT_PATH = frozenset({"finished", "passed", "unrecorded"})
+"""The checks that do not look at the answer."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -218,7 +229,7 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     args: ArgumentsMode = "stated"
     never: tuple[ExpectedStep, ...] = ()
     limits: Limits | None = None
-    # What the pipeline's real state must hold afterwards: compared by the scorer `end_state`.
+    # What the pipeline's real state must hold afterwards: one more outcome check.
     state: Any = msgspec.UNSET
     paths: Annotated[tuple[tuple[ExpectedStep, ...], ...], msgspec.Meta(min_length=1)] | None = None
     ignore: dict[Name, tuple[Name, ...]] = {}

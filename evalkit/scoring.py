@@ -20,8 +20,12 @@ from evalkit.suite import Effects, ScorerUse
 from evalkit.threads import OverTimeError, in_thread_within
 from evalkit.trajectory import Trajectory
 
-GIVEN = ("effects", "folder", "scores", "store")
+GIVEN = ("effects", "folder", "judged", "scores", "store")
 """Keyword parameters by which a scorer asks for what evalkit knows; no suite sets them."""
+
+ORDER = (None, "judged", "scores")
+"""Scorers that ask for ``judged`` come after those that ask for no other's scores, and are given
+these; those that ask for ``scores`` come last, and are given all."""
 
 MAX_SCORES = 100
 """At most so many scores from one scorer for one trial."""
@@ -37,16 +41,18 @@ MAX_LATE = 3
 class BoundScorer:
     """A scorer that is loaded, checked and given its arguments.
 
-    ``is_async``: it is awaited. ``bounded``: it is not evalkit's own, and may take so long only;
-    ``late`` are the limits that it exceeded so far.
+    ``wants``: the parameter by which it asks for other scores. ``is_async``: it is awaited.
+    ``bounded``: it is not evalkit's own, and may take so long only; ``loads`` says that it calls
+    the functions that a case names; ``late`` are the limits that it exceeded so far.
     """
 
     name: str
     function: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    wants_scores: bool = False
+    wants: str | None = None
     is_async: bool = False
     bounded: bool = False
+    loads: bool = False
     late: list[float] = field(default_factory=list, compare=False)
 
 
@@ -57,7 +63,7 @@ def bind(
     *,
     store: str | Path | None = None,
 ) -> tuple[BoundScorer, ...]:
-    """Loads and checks the scorers that a suite uses; those that ask for ``scores`` come last.
+    """Loads and checks the scorers that a suite uses, in the :data:`ORDER` of what they ask for.
 
     Raises PluginError for one that does not load, is not callable with ``(case, trajectory)`` and
     its arguments, has an argument of another type than its parameter says, or is listed twice.
@@ -71,7 +77,7 @@ def bind(
     names = [scorer.name for scorer in bound]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise PluginError(f"scorer {twice[0]!r} is listed twice: list it once")
-    return tuple(sorted(bound, key=lambda scorer: scorer.wants_scores))
+    return tuple(sorted(bound, key=lambda scorer: ORDER.index(scorer.wants)))
 
 
 async def score_trial_async(
@@ -83,9 +89,9 @@ async def score_trial_async(
 ) -> tuple[Score, ...]:
     """All scores of a trial, as :func:`score_trial`; asynchronous scorers are awaited.
 
-    evalkit's own scorers run as they are: they are bounded. Any other may take ``timeout``
-    seconds (default: 30), in a thread of its own unless it is async; then it could not judge, and
-    after three times it is not called again.
+    evalkit's own scorers run as they are: they are bounded. Any other, and what calls a case's own
+    functions, may take ``timeout`` seconds (default: 30), in a thread of its own unless it is
+    async; then it could not judge, and after three times it is not called again.
     """
     scores: dict[str, Score] = {}
     timeout = OWN_TIMEOUT_S if timeout is None else timeout
@@ -125,15 +131,16 @@ def _bind(use: ScorerUse, given: Mapping[str, Any], folder: str | Path | None) -
             raise PluginError(f"scorer {use.name!r}: evalkit itself gives {name!r}; leave it out")
     arguments = _converted(use, function)
     arguments |= {name: value for name, value in given.items() if name in parameters}
-    wants_scores = "scores" in parameters
-    _check_call(use.name, function, {**arguments, **({"scores": {}} if wants_scores else {})})
+    wants = next((name for name in ("scores", "judged") if name in parameters), None)
+    _check_call(use.name, function, {**arguments, **({wants: {}} if wants else {})})
     return BoundScorer(
         name=use.name.rpartition(":")[2],
         function=function,
         arguments=arguments,
-        wants_scores=wants_scores,
+        wants=wants,
         is_async=inspect.iscoroutinefunction(_called(function)),
         bounded=not str(getattr(function, "__module__", "")).startswith("evalkit."),
+        loads="folder" in parameters,
     )
 
 
@@ -220,7 +227,8 @@ async def _apply_async(
     seconds: float,
 ) -> list[Score]:
     """As :func:`_apply`; awaits what is to be awaited, and stops waiting for what is not ours."""
-    if not (scorer.is_async or scorer.bounded):
+    bounded = scorer.bounded or (scorer.loads and _names_functions(case))
+    if not (scorer.is_async or bounded):
         return _apply(scorer, case, trajectory, so_far)
     if len(scorer.late) >= MAX_LATE:
         often = f"did not return within {seconds:g} s {MAX_LATE} times: not called again"
@@ -230,7 +238,7 @@ async def _apply_async(
             return await in_thread_within(
                 seconds, lambda: _apply(scorer, case, trajectory, dict(so_far))
             )
-        async with asyncio.timeout(seconds if scorer.bounded else None) as limit:
+        async with asyncio.timeout(seconds if bounded else None) as limit:
             returned = await _call(scorer, case, trajectory, so_far)
         return _checked(scorer.name, returned, so_far)
     except (KeyboardInterrupt, SystemExit, MemoryError):
@@ -250,10 +258,14 @@ async def _apply_async(
         return [could_not_judge(scorer.name, _say(error))]
 
 
+def _names_functions(case: Case) -> bool:
+    return any(check.function is not None for check in case.expect.outcome)
+
+
 def _call(
     scorer: BoundScorer, case: Case, trajectory: Trajectory, so_far: Mapping[str, Score]
 ) -> Any:
-    given = {"scores": dict(so_far)} if scorer.wants_scores else {}
+    given = {scorer.wants: dict(so_far)} if scorer.wants else {}
     return scorer.function(case, trajectory, **scorer.arguments, **given)
 
 

@@ -56,12 +56,6 @@ def trials(folder: Path, state: str, expected: Any, **pipeline: Any) -> list[Tri
     return list(Store(folder / "s").trials(finished.id))
 
 
-@pytest.fixture(autouse=True)
-def _listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The project's own suite does not list the scorer; the tests' suite does."""
-    monkeypatch.setattr("evalkit.check._compares_state", lambda suite: True)
-
-
 def test_the_state_is_read_stored_and_compared(tmp_path: Path) -> None:
     for trial in trials(tmp_path, "state", lambda q: {"entry": q * 2, "size": {"ge": 1}}):
         assert trial.trajectory is not None and trial.trajectory.state is not None
@@ -103,12 +97,12 @@ def test_the_scorer_alone() -> None:
 
 
 def test_what_is_wrong_is_told_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.undo()
     case = {**CASES[0], "expect": {"state": {"a": 1}}}
-    with pytest.raises(FileError, match="list the scorer `end_state`"):
-        load_project(tmp_path, SOURCE, cases=[case])
+    only = {"scorers": ["trajectory_match"], "gate": {"on": ["trajectory_match"]}}
+    with pytest.raises(FileError, match="list task_completion or end_state"):
+        load_project(tmp_path, SOURCE, cases=[case], **only)
     (tmp_path / "state_reader.py").write_text("def short(case_input): ...")
     with pytest.raises(FileError, match=r"can't be called as \(input, context, answer\)"):
         load_project(tmp_path, SOURCE, cases=CASES[:1], state="state_reader:short")

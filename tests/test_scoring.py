@@ -50,8 +50,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def bound(function: Any, name: str = "mine", wants_scores: bool = False) -> BoundScorer:
-    return BoundScorer(name, function, {}, wants_scores)
+def bound(function: Any, name: str = "mine", wants: str | None = None) -> BoundScorer:
+    return BoundScorer(name, function, {}, wants)
 
 
 def test_built_in_scorers_bind_and_score() -> None:
@@ -174,7 +174,7 @@ def test_several_scores_and_scores_so_far() -> None:
     def sees(case: Case, trajectory: Trajectory, *, scores: Mapping[str, Score]) -> Score:
         return Score("sees", 1.0, sorted(scores) == ["p", "q"], "")
 
-    found = score_trial(CASE, DONE, [bound(two), bound(sees, "sees", wants_scores=True)])
+    found = score_trial(CASE, DONE, [bound(two), bound(sees, "sees", wants="scores")])
     assert [score.scorer for score in found] == ["p", "q", "sees"]
     assert found[-1].passed
 

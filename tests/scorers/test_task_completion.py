@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from evalkit.dataset import Case, Expected, OutcomeCheck
-from evalkit.results import Score
+from evalkit.results import Score, could_not_judge, nothing_to_judge
 from evalkit.scorers.task_completion import task_completion
-from evalkit.trajectory import Trajectory
+from evalkit.scoring import bind, score_trial_async
+from evalkit.suite import Effects, ScorerUse
+from evalkit.trajectory import Coverage, EndState, Trajectory
+from tests.judge_server import Reply, serving, verdict
 
 OUTPUT = {"decision": "escalate", "total": 1000.5, "items": [{"sku": "A"}], "text": "Not Approved"}
 LOOP = {"$ref": "https://example.invalid/schema.json"}
@@ -96,3 +101,125 @@ def test_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         score = judge(OutcomeCheck(function=f"outcome_functions:{name}"))
         assert score.status == "could_not_judge"
         assert said in score.reason
+
+
+# --- end state, other scorers, and what nobody can tell -----------------------------------------
+
+SEEN = Trajectory(output=OUTPUT, state=EndState({"orders": [{"id": 7, "status": "refunded"}]}))
+REFUNDED = {"orders": [{"status": "refunded"}]}
+JUDGE = Score("judge", 1.0, True, "It was refunded.")
+DOWN = could_not_judge("judge", "HTTP 503")
+
+
+def completion(
+    *checks: OutcomeCheck, state: Any = msgspec.UNSET, done: Trajectory = SEEN, **given: Any
+) -> Score:
+    expect = Expected(outcome=checks, state=state)
+    return task_completion(Case(id="c", input="?", route="r", expect=expect), done, **given)
+
+
+def test_a_stated_end_state_is_one_of_the_checks() -> None:
+    decided = OutcomeCheck(path="decision", equals="escalate")
+    assert completion(decided, state=REFUNDED).data == {"checks": 2, "met": 2, "not_judged": 0}
+    wrong = completion(decided, state={"orders": []})
+    assert (wrong.value, wrong.passed, wrong.steps[0].name) == (0.5, False, "end state")
+    assert completion(state=REFUNDED).passed
+
+
+@pytest.mark.parametrize(
+    ("done", "says"),
+    [
+        (Trajectory(output=OUTPUT), "name a `state` function"),
+        (Trajectory(output=OUTPUT, state=EndState(error="OSError: no database")), "no database"),
+    ],
+)
+def test_an_end_state_that_was_not_read_leaves_it_open(done: Trajectory, says: str) -> None:
+    met = OutcomeCheck(path="decision", equals="escalate")
+    score = completion(met, state=REFUNDED, done=done)
+    assert (score.status, score.value) == ("could_not_judge", None)
+    assert says in score.reason
+    assert score.data == {"checks": 2, "met": 1, "not_judged": 1}
+
+
+def test_a_check_that_is_not_met_decides_whatever_the_others_would_say() -> None:
+    unmet = OutcomeCheck(path="decision", equals="approve")
+    met = OutcomeCheck(path="total", ge=1)
+    score = completion(unmet, met, state=REFUNDED, done=Trajectory(output=OUTPUT))
+    assert (score.value, score.passed) == (0.5, False)
+    assert score.data["not_judged"] == 1
+
+
+def test_what_no_recording_holds_is_never_met() -> None:
+    unrecorded = OutcomeCheck(unrecorded="the environment's database")
+    assert completion(unrecorded).status == "could_not_judge"
+    assert "environment's database" in completion(unrecorded).reason
+    assert completion(unrecorded, OutcomeCheck(said="never said")).passed is False
+
+
+def test_a_judge_is_one_check_among_others() -> None:
+    checks = (OutcomeCheck(path="decision", equals="escalate"), OutcomeCheck(passed="judge"))
+    assert completion(*checks, judged={"judge": JUDGE}).passed
+    failed = Score("judge", 0.0, False, "No refund.")
+    score = completion(*checks, judged={"judge": failed})
+    assert (score.value, score.passed) == (0.5, False)
+    assert "No refund." in score.reason
+    for judged, says in (({"judge": DOWN}, "HTTP 503"), ({}, "list it")):
+        score = completion(*checks, judged=judged)
+        assert (score.status, score.value) == ("could_not_judge", None)
+        assert says in score.reason
+
+
+def test_a_suite_may_count_other_scorers_for_every_case() -> None:
+    assert completion(passed=("judge",), judged={"judge": JUDGE}).passed
+    assert completion(passed=("judge",), judged={"judge": DOWN}).status == "could_not_judge"
+    silent = {"limits": nothing_to_judge("limits", "no limits stated"), "judge": JUDGE}
+    score = completion(passed=("limits", "judge"), judged=silent)
+    assert score.data == {"checks": 1, "met": 1, "not_judged": 0}
+    assert completion(passed=("limits",), judged=silent).status == "nothing_to_judge"
+
+
+def test_an_answer_that_the_trace_does_not_record_is_not_judged() -> None:
+    silent = Trajectory(coverage=Coverage(missing=("text",)))
+    assert completion(OutcomeCheck(contains="x"), done=silent).status == "could_not_judge"
+    assert completion(OutcomeCheck(said="x"), done=silent).status == "could_not_judge"
+    assert completion(OutcomeCheck(contains="x"), done=Trajectory()).passed is False
+
+
+def test_a_judge_in_a_suite_is_asked_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uses = [
+        ScorerUse("trajectory_score"),
+        ScorerUse("task_completion", {"passed": ["judge"]}),
+        ScorerUse("judge", {"model": "m", "rubric": "r", "attempts": 1}),
+    ]
+    scorers = bind(uses, Effects(), None, store=tmp_path)
+    case = Case(id="c", input="?", route="r")
+
+    def scored() -> dict[str, Score]:
+        found = asyncio.run(score_trial_async(case, SEEN, scorers))
+        return {score.scorer: score for score in found}
+
+    with serving(lambda n, b: Reply(status=500)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert {one.status for one in scored().values()} == {"could_not_judge"}
+    with serving(lambda n, b: verdict("fail", "No.")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        found = scored()
+        assert [found[name].passed for name in ("judge", "task_completion")] == [False, False]
+        assert found["trajectory_score"].data["parts"]["task_completion"] == 0.0
+    assert scored()["task_completion"].passed is False  # the answer is kept
+
+
+def test_a_function_that_loops_is_stopped(tmp_path: Path) -> None:
+    (tmp_path / "endless_outcome.py").write_text("def loops(output):\n    while True: pass\n")
+    scorers = bind([ScorerUse("task_completion")], Effects(), tmp_path)
+    check = OutcomeCheck(function="endless_outcome:loops")
+    case = Case(id="c", input="?", route="r", expect=Expected(outcome=(check,)))
+    (score,) = asyncio.run(score_trial_async(case, SEEN, scorers, timeout=0.1))
+    assert (score.status, score.reason) == ("could_not_judge", "did not return within 0.1 s")
+
+
+def test_checks_that_do_not_look_at_the_answer_have_no_path() -> None:
+    with pytest.raises(ValueError, match="path into the answer"):
+        OutcomeCheck(passed="judge", path="decision")

@@ -1,0 +1,215 @@
+"""One check of a trial's outcome: met, or why not, or why nobody can tell. Deterministic."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from evalkit import plugins
+from evalkit.arguments import mismatches
+from evalkit.dataset import OutcomeCheck
+from evalkit.json_schemas import SchemaProblemError, unfit
+from evalkit.predicates import holds, same
+from evalkit.trajectory import EndState, Trajectory
+from evalkit.values import found_in, is_number, lookup, show, within
+
+MAX_LEAVES = 100_000
+UNRECORDED_ANSWER = frozenset({"text", "outputs"})
+
+
+class CannotTellError(Exception):
+    """A check could not be made: its message says why."""
+
+
+def unmet(check: OutcomeCheck, trajectory: Trajectory, folder: str | None) -> str | None:
+    """Why the check is not met; None if it is. Raises CannotTellError.
+
+    ``folder`` is where the modules of functions are looked for first. Not for ``passed``.
+    """
+    kind = check.checks[0]
+    if kind == "finished":
+        return _finished(trajectory.stop_reason)
+    if kind == "unrecorded":
+        raise CannotTellError(f"no recording holds what success rests on: {check.unrecorded}")
+    if kind == "said" and trajectory.said and check.path is None:
+        return _said(check.said or "", trajectory.said)
+    value = _answer(trajectory)
+    about = check.path or "the answer"
+    if check.path is not None:
+        try:
+            value = lookup(value, check.path)
+        except LookupError as error:
+            return f"{about}: {error.args[0]}"
+    if kind == "said":
+        return _said(check.said or "", trajectory.said or (_text(value),))
+    if kind == "function":
+        return _function(check.function or "", value, folder)
+    why = _CHECK[kind](check, value)
+    return why and f"{about}: {why}"
+
+
+def unlike(stated: Any, found: EndState | None) -> tuple[str, ...]:
+    """Where the real state is not what is stated of it; nothing if it is. Raises CannotTellError.
+
+    As arguments are compared: an object may have further keys, a list is in any order, predicates
+    are allowed.
+    """
+    if found is None:
+        raise CannotTellError("no end state was read: name a `state` function in the suite")
+    if found.error is not None:
+        raise CannotTellError(f"the end state could not be read: {found.error}")
+    if holds(stated, found.value):
+        return ()
+    listed = tuple(str(one) for one in mismatches({"state": stated}, {"state": found.value}))
+    return listed or (f"found {show(found.value)}",)
+
+
+def _answer(trajectory: Trajectory) -> Any:
+    """What was answered; a trace that records no texts does not tell."""
+    if trajectory.output is None and not trajectory.said:
+        lacking = UNRECORDED_ANSWER.intersection(trajectory.coverage.missing)
+        if lacking:
+            raise CannotTellError("the trace does not record the answer")
+    return trajectory.output
+
+
+def _text(value: Any) -> str:
+    """A text as it is; else all texts and numbers within the value, a line each."""
+    if isinstance(value, str):
+        return value
+    lines: list[str] = []
+    pending = [value]
+    while pending and len(lines) < MAX_LEAVES:
+        one = pending.pop()
+        if isinstance(one, Mapping):
+            pending.extend(reversed(list(one.values())))
+        elif isinstance(one, list | tuple):
+            pending.extend(reversed(one))
+        elif one is not None:
+            lines.append(one if isinstance(one, str) else show(one))
+    return "\n".join(lines)
+
+
+# --- checks: each says why it is not met ---------------------------------------------------
+
+
+def _equals(check: OutcomeCheck, value: Any) -> str | None:
+    if same(check.equals, value):
+        return None
+    return f"expected {show(check.equals)}, found {show(value)}"
+
+
+def _contains(check: OutcomeCheck, value: Any) -> str | None:
+    text = _text(value)
+    lacking = next((part for part in _parts(check.contains) if part not in text), None)
+    return None if lacking is None else f"does not contain {show(lacking)}: {show(text)}"
+
+
+def _not_contains(check: OutcomeCheck, value: Any) -> str | None:
+    text = _text(value)
+    present = next((part for part in _parts(check.not_contains) if part in text), None)
+    return None if present is None else f"must not contain {show(present)}, and does"
+
+
+def _parts(stated: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (stated,) if isinstance(stated, str) else stated or ()
+
+
+def _regex(check: OutcomeCheck, value: Any) -> str | None:
+    text = _text(value)
+    if found_in(check.regex or "", text):
+        return None
+    return f"does not match {show(check.regex)}: {show(text)}"
+
+
+def _one_of(check: OutcomeCheck, value: Any) -> str | None:
+    options = check.one_of or ()
+    if any(same(option, value) for option in options):
+        return None
+    return f"expected one of {show(list(options))}, found {show(value)}"
+
+
+def _ge(check: OutcomeCheck, value: Any) -> str | None:
+    if check.ge is not None and is_number(value) and value >= check.ge:
+        return None
+    return f"expected >= {check.ge}, found {show(value)}"
+
+
+def _le(check: OutcomeCheck, value: Any) -> str | None:
+    if check.le is not None and is_number(value) and value <= check.le:
+        return None
+    return f"expected <= {check.le}, found {show(value)}"
+
+
+def _approx(check: OutcomeCheck, value: Any) -> str | None:
+    if check.approx is not None and within(value, check.approx, check.tolerance):
+        return None
+    give = "" if check.tolerance is None else f" ± {check.tolerance}"
+    return f"expected about {check.approx}{give}, found {show(value)}"
+
+
+def _json_schema(check: OutcomeCheck, value: Any) -> str | None:
+    try:
+        return unfit(check.json_schema or {}, value)
+    except SchemaProblemError as error:
+        raise CannotTellError(f"the JSON Schema cannot be used: {error}") from None
+
+
+_Check = Callable[[OutcomeCheck, Any], str | None]
+_CHECK: dict[str, _Check] = {
+    "equals": _equals,
+    "contains": _contains,
+    "not_contains": _not_contains,
+    "regex": _regex,
+    "one_of": _one_of,
+    "ge": _ge,
+    "le": _le,
+    "approx": _approx,
+    "json_schema": _json_schema,
+}
+
+CUT_OFF = frozenset(
+    (
+        *("agent_error", "aborted", "cancelled", "canceled", "content_filter", "crashed", "error"),
+        *("failed", "infrastructure_error", "interrupted", "length", "max_iterations"),
+        *("max_steps", "max_tokens", "max_turns", "recursion_limit", "refused", "timeout"),
+        *("too_many_errors", "unexpected_error", "user_error"),
+    )
+)
+"""The stop reasons of a trial that did not come to an end of its own."""
+
+
+def _finished(stop_reason: str | None) -> str | None:
+    if stop_reason is None or stop_reason.lower() not in CUT_OFF:
+        return None
+    return f"it was cut off: {stop_reason[:100]}"
+
+
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+
+
+def _said(wanted: str, messages: tuple[str, ...]) -> str | None:
+    plain = _plain(wanted)
+    if any(plain in _plain(message) for message in messages):
+        return None
+    return f"the user was not told {show(wanted)}"
+
+
+def _plain(text: str) -> str:
+    return _THOUSANDS.sub("", text.casefold())
+
+
+def _function(path: str, value: Any, folder: str | None) -> str | None:
+    plugins.make_importable(folder, path)
+    try:
+        verdict = plugins.load_object(path)(value)
+    except Exception as error:  # a user's function may raise anything
+        said = " ".join(str(error).split())[:300]
+        raise CannotTellError(f"{path} raised {type(error).__name__}: {said}") from None
+    met, why = verdict if isinstance(verdict, tuple) and len(verdict) == 2 else (verdict, "")
+    if not isinstance(met, bool):
+        raise CannotTellError(
+            f"{path} returned {show(verdict)}; expected a bool, or a bool and a reason"
+        )
+    return None if met else f"{path}: {' '.join(str(why).split())[:300] or 'returned False'}"
