@@ -19,7 +19,6 @@ from evalkit.strict_yaml import show_path
 from evalkit.suite import Pipeline, Suite
 from evalkit.values import regex_problem
 
-
 COMPLETION = "task_completion"
 
 

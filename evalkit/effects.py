@@ -10,18 +10,24 @@ from functools import lru_cache
 
 READING_VERBS = frozenset(
     (
-        *("calculate", "can", "check", "classify", "compare", "compute", "count", "describe"),
-        *("estimate", "exists", "fetch", "find", "get", "has", "inspect", "is", "list", "load"),
-        *("lookup", "look", "peek", "ping", "preview", "query", "read", "rerank", "retrieve"),
-        *("search", "select", "show", "summarize", "think", "validate", "verify", "view"),
+        *("analyze", "ask", "browse", "calculate", "can", "check", "classify", "compare"),
+        *("compute", "count", "describe", "diff", "estimate", "evaluate", "exists", "explain"),
+        *("fetch", "find", "get", "goto", "grep", "has", "inspect", "is", "list", "load", "look"),
+        *("lookup", "parse", "peek", "ping", "preview", "query", "read", "reason", "recall"),
+        *("reflect", "rerank", "retrieve", "search", "select", "show", "summarize", "think"),
+        *("todo", "validate", "verify", "view"),
     )
 )
 """A tool whose name begins with one of these changes nothing, as far as its name tells."""
 
 READING_NAMES = re.compile(
-    r"^(transfer|hand_?off|escalate)_?to_?(a_?)?human|^run_?\w*_?test$", re.IGNORECASE
+    r"^(transfer|hand_?off|escalate)_?to_?(a_?)?human|^run_?\w*_?test$"
+    r"|^(go|jump|move|switch|transition)_?to_?(\w+_)?(node|stage|state|step)$"
+    r"|^(\w+_)?(todos?|to_?do_?list|scratch_?pad)$",
+    re.IGNORECASE,
 )
-"""Handing over to a person and running a test change nothing either."""
+"""Handing over to a person, running a test and an orchestration's own bookkeeping (which node it is
+at, its list of things to do) change nothing either."""
 
 SETTING_VERBS = frozenset(
     (

@@ -21,7 +21,7 @@ from evalkit.journal import Journal
 from evalkit.planning import version
 from evalkit.results import PlannedCase, Run, Trial, new_run_id
 from evalkit.store import Store
-from evalkit.suite import Pipeline, Setting, Suite
+from evalkit.suite import GatePolicy, Pipeline, Setting, Suite
 from evalkit.tracing.tau import Recording, read_tau
 
 MAX_BYTES = 1 << 30
@@ -162,6 +162,8 @@ def _plan(
         dataset=str(path),
         trials=len(numbers),
         effects=recording.effects,
+        # Completion rests on an end state that no recording holds; the reward is its measure.
+        gate=GatePolicy(on=("reward", "trajectory_match")),
     )
     return Run(
         id=new_run_id(now),

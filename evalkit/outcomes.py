@@ -171,19 +171,21 @@ _CHECK: dict[str, _Check] = {
 
 CUT_OFF = frozenset(
     (
-        *("agent_error", "aborted", "cancelled", "canceled", "content_filter", "crashed", "error"),
-        *("failed", "infrastructure_error", "interrupted", "length", "max_iterations"),
-        *("max_steps", "max_tokens", "max_turns", "recursion_limit", "refused", "timeout"),
-        *("too_many_errors", "unexpected_error", "user_error"),
+        *("abort", "aborted", "canceled", "cancelled", "crash", "crashed", "error", "errors"),
+        *("exceeded", "exhausted", "fail", "failed", "failure", "filter", "interrupted", "killed"),
+        *("length", "limit", "max", "refusal", "refused", "timeout", "truncated"),
     )
 )
-"""The stop reasons of a trial that did not come to an end of its own."""
+"""Words of the stop reasons of a trial that did not come to an end of its own."""
+
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def _finished(stop_reason: str | None) -> str | None:
-    if stop_reason is None or stop_reason.lower() not in CUT_OFF:
+    if stop_reason is None:
         return None
-    return f"it was cut off: {stop_reason[:100]}"
+    words = (word.lower() for word in _WORDS.findall(stop_reason[:1000]))
+    return None if CUT_OFF.isdisjoint(words) else f"it was cut off: {stop_reason[:100]}"
 
 
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -63,7 +63,7 @@ def bind(
     *,
     store: str | Path | None = None,
 ) -> tuple[BoundScorer, ...]:
-    """Loads and checks the scorers that a suite uses, in the :data:`ORDER` of what they ask for.
+    """Loads and checks the scorers that a suite uses, in its order.
 
     Raises PluginError for one that does not load, is not callable with ``(case, trajectory)`` and
     its arguments, has an argument of another type than its parameter says, or is listed twice.
@@ -77,7 +77,7 @@ def bind(
     names = [scorer.name for scorer in bound]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise PluginError(f"scorer {twice[0]!r} is listed twice: list it once")
-    return tuple(sorted(bound, key=lambda scorer: ORDER.index(scorer.wants)))
+    return tuple(bound)
 
 
 async def score_trial_async(
@@ -94,26 +94,34 @@ async def score_trial_async(
     async; then it could not judge, and after three times it is not called again.
     """
     scores: dict[str, Score] = {}
+    listed: list[list[Score]] = [[] for _ in scorers]
     timeout = OWN_TIMEOUT_S if timeout is None else timeout
-    for scorer in scorers:
-        found = await _apply_async(scorer, case, trajectory, scores, timeout)
+    for place in _order(scorers):
+        found = await _apply_async(scorers[place], case, trajectory, scores, timeout)
+        listed[place] = found
         scores.update((score.scorer, score) for score in found)
-    return tuple(scores.values())
+    return tuple(chain.from_iterable(listed))
 
 
 def score_trial(
     case: Case, trajectory: Trajectory, scorers: Sequence[BoundScorer]
 ) -> tuple[Score, ...]:
-    """All scores of a trial. A scorer that fails could not judge; the others go on.
+    """All scores of a trial, in the scorers' order. One that fails could not judge; others go on.
 
     Nothing that a scorer raises gets out, but KeyboardInterrupt, SystemExit and MemoryError.
     Asynchronous scorers could not judge here, and how long a scorer takes is not bounded.
     """
     scores: dict[str, Score] = {}
-    for scorer in scorers:
-        for score in _apply(scorer, case, trajectory, scores):
-            scores[score.scorer] = score
-    return tuple(scores.values())
+    listed: list[list[Score]] = [[] for _ in scorers]
+    for place in _order(scorers):
+        listed[place] = _apply(scorers[place], case, trajectory, scores)
+        scores.update((score.scorer, score) for score in listed[place])
+    return tuple(chain.from_iterable(listed))
+
+
+def _order(scorers: Sequence[BoundScorer]) -> list[int]:
+    """The places of the scorers in the order in which they are applied."""
+    return sorted(range(len(scorers)), key=lambda place: ORDER.index(scorers[place].wants))
 
 
 # --- binding ------------------------------------------------------------------------------

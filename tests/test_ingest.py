@@ -99,7 +99,9 @@ def test_a_file_becomes_a_dataset_and_a_scored_run(tmp_path: Path) -> None:
     recorded = store.load(found.run)
     assert scores_of(recorded, "reward") == {("airline-0", 0): 1.0, ("airline-1", 0): 0.0}
     assert scores_of(recorded, "trajectory_match") == {("airline-0", 0): 1, ("airline-1", 0): 0}
-    assert scores_of(recorded, "task_completion") == {("airline-0", 0): 1, ("airline-1", 0): 1}
+    open_ = {("airline-0", 0): None, ("airline-1", 0): None}  # the database is not recorded
+    assert scores_of(recorded, "task_completion") == open_
+    assert run.suite.gate.on == ("reward", "trajectory_match")
     assert {row["scorer"] for row in recorded.scores.to_pylist()} == {*DEFAULT_SCORERS, "reward"}
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from evalkit.dataset import Case
+from evalkit.dataset import Case, Expected, OutcomeCheck
 from evalkit.errors import PluginError
 from evalkit.results import Score
 from evalkit.scoring import BoundScorer, bind, score_trial, score_trial_async
@@ -56,8 +57,13 @@ def bound(function: Any, name: str = "mine", wants: str | None = None) -> BoundS
 
 def test_built_in_scorers_bind_and_score() -> None:
     scorers = bind([ScorerUse(name) for name in reversed(DEFAULT_SCORERS)], Effects(), None)
-    assert scorers[-1].name == "trajectory_score"
-    scores = {score.scorer: score for score in score_trial(CASE, DONE, scorers)}
+    listed = score_trial(CASE, DONE, scorers)
+    assert [score.scorer for score in listed] == list(reversed(DEFAULT_SCORERS))
+    scores = {score.scorer: score for score in listed}
+    cut_off = Expected(outcome=(OutcomeCheck(finished=True),))
+    first = score_trial(msgspec.structs.replace(CASE, expect=cut_off), DONE, scorers)
+    parts = {score.scorer: score for score in first}["trajectory_score"].data["parts"]
+    assert parts == {"task_completion": 1.0}, "it is applied last, wherever it is listed"
     assert set(scores) == set(DEFAULT_SCORERS)
     assert scores["routing"].value == 1
     assert scores["trajectory_match"].status == "nothing_to_judge"

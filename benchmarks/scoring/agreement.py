@@ -4,10 +4,12 @@
 
 Recorded agent runs whose true reward is known (``*.jsonl.gz`` in FOLDER, by default the shared
 data) become cases and trajectories by one rule; one configuration judges them all: mode
-``effects``, the strings that the user had to be told, and that nothing cut the run off. Verdict:
-everything that was judged passed; value: the mean of trajectory_match and task_completion. Beside
-it, ways of judging a path that ask for less or more. AUC is the chance that a solved run is worth
-more than one that was not.
+``effects``, the strings that the user had to be told, and that nothing cut the run off. The reward
+rests on a database that no recording holds, so task_completion fails or could not judge, and never
+passes; the state changes of the path stand for the database. Verdict: trajectory_match passed and
+no outcome check failed; value: the mean of trajectory_match and the share of outcome checks that
+are met, of those that could be judged. Beside it, ways of judging a path that ask for less or
+more. AUC is the chance that a solved run is worth more than one that was not.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from recorded import DATA, Recorded, read_all
 
 from evalkit.dataset import MatchMode
-from evalkit.results import Score
 from evalkit.scorers.task_completion import task_completion
 from evalkit.scorers.tool_selection import tool_selection
-from evalkit.scorers.trajectory_match import match, trajectory_match
+from evalkit.scorers.trajectory_match import match as match_steps
+from evalkit.scorers.trajectory_match import trajectory_match
 from evalkit.trajectory import Step
 
-TOLD_BY_CALLS = frozenset({"DB", "OUTPUTS", "COMMUNICATE", "ACTION", "ENV"})
-"""What a reward may rest on for a recording to tell: calls imply the database, words are there."""
+TOLD = frozenset({"DB", "OUTPUTS", "COMMUNICATE", "ACTION"})
+"""What a reward may rest on for calls and words to stand for it."""
 
 
 class Judged(NamedTuple):
@@ -43,21 +45,18 @@ class Judged(NamedTuple):
 
 
 def could_judge(run: Recorded) -> bool:
-    """Whether the run happened, and its reward rests on nothing but what a recording holds."""
-    return run.ran and TOLD_BY_CALLS.issuperset(run.basis)
+    """Whether the run happened, and calls and words can stand for all that its reward rests on."""
+    return run.ran and TOLD.issuperset(run.basis)
 
 
 def judge(run: Recorded) -> Judged:
     """The default configuration's verdict."""
-    scores: list[Score] = [
-        trajectory_match(run.case, run.trajectory, effects=run.effects),
-        task_completion(run.case, run.trajectory),
-    ]
-    scored = [one for one in scores if one.value is not None]
-    passed = all(one.passed for one in scored)
-    reasons = [one.reason for one in scored if not one.passed] or ["as expected"]
-    value = sum(one.value or 0.0 for one in scored) / len(scored)
-    return Judged(run, value, passed, "; ".join(reasons))
+    match = trajectory_match(run.case, run.trajectory, effects=run.effects)
+    completion = task_completion(run.case, run.trajectory)
+    told = completion.data["checks"] - completion.data["not_judged"]
+    value = (match.value or 0.0) / 2 + completion.data["met"] / told / 2
+    failed = [one.reason for one in (match, completion) if one.passed is False]
+    return Judged(run, value, not failed, "; ".join(failed) or "as expected")
 
 
 def _calls(run: Recorded) -> tuple[list[dict[str, object]], list[Step]]:
@@ -67,7 +66,7 @@ def _calls(run: Recorded) -> tuple[list[dict[str, object]], list[Step]]:
 
 def _by_mode(mode: MatchMode) -> Callable[[Recorded], float]:
     def value(run: Recorded) -> float:
-        found = match(*_calls(run), mode=mode)
+        found = match_steps(*_calls(run), mode=mode)
         return float(found.passed or False)
 
     return value
@@ -104,7 +103,12 @@ def main(folder: Path) -> None:
     """Prints the table, and every disagreement with its reason."""
     runs = read_all(folder)
     judged = [judge(run) for run in runs if could_judge(run)]
-    print(f"{len(runs)} runs, {len(runs) - len(judged)} could not be judged\n")
+    never = sum(not run.ran for run in runs)
+    other = len(runs) - len(judged) - never
+    print(
+        f"{len(runs)} runs; could not be judged: {never} that never ran, "
+        f"{other} whose reward rests on what neither calls nor words tell\n"
+    )
     heads = ["AUC", "accuracy", *OTHERS]
     print(f"{'file':48} {'runs':>5} " + " ".join(f"{head:>9}" for head in heads))
     files: dict[str, list[Judged]] = defaultdict(list)

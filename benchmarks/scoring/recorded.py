@@ -15,7 +15,7 @@ import msgspec
 
 from evalkit.dataset import Case
 from evalkit.suite import Effects
-from evalkit.tracing.tau.cases import Action, Task, effects_of, to_case
+from evalkit.tracing.tau.cases import BASIS, Action, Task, effects_of, to_case
 from evalkit.trajectory import Step, Trajectory
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -78,7 +78,10 @@ def _case(record: dict[str, Any]) -> Case:
         for one in record["expected_actions"] or ()
     )
     said = tuple(str(text) for text in record["communicate_info"] or ())
-    task = Task(id=str(record["task_id"]), input=record["input"], actions=actions, said=said)
+    basis = tuple(record["reward_basis"] or BASIS)
+    task = Task(
+        id=str(record["task_id"]), input=record["input"], actions=actions, said=said, basis=basis
+    )
     case = to_case(task, record["domain"], record["source"])
     return msgspec.json.decode(msgspec.json.encode(case), type=Case)  # as a dataset would hold it
 

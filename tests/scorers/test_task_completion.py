@@ -185,9 +185,7 @@ def test_an_answer_that_the_trace_does_not_record_is_not_judged() -> None:
     assert completion(OutcomeCheck(contains="x"), done=Trajectory()).passed is False
 
 
-def test_a_judge_in_a_suite_is_asked_first(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_judge_in_a_suite_is_asked_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     uses = [
         ScorerUse("trajectory_score"),
         ScorerUse("task_completion", {"passed": ["judge"]}),

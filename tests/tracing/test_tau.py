@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from evalkit.dataset import PREDICATES
 from evalkit.errors import EvalkitError, FileError
+from evalkit.results import Score
+from evalkit.scoring import bind, score_trial
+from evalkit.suite import ScorerUse
 from evalkit.tracing.tau import Recording, read_tau
 from evalkit.tracing.tau.cases import MAX_ID, case_id, literal
 
@@ -159,7 +162,8 @@ def test_a_task_becomes_a_case_that_judges_effects_and_words() -> None:
     assert [(step.tool, step.args) for step in case.expect.steps] == [
         ("cancel_reservation", {"reservation_id": "A1"})
     ]
-    assert [check.said for check in case.expect.outcome] == ["1628", None]
+    assert [check.checks[0] for check in case.expect.outcome] == ["said", "finished", "unrecorded"]
+    assert case.expect.outcome[0].said == "1628"
     assert case.source is not None
     assert (case.source.kind, case.source.name) == ("benchmark", "tau2-bench")
     assert "1 natural-language assertions not held here" in (case.source.notes or "")
@@ -223,6 +227,120 @@ def test_state_changing_tools_are_declared_for_known_and_judged_for_other_domain
     assert other.domain == "telecom"
     assert other.effects.write == ("cancel_reservation", "toggle_airplane_mode")
     assert "judged by their names" in other.notes[0]
+
+
+def test_tool_types_that_the_file_tells_go_before_names() -> None:
+    types = [("get_and_book", "write"), ("update_view", "read"), ("apply", "generic")]
+    checks = [
+        {"action": action("1", place, name), "tool_type": kind}
+        for place, (name, kind) in enumerate(types)
+    ]
+    asked = task("1", *(check["action"] for check in checks))
+    one = simulation("1", messages=[], reward_info={"reward": 1.0, "action_checks": checks})
+    found = read(results(one, tasks=[asked], environment_info={"domain_name": "banking"}))
+    assert (found.effects.write, found.notes) == (("get_and_book",), ())
+
+
+# --- what the reward rests on -----------------------------------------------------------------
+
+ON, SPEED = "toggle_data", "run_speed_test"
+
+
+def by_user(name: str, call_id: str, **arguments: Any) -> list[dict[str, Any]]:
+    """The user calls a tool of their own."""
+    made = {**call(name, call_id, **arguments), "requestor": "user"}
+    answered = {**result(call_id, "done"), "requestor": "user"}
+    return [{"role": "user", "content": None, "tool_calls": [made]}, answered]
+
+
+def by_agent(name: str, call_id: str, **arguments: Any) -> list[dict[str, Any]]:
+    made = call(name, call_id, **arguments)
+    return [{"role": "assistant", "content": None, "tool_calls": [made]}, result(call_id, "ok")]
+
+
+def telecom(messages: list[dict[str, Any]], **criteria: Any) -> tuple[Recording, dict[str, Score]]:
+    """A file of a domain in which the user has tools too, and the scores of its one trial."""
+    asked = task("1")
+    asked["evaluation_criteria"] = {
+        "actions": [
+            {**action("1", 0, ON), "requestor": "user", "compare_args": None},
+            {**action("1", 1, "refuel_data", line_id="L1", gb=2.0), "requestor": "assistant"},
+        ],
+        "env_assertions": [
+            {"env_type": "user", "func_name": "assert_speed", "arguments": {"expected": 200}}
+        ],
+        "communicate_info": None,
+        "nl_assertions": None,
+        "reward_basis": ["DB", "ENV_ASSERTION"],
+        **criteria,
+    }
+    said = {"role": "assistant", "content": "Your bill is $1,200. Done."}
+    one = simulation("1", messages=[*messages, said])
+    found = read(results(one, tasks=[asked], environment_info={"domain_name": "telecom"}))
+    scorers = bind(
+        [ScorerUse("trajectory_match"), ScorerUse("task_completion")], found.effects, None
+    )
+    [trial] = found.trials
+    assert trial.trajectory is not None
+    scores = score_trial(found.cases[0], trial.trajectory, scorers)
+    return found, {score.scorer: score for score in scores}
+
+
+FIXED = [*by_user(ON, "u1"), *by_agent("refuel_data", "a1", line_id="L1", gb=2)]
+CHECKED = [*by_user(SPEED, "u2"), *by_agent("get_data_usage", "a2", line_id="L1")]
+
+
+def test_what_the_user_has_to_do_is_expected_and_anything_else_that_they_do_is_free() -> None:
+    for messages in (FIXED, FIXED[::1] + CHECKED, FIXED[2:] + FIXED[:2] + by_user("reboot", "u3")):
+        found, scores = telecom(messages)
+        assert scores["trajectory_match"].passed, scores["trajectory_match"].reason
+    assert found.effects.write == ("reboot", "refuel_data", ON)
+    _, scores = telecom(FIXED[2:])
+    assert scores["trajectory_match"].reason == f"expected tool {ON}: missing"
+    _, scores = telecom([*by_agent(ON, "u1"), *FIXED[2:]])
+    assert not scores["trajectory_match"].passed, "the agent's call is not the user's"
+    _, scores = telecom([*FIXED, *by_agent("suspend_line", "a3", line_id="L1")])
+    assert scores["trajectory_match"].reason == "tool suspend_line: not expected"
+
+
+def test_completion_is_not_judged_where_an_end_state_decides_that_is_not_recorded() -> None:
+    _, scores = telecom(FIXED)
+    completion = scores["task_completion"]
+    assert (completion.status, completion.value) == ("could_not_judge", None)
+    assert "end state (DB)" in completion.reason
+    _, scores = telecom(FIXED, communicate_info=["1200"], reward_basis=["DB", "COMMUNICATE"])
+    assert scores["task_completion"].status == "could_not_judge"
+    _, scores = telecom(FIXED, communicate_info=["77"], reward_basis=["DB", "COMMUNICATE"])
+    assert scores["task_completion"].passed is False
+
+
+def test_what_the_reward_does_not_rest_on_is_not_asked() -> None:
+    _, scores = telecom(FIXED, communicate_info=["77"])
+    assert scores["task_completion"].status == "could_not_judge"
+    _, scores = telecom(FIXED, communicate_info=["1200"], reward_basis=["COMMUNICATE"])
+    assert scores["task_completion"].passed
+    found, scores = telecom(FIXED, nl_assertions=["is kind"], reward_basis=["NL_ASSERTION"])
+    assert scores["task_completion"].status == "could_not_judge"
+    assert "1 natural-language assertions" in (found.cases[0].source.notes or "")  # type: ignore[union-attr]
+
+
+def test_where_the_calls_themselves_are_judged_all_of_them_are_expected() -> None:
+    actions = [action("1", 0, "get_line", line_id="L1")]
+    found, scores = telecom(FIXED, actions=actions, reward_basis=["ACTION"])
+    assert found.cases[0].expect.match == "superset"
+    assert not scores["trajectory_match"].passed
+    read_first = by_agent("get_line", "a9", line_id="L1")
+    _, scores = telecom([*read_first, *FIXED], actions=actions, reward_basis=["ACTION"])
+    assert scores["trajectory_match"].passed
+    assert scores["task_completion"].passed
+
+
+def test_a_task_without_criteria_is_solved_by_coming_to_an_end() -> None:
+    [case] = read(results(simulation("1"), tasks=[{"id": 1, "ticket": "help"}])).cases
+    assert [check.checks for check in case.expect.outcome] == [("finished",)]
+    without = {"actions": None, "env_assertions": None}
+    found, _ = telecom(FIXED, **without)
+    assert found.cases[0].expect.steps is None
 
 
 # --- trials --------------------------------------------------------------------------------
@@ -331,7 +449,8 @@ def test_the_list_of_tau_bench_is_read_and_its_domain_told_by_its_tools() -> Non
     assert (found.source, found.domain) == ("tau-bench", "airline")
     [case] = found.cases
     assert (case.id, case.input) == ("airline-0", "You want A1 cancelled")
-    assert [check.said for check in case.expect.outcome] == ["327", None]
+    assert [check.said for check in case.expect.outcome] == ["327", None, None]
+    assert "end state (DB)" in (case.expect.outcome[-1].unrecorded or "")
     first, second = found.trials
     assert (first.trial, second.trial) == (0, 1)
     assert first.trajectory is not None

@@ -9,14 +9,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from evalkit.errors import FileError, Problem
-from evalkit.tracing.tau.cases import Action, Task
+from evalkit.tracing.tau.cases import BASIS, Action, Task
 from evalkit.tracing.tau.chat import NOTHING, Message, lenient
 
 Shape = TypeVar("Shape")
 
 
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
-    """One recorded conversation as its file tells it; ``checks`` are ids of checked actions."""
+    """One recorded conversation as its file tells it; ``checks`` are ids of checked actions.
+
+    ``tool_types`` are tools with their kind, as the file tells it (``read``, ``write``).
+    """
 
     number: int
     id: str | None = None
@@ -28,6 +31,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     started: str | None = None
     seconds: float | None = None
     checks: tuple[str, ...] = ()
+    tool_types: tuple[tuple[str, str], ...] = ()
 
     @property
     def label(self) -> str:
@@ -126,6 +130,7 @@ class _Reward(msgspec.Struct, frozen=True):
 
 class _Check(msgspec.Struct, frozen=True):
     action: Action
+    tool_type: str | None = None
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -259,6 +264,11 @@ def _simulation(number: int, record: _New | Aside) -> Simulation | Aside:
         started=record.start_time,
         seconds=record.duration if record.duration and record.duration > 0 else None,
         checks=tuple(one for one in checked if one),
+        tool_types=tuple(
+            (check.action.name, check.tool_type)
+            for check in reward.action_checks or ()
+            if check.tool_type is not None
+        ),
     )
 
 
@@ -269,13 +279,21 @@ def _tasks(raws: tuple[msgspec.Raw, ...], file: str) -> dict[str, Task]:
             raise FileError(Problem(file, f"task {number} cannot be read: {record.reason}"))
         criteria = record.evaluation_criteria
         asked = record.ticket if record.user_scenario is None else record.user_scenario
-        task = Task(str(record.id), asked)
+        task = Task(str(record.id), asked, basis=())
         if criteria:
             said = _strings(criteria.communicate_info or ())
-            task = Task(task.id, asked, criteria.actions or (), said, _notes(criteria))
+            basis = criteria.reward_basis or BASIS
+            task = Task(task.id, asked, _actions(criteria), said, _notes(criteria), basis)
         if tasks.setdefault(task.id, task) is not task:
             raise FileError(Problem(file, f"task {number}: an earlier task has the id {task.id!r}"))
     return tasks
+
+
+def _actions(criteria: _Criteria) -> tuple[Action, ...] | None:
+    """The expected calls; without any end state stated either, nothing is said about calls."""
+    if criteria.actions is None and criteria.env_assertions is None:
+        return None
+    return criteria.actions or ()
 
 
 def _notes(criteria: _Criteria) -> str | None:

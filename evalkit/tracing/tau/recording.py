@@ -13,7 +13,7 @@ from evalkit.dataset import Case
 from evalkit.errors import FileError, Problem
 from evalkit.results import Score, Trial, TrialStatus, could_not_judge
 from evalkit.suite import Effects
-from evalkit.tracing.tau.cases import Task, effects_of, find_domain, to_case
+from evalkit.tracing.tau.cases import WRITES, Task, effects_of, find_domain, to_case
 from evalkit.tracing.tau.chat import deeper_than, read_chat, to_ns
 from evalkit.tracing.tau.files import Aside, ResultsFile, Simulation, read_results
 from evalkit.tracing.tau.identity import identify
@@ -55,7 +55,8 @@ def read_tau(data: bytes, file: str) -> Recording:
     domain = results.domain or _stated_domain(results.tasks) or find_domain(tools) or "tau"
     cases = {task.id: _checked_case(task, domain, results, file) for task in results.tasks.values()}
     trials = [_trial(one, cases, results) for one in identified.simulations]
-    effects = effects_of(domain, tools)
+    told = {name: kind for one in identified.simulations for name, kind in one.tool_types}
+    effects = effects_of(domain, tools, told)
     return Recording(
         source=results.source,
         domain=domain,
@@ -64,7 +65,7 @@ def read_tau(data: bytes, file: str) -> Recording:
         trials=tuple(trials) + _unreadable(asides, trials, cases),
         effects=effects,
         asides=asides,
-        notes=(*identified.notes, *_effects_note(domain, effects)),
+        notes=(*identified.notes, *_effects_note(domain, tools - told.keys(), effects)),
     )
 
 
@@ -175,10 +176,10 @@ def _unreadable(
     return tuple(found.values())
 
 
-def _effects_note(domain: str, effects: Effects) -> tuple[str, ...]:
-    if effects.write is None or domain in ("airline", "retail"):
+def _effects_note(domain: str, judged: set[str], effects: Effects) -> tuple[str, ...]:
+    if domain in WRITES or not judged:
         return ()
-    listed = ", ".join(effects.write) or "none"
+    listed = ", ".join(sorted(judged.intersection(effects.write or ()))) or "none"
     return (f"which tools of {domain!r} change state was judged by their names: {listed}",)
 
 
