@@ -6,10 +6,12 @@ triage, the database. Memory is that of a batch, not of the files.
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,7 +189,7 @@ def write_run(
     folder = run_folder(store, run.id)
     tally = Tally(reading)
     try:
-        with Gathering(folder, budget) as gathering:
+        with Gathering(folder, budget) as gathering, _without_collection():
             _gather(parts, gathering, on_progress)
             trials = _trials(gathering, reading, tally, on_progress)
             counts = write_tables(folder, trials)
@@ -206,6 +208,21 @@ def write_run(
         raise StoreError(unwritable(folder, error)) from error
     Store(store).add(run.id)
     return tally.report(run.id, files, counts["steps"])
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Turns Python's search for cycles off: there are none here, and it takes a third of the time.
+
+    What is read is freed at once when its last reference goes.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _gather(parts: Iterator[Part], gathering: Gathering, on_progress: OnProgress | None) -> None:

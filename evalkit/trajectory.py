@@ -127,14 +127,16 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def walk(self) -> Iterator[Visit]:
         """Every step in pre-order, without recursion."""
-        pending: list[tuple[Step, int, int | None]] = [
-            (step, 0, None) for step in reversed(self.steps)
+        pending: list[tuple[int, int | None, Step]] = [
+            (0, None, step) for step in reversed(self.steps)
         ]
         number = 0
         while pending:
-            step, depth, parent = pending.pop()
+            depth, parent, step = pending.pop()
             yield Visit(number, depth, parent, step)
-            pending.extend((child, depth + 1, number) for child in reversed(step.steps))
+            if step.steps:
+                below = depth + 1
+                pending += [(below, number, child) for child in reversed(step.steps)]
             number += 1
 
     @property
@@ -161,12 +163,16 @@ def innermost_sum(visits: Sequence[Visit], field: str) -> Any:
 
     So nothing counts twice. None where no step reports it.
     """
-    reported_below = set()
+    above: set[int] = set()
     total = None
     for number, _, parent, step in reversed(visits):
         value = getattr(step, field)
-        if number not in reported_below and value is not None:
+        if value is None:
+            continue
+        if number not in above:
             total = value if total is None else total + value
-        if parent is not None and (value is not None or number in reported_below):
-            reported_below.add(parent)
+        ancestor = parent
+        while ancestor is not None and ancestor not in above:
+            above.add(ancestor)
+            ancestor = visits[ancestor].parent
     return total

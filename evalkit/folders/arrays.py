@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_MOST_BYTES = 2**31
 
 
 def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
@@ -33,32 +34,49 @@ def record_batch(columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> p
     """
     import pyarrow as pa
 
-    schema = arrow_schema(columns)
     by_column = zip(*rows, strict=True) if rows else [()] * len(columns)
-    made = [
-        # Most columns of most steps are empty: those cost nothing.
-        pa.nulls(len(values), kept.type) if values.count(None) == len(values) else array(values)
-        for array, kept, values in zip(
-            map(_ARRAYS.__getitem__, columns.values()), schema, by_column, strict=True
-        )
-    ]
-    return pa.RecordBatch.from_arrays(made, schema=schema)
+    made = [_ARRAYS[kind](values) for kind, values in zip(columns.values(), by_column, strict=True)]
+    return pa.RecordBatch.from_arrays(made, schema=arrow_schema(columns))
+
+
+_SAMPLE = 64
 
 
 def _texts(values: Sequence[str | None]) -> pa.Array:
+    """Most columns repeat a few texts, or have none: those are laid out once."""
     import numpy as np
     import pyarrow as pa
 
-    filled: list[Any] = ["" if value is None else value for value in values]
+    if len(set(values[:_SAMPLE])) > _SAMPLE // 4:
+        return _laid_out(values)
+    places = {text: place for place, text in enumerate(dict.fromkeys(values))}
+    if set(places) <= {None}:
+        return pa.nulls(len(values), pa.string())
+    longest = max(len(text or "") for text in places)
+    if len(places) > len(values) // 4 or longest > _MOST_BYTES // (4 * len(values)):
+        return _laid_out(values)
+    numbers = np.fromiter(map(places.__getitem__, values), np.int32, len(values))
+    held = [None, pa.py_buffer(numbers)]
+    indices = pa.Array.from_buffers(pa.int32(), len(values), held)
+    return pa.DictionaryArray.from_arrays(indices, _laid_out(list(places))).dictionary_decode()
+
+
+def _laid_out(values: Sequence[str | None]) -> pa.Array:
+    """The texts one after another, and where each one ends."""
+    import numpy as np
+    import pyarrow as pa
+
+    valid = _valid(values)
+    filled: Sequence[Any] = values if valid is None else [value or "" for value in values]
     joined = "".join(filled)
     data = joined.encode()
     if len(data) > len(joined):  # not all of it is ASCII: lengths are those of the bytes
         filled = [value.encode() for value in filled]
     ends = np.zeros(len(filled) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, filled), np.int64, len(filled)), out=ends[1:])
-    if ends[-1] >= 2**31:
+    if ends[-1] >= _MOST_BYTES:
         raise StoreError("one trial holds more than 2 GB of text: evalkit does not store that")
-    buffers = [_valid(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(data)]
+    buffers = [valid, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
 
 
@@ -66,24 +84,33 @@ def _integers(values: Sequence[int | None]) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
-    known = values
     try:
-        numbers = np.array([0 if value is None else value for value in known], np.int64)
+        return _numbers(pa.int64(), values, np.int64)
     except OverflowError:
         known = [
             value if value is not None and _LOWEST <= value <= _HIGHEST else None
             for value in values
         ]
-        numbers = np.array([0 if value is None else value for value in known], np.int64)
-    return pa.Array.from_buffers(pa.int64(), len(known), [_valid(known), pa.py_buffer(numbers)])
+        return _numbers(pa.int64(), known, np.int64)
 
 
 def _floats(values: Sequence[float | None]) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
-    numbers = np.array([0.0 if value is None else value for value in values], np.float64)
-    return pa.Array.from_buffers(pa.float64(), len(values), [_valid(values), pa.py_buffer(numbers)])
+    return _numbers(pa.float64(), values, np.float64)
+
+
+def _numbers(kind: pa.DataType, values: Sequence[float | None], number: Any) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    unknown = values.count(None)
+    if unknown == len(values):
+        return pa.nulls(len(values), kind)
+    filled = [0 if value is None else value for value in values] if unknown else values
+    made = pa.py_buffer(np.fromiter(filled, number, len(values)))
+    return pa.Array.from_buffers(kind, len(values), [_valid(values) if unknown else None, made])
 
 
 def _booleans(values: Sequence[bool | None]) -> pa.Array:
@@ -95,7 +122,8 @@ def _booleans(values: Sequence[bool | None]) -> pa.Array:
 
 def _valid(values: Sequence[Any]) -> pa.Buffer | None:
     """The bitmap of values that are there; none where all are."""
-    return _bits([value is not None for value in values]) if None in values else None
+    there = [value is not None for value in values]
+    return None if all(there) else _bits(there)
 
 
 def _bits(flags: Sequence[bool]) -> pa.Buffer:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from evalkit.results import Finding, Score, Trial
-from evalkit.trajectory import Coverage, EndState, Step, Trajectory
+from evalkit.trajectory import Coverage, EndState, Step, Trajectory, Visit, innermost_sum
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "trials": {
@@ -111,7 +111,17 @@ def _value(text: str | None) -> Any:
     return None if text is None else _decode_json(text)
 
 
-def _trial_row(trial: Trial) -> list[Row]:
+def table_rows(trial: Trial) -> dict[str, list[Row]]:
+    """The trial as rows of each table."""
+    visits = list(trial.trajectory.walk()) if trial.trajectory is not None else []
+    return {
+        "trials": [_trial_row(trial, visits)],
+        "steps": _step_rows(trial, visits),
+        "scores": _score_rows(trial),
+    }
+
+
+def _trial_row(trial: Trial, visits: Sequence[Visit]) -> Row:
     happened = trial.trajectory
     row: Row = (
         trial.case,
@@ -124,11 +134,11 @@ def _trial_row(trial: Trial) -> list[Row]:
         trial.latency_s,
     )
     if happened is None:
-        return [(*row, *(None,) * (len(COLUMNS["trials"]) - len(row)))]
+        return (*row, *(None,) * (len(COLUMNS["trials"]) - len(row)))
     told: Row = (
-        happened.tokens_in,
-        happened.tokens_out,
-        happened.cost_usd,
+        innermost_sum(visits, "tokens_in"),
+        innermost_sum(visits, "tokens_out"),
+        innermost_sum(visits, "cost_usd"),
         happened.route,
         happened.trace_id,
         happened.stop_reason,
@@ -139,18 +149,22 @@ def _trial_row(trial: Trial) -> list[Row]:
         happened.user,
         _json(happened.state),
     )
-    return [row + told]
+    return row + told
 
 
-def _step_rows(trial: Trial) -> list[Row]:
-    if trial.trajectory is None:
-        return []
+def _step_rows(trial: Trial, visits: Sequence[Visit]) -> list[Row]:
     rows = []
-    for number, depth, parent, step in trial.trajectory.walk():
+    case, trial_number = trial.key
+    for number, depth, parent, step in visits:
         kind, name, arguments, output, *rest, _ = msgspec.structs.astuple(step)
-        rest[_OFFERED] = _json(step.offered)
-        place = (trial.case, trial.trial, number, parent, depth)
-        rows.append((*place, kind, name, _json(arguments), _json(output), *rest))
+        if step.offered is not None:
+            rest[_OFFERED] = _json(step.offered)
+        if arguments is not None:
+            arguments = _encode(arguments).decode()
+        if output is not None:
+            output = _encode(output).decode()
+        row = (case, trial_number, number, parent, depth, kind, name, arguments, output, *rest)
+        rows.append(row)
     return rows
 
 
@@ -171,11 +185,6 @@ def _score_rows(trial: Trial) -> list[Row]:
     ]
 
 
-ROWS: Mapping[str, Callable[[Trial], list[Row]]] = {
-    "trials": _trial_row,
-    "steps": _step_rows,
-    "scores": _score_rows,
-}
 _UNBOUNDED = ("arguments", "output", "said", "state", "error", "reason", "findings", "data")
 _LONG_TEXTS = {
     table: [place for place, name in enumerate(names) if name in _UNBOUNDED]

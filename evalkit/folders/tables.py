@@ -14,7 +14,7 @@ import msgspec
 from evalkit.errors import StoreError
 from evalkit.folders import TABLES, replacing, table_path
 from evalkit.folders.arrays import arrow_schema, record_batch
-from evalkit.folders.rows import COLUMNS, ROWS, Row, text_size, trial_of
+from evalkit.folders.rows import COLUMNS, Row, table_rows, text_size, trial_of
 from evalkit.results import Trial
 
 if TYPE_CHECKING:
@@ -25,14 +25,32 @@ BATCH_TRIALS = 2_000
 BATCH_BYTES = 64_000_000
 BATCH_ROWS = 2_000
 
+_UNIQUE = {
+    "arguments",
+    "output",
+    "said",
+    "state",
+    "reason",
+    "findings",
+    "data",
+    "latency_s",
+    "started",
+    "call_id",
+    "span_id",
+    "trace_id",
+    "session",
+    "start_ns",
+    "end_ns",
+}
+"""Columns whose values hardly repeat: a dictionary of them would be as long as they are."""
+
 
 def batches(trials: Iterable[Trial]) -> Iterator[dict[str, pa.RecordBatch]]:
     """The trials as record batches, one of each table at a time, in the trials' order."""
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     size = 0
     for trial in trials:
-        for table, make in ROWS.items():
-            made = make(trial)
+        for table, made in table_rows(trial).items():
             rows[table].extend(made)
             size += text_size(table, made)
         if len(rows["trials"]) >= BATCH_TRIALS or size >= BATCH_BYTES:
@@ -53,7 +71,12 @@ def write_tables(folder: Path, trials: Iterable[Trial]) -> dict[str, int]:
         writers = {}
         for table in TABLES:
             file = stack.enter_context(replacing(table_path(folder, table)))
-            writer = pq.ParquetWriter(file, arrow_schema(COLUMNS[table]), compression="zstd")
+            writer = pq.ParquetWriter(
+                file,
+                arrow_schema(COLUMNS[table]),
+                compression="zstd",
+                use_dictionary=[name for name in COLUMNS[table] if name not in _UNIQUE],
+            )
             writers[table] = stack.enter_context(writer)
         for batch in batches(trials):
             for table, part in batch.items():

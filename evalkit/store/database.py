@@ -46,6 +46,8 @@ _READ_ONLY = {
     "python_enable_replacements": "false",
     "lock_configuration": "true",
 }
+# A second thread would hold as much again in memory, and hardly shorten the writing.
+_WRITING = {"storage_compatibility_version": STORAGE_VERSION, "threads": "1"}
 _PAUSE = 0.05
 _REBUILD = "Nothing is lost, the run folders hold all results: `evalkit rebuild` makes it anew"
 
@@ -187,7 +189,7 @@ def _connect(path: Path, deadline: float, read_only: bool) -> duckdb.DuckDBPyCon
     import duckdb
 
     config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": MEMORY_LIMIT}
-    config |= _READ_ONLY if read_only else {"storage_compatibility_version": STORAGE_VERSION}
+    config |= _READ_ONLY if read_only else _WRITING
     while True:
         try:
             return duckdb.connect(str(path), read_only=read_only, config=config)
