@@ -16,10 +16,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.tracing.completion import judged
 from evalkit.trajectory import Step, Trajectory
 from evalkit.triaging.signals import signals_of
 
 NEAR = 2
+EXECUTOR = "Computer_terminal"
 
 
 def main() -> None:
@@ -40,12 +42,18 @@ def rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def who_and_when(row: dict[str, Any]) -> tuple[Trajectory, set[int]]:
-    """A message is a step; the label is the number of a message."""
-    steps = tuple(
-        Step(kind="agent", name=str(one["role"])[:60], output=one["content"])
+    """A message is a step; the label is the number of a message.
+
+    The one that runs code says how that ended, as a tool's result in a conversation does.
+    """
+    steps = [
+        Step(kind="agent", name=str(one.get("name") or one["role"])[:60], output=one["content"])
         for one in row["history"]
+    ]
+    told = tuple(
+        judged(step, from_messages=True) if step.name == EXECUTOR else step for step in steps
     )
-    return Trajectory(steps=steps, output="said"), {int(row["mistake_step"])}
+    return Trajectory(steps=told, output="said"), {int(row["mistake_step"])}
 
 
 def agent_rx(row: dict[str, Any]) -> tuple[Trajectory, set[int]]:

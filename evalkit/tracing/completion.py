@@ -24,7 +24,8 @@ _ANSWERS = frozenset({"final_result", "StructuredOutput", "finish"})
 _TRANSFER = re.compile(r"(?:transfer|handoff|hand_off)_to_(\w+)|handoff")
 _ERROR_TEXT = re.compile(
     r"\s*(error\b|exception\b|traceback\b|failed to|an error occurred|i encountered an error|"
-    r"tool execution failed|\w*(error|exception)\b ?[:(])",
+    r"tool execution failed|\w*(error|exception)\b ?[:(]|"
+    r"(?:\w+ )?exit(?:ed with)? ?(?:code|status):? ?[1-9])",
     re.IGNORECASE,
 )
 _MATTER = ("llm", "tool", "handoff")

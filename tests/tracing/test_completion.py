@@ -119,6 +119,24 @@ def test_a_result_that_is_an_error_is_a_failure(result: Any, error: str) -> None
     assert (step.status, step.error, step.inferred) == ("error", error, "status")
 
 
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        ("exitcode: 1 (execution failed)\nCode output: Traceback", "error"),
+        ("Exit code: 127", "error"),
+        ("Command exited with status 2", "error"),
+        ("exitcode: 0 (execution succeeded)", "ok"),
+        ("The exit code of 1 means a usage error", "ok"),
+    ],
+)
+def test_a_result_in_the_messages_that_tells_an_exit_code(result: str, status: str) -> None:
+    spans = [
+        span(1, "chat", attributes=chat(FIND)),
+        span(2, "chat", attributes=chat(given=answer("c1", result))),
+    ]
+    assert [step.status for step in tools(spans)] == [status]
+
+
 def test_words_in_a_recorded_result_are_no_failure() -> None:
     for result in ("Error handling is on page 3", '{"error": null, "rows": 2}'):
         told = {"gen_ai.tool.call.result": result}
