@@ -6,9 +6,10 @@ are no numbers. Conventions read them only through these functions.
 
 from __future__ import annotations
 
+import ast
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -75,6 +76,16 @@ _JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
 def structured(value: Any) -> Any:
     """Like :func:`parsed`, but only objects and lists: the text ``42`` stays a text."""
     return parsed(value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
+
+
+def literal(value: str) -> Any:
+    """What the Python repr of plain values holds; any other text as it is."""
+    if len(value) > MAX_TEXT:
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
 
 
 def as_map(value: Any) -> Mapping[str, Any]:
@@ -166,16 +177,18 @@ _STOP_REASONS = {
     "tool-calls": "tool_calls",
     "function_call": "tool_calls",
     "end_turn": "stop",
+    "completed": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
     "content-filter": "content_filter",
 }
 
 
-def stop_reason(*values: Any) -> str | None:
+def stop_reason(*values: Any, calls: Sequence[Any] = ()) -> str | None:
     """Why the model stopped, in OpenAI's words (``stop``, ``tool_calls``, ``length``, ...).
 
-    Takes strings, enum reprs such as ``FinishReason.STOP``, and lists or JSON lists of them.
+    Takes strings, enum reprs such as ``FinishReason.STOP``, and lists or JSON lists of them. A
+    model that called tools (``calls``) stopped for them: some APIs only say that it is done.
     """
     for value in values:
         found = structured(value)
@@ -183,7 +196,8 @@ def stop_reason(*values: Any) -> str | None:
             found = next((item for item in found if text(item)), None)
         if (reason := label(found)) is not None:
             reason = reason.rpartition(".")[2].lower()
-            return _STOP_REASONS.get(reason, reason)
+            reason = _STOP_REASONS.get(reason, reason)
+            return "tool_calls" if reason == "stop" and calls else reason
     return None
 
 

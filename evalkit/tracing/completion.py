@@ -28,6 +28,8 @@ _ERROR_TEXT = re.compile(
     r"(?:\w+ )?exit(?:ed with)? ?(?:code|status):? ?[1-9])",
     re.IGNORECASE,
 )
+# What a result that is nothing but a failure consists of, as Google ADK has tools return it.
+_FAILURE = frozenset({"status", "error", "error_message", "error_code", "error_type", "message"})
 _MATTER = ("llm", "tool", "handoff")
 _TARGETS = ("agent_name", "to_agent", "agent", "to")
 
@@ -186,6 +188,8 @@ def _error_in(output: Any, from_messages: bool) -> str | None:
         if flagged or "ERROR_HANDLED" in str(output.get("response_type", "")):
             said = only_text(output.get("content"))
             return step_name(told, output.get("error_details"), said, "error")
+        if output.get("status") == "error" and set(output) <= _FAILURE:
+            return step_name(told, output.get("error_message"), output.get("message"), "error")
         if from_messages and isinstance(told, str) and set(output) <= {"error", "type", "status"}:
             return step_name(told)
         inner = structured(output.get("result")) if set(output) == {"result"} else None

@@ -96,17 +96,26 @@ def _flattened(source: Mapping[str, Any], key: str, old_key: str) -> list[Mappin
 
 def _from_events(span: Span, side: str) -> Iterator[Mapping[str, Any]]:
     roles = _OLD_EVENTS[side]
-    for event in span.events:
-        if event.name not in roles:
+    for name, attributes in _events(span):
+        if name not in roles:
             continue
-        body = structured(event.attributes.get("body"))
-        found = {**event.attributes, **body} if isinstance(body, Mapping) else event.attributes
+        body = structured(attributes.get("body"))
+        found = {**attributes, **body} if isinstance(body, Mapping) else attributes
         message = parsed(found.get("message"))
         if isinstance(message, Mapping):
             yield {**found, **message}
         else:
             content = found.get("content") if message is None else message
-            yield {"role": roles[event.name], **found, "content": structured(content)}
+            yield {"role": roles[name], **found, "content": structured(content)}
+
+
+def _events(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The span's events, or those that Pydantic AI and Logfire keep in an attribute."""
+    for event in span.events:
+        yield event.name, event.attributes
+    if "events" in span.attributes:
+        for told in _maps(span.attributes["events"]):
+            yield str(told.get("event.name")), told
 
 
 def _old_value(value: Any) -> list[Mapping[str, Any]]:

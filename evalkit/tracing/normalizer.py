@@ -23,6 +23,7 @@ from evalkit.tracing.completeness import missing, session_and_user
 from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
 from evalkit.tracing.messages import ToolResult, tool_results
+from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
 from evalkit.tracing.tree import Forest, grow
 from evalkit.tracing.twins import joined
@@ -67,11 +68,11 @@ def to_trajectory(
 ) -> Trajectory:
     """The spans as a trajectory.
 
-    ``output`` is the pipeline's answer, kept as it is; without it, that of the first root step
-    which has one. ``route_from`` says where the route taken is read from when no span carries
-    ``evalkit.route``. ``prices`` (US dollars per million tokens, by exact model name) give a cost
-    to steps that report tokens but no cost. Raises PluginError if an installed convention does
-    not load, and nothing else.
+    ``output`` is the pipeline's answer, kept as it is; without it, what
+    :func:`evalkit.tracing.outcome.final_output` finds. ``route_from`` says where the route taken
+    is read from when no span carries ``evalkit.route``. ``prices`` (US dollars per million
+    tokens, by exact model name) give a cost to steps that report tokens but no cost. Raises
+    PluginError if an installed convention does not load, and nothing else.
     """
     forest = grow(spans)
     readings = [
@@ -93,7 +94,7 @@ def to_trajectory(
     session, user = session_and_user(forest.spans)
     return replace(
         found,
-        output=_root_output(steps) if output is msgspec.UNSET else output,
+        output=final_output(steps) if output is msgspec.UNSET else output,
         route=route,
         session=session,
         user=user,
@@ -277,10 +278,6 @@ def _said(forest: Forest, readings: list[_Read]) -> Iterator[str]:
         told = span.attributes.get(SAID)
         listed = told if isinstance(told, list | tuple) else (told,)
         yield from (clean_text(message) for message in listed if isinstance(message, str))
-
-
-def _root_output(steps: tuple[Step, ...]) -> Any:
-    return next((step.output for step in steps if step.output is not None), None)
 
 
 def _stop_reason(steps: Sequence[Step]) -> str | None:

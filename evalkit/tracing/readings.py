@@ -112,7 +112,7 @@ def model_call(span: Span, name: str | None = None) -> Step:
         kind="llm",
         name=step_name(name, used["model_requested"], span.name),
         output=plain(model_output(said.text, said.calls)),
-        stop_reason=stop_reason(first(found, _STOPPED), said.stop_reason),
+        stop_reason=stop_reason(first(found, _STOPPED), said.stop_reason, calls=said.calls),
         agent=agent_name(found),
         ttft_s=first_token(span),
         **used,
@@ -153,6 +153,8 @@ def only_text(value: Any) -> Any:
         return value
     parts = value.get("content") if isinstance(value, Mapping) and "isError" in value else value
     if isinstance(parts, list) and len(parts) == 1 and isinstance(part := parts[0], Mapping):
+        if set(part) == {"json"}:  # Bedrock's, and so Strands'
+            return part["json"]
         said = part.get("text")
         if isinstance(said, str) and set(part) <= {"text", "type", "annotations"}:
             return structured(said)

@@ -14,7 +14,17 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.attributes import as_list, as_map, label, parsed, plain, step_name
+from evalkit.tracing.attributes import (
+    as_list,
+    as_map,
+    first,
+    label,
+    parsed,
+    plain,
+    step_name,
+    structured,
+)
+from evalkit.tracing.logfire import is_logfire, read_logfire
 from evalkit.tracing.readings import model_call, tool_call, usage, whole
 from evalkit.trajectory import Step
 
@@ -74,8 +84,10 @@ def _llm(span: Span) -> Step:
     return model_call(span)
 
 
-def _tool(span: Span) -> Step:
-    return tool_call(span)
+def _tool(span: Span) -> Step | None:
+    step = tool_call(span)
+    # How Google ADK, whoever reads it, gathers the answers of parallel calls.
+    return None if step.name == "(merged tools)" else step
 
 
 def _agent(span: Span) -> Step:
@@ -146,12 +158,14 @@ _READERS: dict[str, Callable[[Span], Step | None]] = {
 }
 
 
-def _adk(step: Step, span: Span) -> Step | None:
-    """Google ADK: the model that answered is in the response; merged tools are no call."""
-    if step.kind == "tool" and step.name == "(merged tools)":
-        return None
+def _adk(step: Step, span: Span) -> Step:
+    """Google ADK: the model that answered is in the response; a failed call has a made-up id."""
     response = as_map(span.attributes.get("gcp.vertex.agent.llm_response"))
-    return replace(step, model_served=step.model_served or label(response.get("model_version")))
+    return replace(
+        step,
+        model_served=step.model_served or label(response.get("model_version")),
+        call_id=None if step.call_id == "<not specified>" else step.call_id,
+    )
 
 
 def _crewai(step: Step, span: Span) -> Step | None:
@@ -162,6 +176,30 @@ def _crewai(step: Step, span: Span) -> Step | None:
     if role is None:
         return step
     return replace(step, agent=role, name=role if step.kind == "agent" else step.name)
+
+
+def _unnamed(span: Span) -> Reading:
+    """A span of Pydantic AI's older versions, which name no operation."""
+    if span.name.startswith("running tool") and "gen_ai.tool.name" in span.attributes:
+        return Reading(role="step", step=tool_call(span))
+    if "agent_name" in span.attributes:
+        return Reading(role="step", step=_pydantic_ai(_agent(span), span))
+    return Reading(role="wrapper" if span.name.startswith("running ") else "unknown")
+
+
+def _pydantic_ai(step: Step, span: Span) -> Step:
+    """Pydantic AI: an agent's messages and answer have keys of their own."""
+    if step.kind != "agent":
+        return step
+    found = span.attributes
+    given = as_list(first(found, ("pydantic_ai.all_messages", "all_messages_events")))[:1]
+    said = structured(found.get("final_result"))
+    return replace(
+        step,
+        name=step_name(found.get("gen_ai.agent.name"), found.get("agent_name"), step.name),
+        arguments=plain({"messages": given}) if given else step.arguments,
+        output=plain(said) if step.output is None else step.output,
+    )
 
 
 def _semantic_kernel(step: Step, span: Span) -> Step:
@@ -200,10 +238,23 @@ class GoogleADK(GenAI):
 
 
 class PydanticAI(GenAI):
-    """Pydantic AI, with or without Logfire."""
+    """Pydantic AI, and what Logfire records itself."""
 
     name = "pydantic_ai"
-    scopes = ("pydantic-ai", "pydantic_ai", "logfire.pydantic")
+    scopes = ("pydantic-ai", "pydantic_ai", "logfire")
+    mend = staticmethod(_pydantic_ai)
+
+    def claims(self, span: Span) -> bool:
+        """Whether the span is Pydantic AI's, or of one of Logfire's integrations."""
+        return not span.scope.startswith("logfire") or is_logfire(span)
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its operation, or by its name in versions that state none."""
+        if is_logfire(span):
+            return read_logfire(span)
+        if OPERATION not in span.attributes and "gen_ai.request.model" not in span.attributes:
+            return _unnamed(span)
+        return super().read(span, parent)
 
 
 class SemanticKernel(GenAI):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from evalkit.tracing.attributes import (
     count,
     first,
     label,
+    literal,
     model_output,
     parsed,
     plain,
@@ -126,10 +126,8 @@ def _tool(span: Span) -> Step:
 
 def _literal(text: str) -> Any:
     """What a Python repr of plain values holds; None if it holds more."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+    found = literal(text)
+    return None if isinstance(found, str) else found
 
 
 def _step(step: Step) -> Reading:

@@ -13,12 +13,14 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
+from evalkit.tracing.answers import model_answer
 from evalkit.tracing.attributes import (
     amount,
     as_map,
     count,
     indexed,
     label,
+    literal,
     model_output,
     parsed,
     plain,
@@ -148,6 +150,7 @@ def _llm(span: Span, parent: Span | None) -> Reading:
             found.get("llm.finish_reason"),
             *(message.get("message.finish_reason") for message in messages),
             found.get("gen_ai.response.finish_reasons"),
+            calls=calls,
         ),
         agent=agent_name(found),
         ttft_s=first_token(span),
@@ -193,16 +196,19 @@ def _models(span: Span) -> tuple[str | None, str | None]:
     )
     if tells_request:
         return requested or named, served
+    if served is None and named == requested and span.scope.endswith("langchain"):
+        # Of a streamed answer only the answer itself tells: the name is the one asked for.
+        served = label(model_answer(_value(span, "output")).model)
     return requested, served or named
 
 
 def _content(messages: list[dict[str, Any]]) -> str | None:
-    texts = [message.get("message.content") for message in messages]
-    texts += [
-        part.get("message_content.text")
-        for message in messages
-        for part in indexed(message, "message.contents")
-    ]
+    texts = []
+    for message in messages:
+        whole = message.get("message.content")
+        parts = indexed(message, "message.contents")
+        # Some write the text of the parts beside them once more.
+        texts += [whole] if text(whole) else [part.get("message_content.text") for part in parts]
     return "\n".join(found for found in texts if isinstance(found, str)) or None
 
 
@@ -243,6 +249,8 @@ def _result(value: Any) -> Any:
     """What a tool gave, without LlamaIndex's and MCP's envelopes."""
     if isinstance(value, Mapping) and "raw_output" in value:
         return structured(value["raw_output"])
+    if isinstance(value, str) and value.startswith("[{'"):  # Strands' content, as Python shows it
+        value = literal(value)
     return only_text(value)
 
 

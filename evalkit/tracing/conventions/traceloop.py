@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +9,10 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.attributes import MAX_TEXT, as_map, first, label, plain, step_name, structured
+from evalkit.tracing.attributes import as_map, first, label, literal, plain, step_name, structured
 from evalkit.tracing.langchain import as_outcome, chain_kind, tool_message, without_envelopes
 from evalkit.tracing.readings import documents, model_call, tool_call, usage
-from evalkit.trajectory import Step
+from evalkit.trajectory import Step, StepKind
 
 KIND = "traceloop.span.kind"
 _PROPERTIES = "traceloop.association.properties."
@@ -72,6 +71,8 @@ def _unit(span: Span, parent: Span | None) -> Reading:
     kind = found.get(KIND)
     if span.scope.startswith("opentelemetry.instrumentation.crewai"):
         return _crew(span, kind)
+    if span.scope.startswith("opentelemetry.instrumentation.llamaindex"):
+        return _llama(span, kind)
     if "gen_ai.workflow.nodes" in found and kind is None:
         return Reading(role="wrapper")  # a graph's description beside the span that runs it
     name = step_name(
@@ -114,6 +115,18 @@ def _crew(span: Span, kind: Any) -> Reading:
     return _step(Step(kind="agent", name=name, agent=name))
 
 
+def _llama(span: Span, kind: Any) -> Reading:
+    """LlamaIndex: spans are named by class; of its tasks only those that retrieve are steps."""
+    name = step_name(_bare(span))
+    if kind == "task" and name.endswith("Retriever"):
+        return _step(replace(_retriever(span), name=name))
+    if kind == "task":
+        return Reading(role="wrapper")
+    output = plain(structured(span.attributes.get("traceloop.entity.output")))
+    place: StepKind = "agent" if name.endswith("Agent") else "workflow"
+    return _step(Step(kind=place, name=name, output=output))
+
+
 def _bare(span: Span) -> str:
     name = span.name.removeprefix("invoke_agent ").removeprefix("execute_task ")
     end = next((end for end in _ENDS if name.endswith(end)), "")
@@ -154,11 +167,8 @@ def _arguments(given: Any) -> Any:
     """The arguments in ``{"input_str": "<repr>"}``, in ``{"arguments": ..}``, or as they are."""
     if not isinstance(given, Mapping):
         return given
-    if isinstance(said := given.get("input_str"), str) and len(said) <= MAX_TEXT:
-        try:
-            return ast.literal_eval(said) if said[:1] in "{[" else said
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return said
+    if isinstance(said := given.get("input_str"), str):
+        return literal(said) if said[:1] in "{[" else said
     for key in ("arguments", "kwargs"):
         if isinstance(given.get(key), Mapping):
             return given[key]

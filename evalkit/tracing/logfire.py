@@ -1,0 +1,125 @@
+"""Logfire's own integrations: OpenAI's SDK and Agents SDK, told apart by message template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from evalkit.protocols import Reading
+from evalkit.spans import Span
+from evalkit.tracing.answers import ModelAnswer, model_answer
+from evalkit.tracing.attributes import (
+    as_map,
+    count,
+    first,
+    label,
+    model_output,
+    parsed,
+    plain,
+    step_name,
+    stop_reason,
+    structured,
+)
+from evalkit.tracing.readings import model_call, only_text
+from evalkit.trajectory import Step
+
+_TYPE = "logfire.span_type"
+_TEMPLATE = "logfire.msg_template"
+_ANSWERS = ("response_data", "response", "output")
+_NO_STEPS = ("pending_span", "log")
+"""Types of spans that Logfire writes beside the real ones: announcements, and messages."""
+
+
+def is_logfire(span: Span) -> bool:
+    """Whether the span is of one of Logfire's integrations, or no real span at all."""
+    kind = span.attributes.get(_TYPE)
+    return kind in _NO_STEPS or (kind is not None and span.scope.startswith("logfire.openai"))
+
+
+def read_logfire(span: Span) -> Reading:
+    """The span by its message template; turns, tasks and tool lists are wrappers."""
+    if span.attributes.get(_TYPE) in _NO_STEPS:
+        return Reading(role="wrapper")
+    template = label(span.attributes.get(_TEMPLATE)) or span.name
+    for start, reader in _READERS.items():
+        if template.startswith(start):
+            return Reading(role="step", step=reader(span))
+    if "gen_ai.request.model" in span.attributes:
+        return Reading(role="step", step=_llm(span))
+    is_agents = span.scope.startswith("logfire.openai_agents")
+    return Reading(role="wrapper" if is_agents else "unknown")
+
+
+def _unit(kind: Any, span: Span) -> Step:
+    name = step_name(span.attributes.get("name"), span.name)
+    return Step(kind=kind, name=name, agent=name if kind == "agent" else None)
+
+
+def _workflow(span: Span) -> Step:
+    return _unit("workflow", span)
+
+
+def _agent(span: Span) -> Step:
+    return _unit("agent", span)
+
+
+def _llm(span: Span) -> Step:
+    """A model call; what it said and used stands in the SDK's own response."""
+    found = span.attributes
+    step = model_call(span)
+    response = structured(first(found, _ANSWERS))
+    said = model_answer(response) if response is not None else ModelAnswer(None, [])
+    used = as_map(found.get("usage")) or as_map(as_map(response).get("usage"))
+    given = _details(used, "input") or _details(used, "prompt")
+    spent = _details(used, "output") or _details(used, "completion")
+    # Of a chat completion it writes the model that was asked for as the one that answered.
+    echoed = (label(found.get(_TEMPLATE)) or "").startswith("Chat completion with")
+    return replace(
+        step,
+        model_served=label(said.model) if echoed else step.model_served,
+        output=plain(model_output(said.text, said.calls)) or step.output,
+        stop_reason=step.stop_reason or stop_reason(said.stop_reason),
+        tokens_cached=count(step.tokens_cached, given.get("cached_tokens")),
+        tokens_reasoning=count(step.tokens_reasoning, spent.get("reasoning_tokens")),
+    )
+
+
+def _details(used: Mapping[str, Any], side: str) -> Mapping[str, Any]:
+    return as_map(used.get(f"{side}_tokens_details"))
+
+
+def _tool(span: Span) -> Step:
+    found = span.attributes
+    error = as_map(found.get("error"))
+    why = as_map(error.get("data")).get("error") or error.get("message")
+    return Step(
+        kind="tool",
+        name=step_name(found.get("name"), span.name),
+        arguments=plain(parsed(found.get("input"))),
+        output=plain(only_text(structured(found.get("output")))),
+        status="error" if error else "ok",
+        error=label(why) or ("error" if error else None),
+    )
+
+
+def _guardrail(span: Span) -> Step:
+    triggered = span.attributes.get("triggered")
+    step = _unit("guardrail", span)
+    return replace(step, output=None if triggered is None else {"triggered": plain(triggered)})
+
+
+def _handoff(span: Span) -> Step:
+    found = span.attributes
+    ends = {"from": plain(found.get("from_agent")), "to": plain(found.get("to_agent"))}
+    return Step(kind="handoff", name=step_name(ends["to"], span.name), arguments=ends)
+
+
+_READERS: dict[str, Callable[[Span], Step]] = {
+    "OpenAI Agents trace": _workflow,
+    "Agent run": _agent,
+    "Function:": _tool,
+    "Guardrail": _guardrail,
+    "Handoff:": _handoff,
+}

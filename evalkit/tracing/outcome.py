@@ -1,0 +1,31 @@
+"""What the pipeline answered, as its steps tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.trajectory import Step
+
+
+def final_output(steps: Sequence[Step]) -> Any:
+    """The output of the first root step that has one, else what the last agent said.
+
+    An agent whose span keeps its answer to itself said what its last call to a model gave, if
+    that is a text: with a tool call in it, it was not the last word.
+    """
+    told = next((step.output for step in steps if step.output is not None), None)
+    return _last_word(steps) if told is None else told
+
+
+def _last_word(steps: Sequence[Step]) -> Any:
+    for step in reversed(steps):
+        if step.kind in ("agent", "workflow"):
+            said = _last_word(step.steps) if step.output is None else step.output
+            if said is not None:
+                return said
+        if step.kind == "llm" and step.status == "ok":
+            return step.output if isinstance(step.output, str) else None
+        if step.kind in ("tool", "handoff", "node"):
+            return None
+    return None
