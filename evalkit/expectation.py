@@ -330,3 +330,35 @@ def _close(before: list[int]) -> None:
             for row, mask in enumerate(before):
                 if mask >> middle & 1:
                     before[row] |= through
+
+
+# --- what need not happen ---------------------------------------------------------------------
+
+
+def open_places(expect: Expected) -> frozenset[int]:
+    """The places (as :func:`leaves` has them) of steps that need not happen, of their own path.
+
+    They are optional, within an optional group or a choice of sequences, or may come no times.
+    """
+    found: set[int] = set()
+    start = 0
+    for reference in expect.references:
+        found |= _open(reference, start)
+        start += sum(1 for stated in reference for _ in _leaves(stated))
+    return frozenset(found)
+
+
+def _open(reference: Sequence[ExpectedStep], start: int) -> set[int]:
+    found: set[int] = set()
+    for stated in reference:
+        size = sum(1 for _ in _leaves(stated))
+        none = isinstance(stated.times, Times) and stated.times.ge == 0
+        if stated.optional or none or (stated.any_of is not None and not stated.is_single):
+            found.update(range(start, start + size))
+        elif not stated.is_single:
+            inner = start
+            for listed in stated.members:
+                found |= _open(listed, inner)
+                inner += sum(1 for one in listed for _ in _leaves(one))
+        start += size
+    return found

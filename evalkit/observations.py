@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.results import Recorded
+from evalkit.results import Finding, Recorded
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_decode_findings = msgspec.json.Decoder(list[Finding]).decode
+_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.intp]
@@ -47,6 +53,15 @@ class ScoreRows(NamedTuple):
     judged: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     row: Whole
+
+
+class Judged(NamedTuple):
+    """A trial that a scorer scored: its findings, and what it counted."""
+
+    case: str
+    trial: int
+    findings: tuple[Finding, ...]
+    data: Mapping[str, Any]
 
 
 class TrialRows(NamedTuple):
@@ -159,3 +174,42 @@ def stretches(keys: Whole) -> list[tuple[int, int]]:
         return []
     edges = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(keys)]
     return list(itertools.pairwise(edges))
+
+
+# --- what a scorer said of each trial ------------------------------------------------------------
+
+
+def judged(recorded: Recorded, scorer: str) -> dict[str, list[Judged]]:
+    """The trials that a scorer scored, per planned case."""
+    rows = score_rows(recorded)
+    found: dict[str, list[Judged]] = defaultdict(list)
+    if scorer not in rows.scorers:
+        return found
+    mine = np.flatnonzero((rows.scorer == rows.scorers.index(scorer)) & rows.judged)
+    table = recorded.scores.take(rows.row[mine])
+    data = column(table, "data") if "data" in table.column_names else [None] * len(mine)
+    findings, trials = column(table, "findings"), table["trial"].to_pylist()
+    for case, trial, text, counted in zip(
+        rows.case[mine].tolist(), trials, findings, data, strict=True
+    ):
+        name = rows.cases[case]
+        found[name].append(Judged(name, trial, _read_findings(text), _read_data(counted)))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _read_findings(text: str | None) -> tuple[Finding, ...]:
+    """Stored findings; none where the text is not a list of them."""
+    try:
+        return tuple(_decode_findings(text)) if text else ()
+    except (msgspec.DecodeError, RecursionError):
+        return ()
+
+
+@lru_cache(maxsize=4096)
+def _read_data(text: str | None) -> Mapping[str, Any]:
+    """Stored counts; none where the text is not an object."""
+    try:
+        return _decode_data(text) if text else {}
+    except (msgspec.DecodeError, RecursionError):
+        return {}

@@ -49,12 +49,13 @@ def test_fail_rates_are_of_the_cases_that_expect_the_step():
         ),
         CASES,
     )["r"]
-    assert [(s.name, s.cases, s.trials, s.failed, s.rate) for s in found.path] == [
+    assert [(s.step, s.stated, s.expected, s.failed, s.rate) for s in found.path] == [
         ("node in", 2, 3, 0, 0.0),
         ("node check", 1, 1, 1, 1.0),
         ("node out", 2, 3, 0, 0.0),
     ]
-    assert found.path[1].failing_cases == ("b",)
+    assert found.path[1].cases == ("b",)
+    assert found.path[1].by["missing"] == 1
     assert found.beside == (("unexpected", "tool x", 1),)
     assert (found.latency_s, found.tokens) == ((0.5,), (7.0,))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,11 +35,9 @@ def steps(
     opened = Store(store)
     found = opened.find(run)
     cases = _still_the_same(found)
-    rows = [
-        row
-        for row in step_failures(opened.trials(found.id), cases)
-        if not route or row.route in route
-    ]
+    every = step_failures(opened.load(found.id), cases)
+    rows = [row for name, listed in every.items() for row in listed if not route or name in route]
+    rows = sorted((row for row in rows if row.expected), key=lambda row: -(row.rate or 0.0))
     changed = len(found.planned) - len(cases)
     if form is Format.JSON:
         listed = [msgspec.structs.asdict(row) for row in rows]
@@ -71,19 +69,25 @@ def _table(run: Run, rows: list[StepFailures], changed: int) -> str:
     if changed:
         lines[1:1] = [f"{changed} cases changed since, or are gone: not counted"]
     widths = [max([5, *(len(line(row.route)) for row in rows)])]
-    widths.append(max([4, *(len(line(row.step)) for row in rows)]))
+    widths.append(max([4, *(len(_name(row)) for row in rows)]))
     lines.append(f"{'route':{widths[0]}}  {'step':{widths[1]}}  failed        how")
     for row in rows:
         share = f"{row.rate:4.0%} {row.failed}/{row.expected}"
         how = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in row.by.items() if n)
-        names = f"{line(row.route):{widths[0]}}  {line(row.step):{widths[1]}}"
+        names = f"{line(row.route):{widths[0]}}  {_name(row):{widths[1]}}"
         lines.append(f"{names}  {share:12}  {how}{_where(row)}".rstrip())
     if not rows:
         lines.append("no expected step was judged: trajectory_match gave no score")
     return "\n".join(lines) + "\n"
 
 
-def _where(row: Any) -> str:
+def _name(row: StepFailures) -> str:
+    from evalkit.escaping import line
+
+    return line(row.step) + (f" ({row.nth + 1})" if row.nth else "")
+
+
+def _where(row: StepFailures) -> str:
     from evalkit.escaping import line
 
     shown = ", ".join(line(case) for case in row.cases[:3])

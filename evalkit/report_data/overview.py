@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 
 from evalkit import phrasing
-from evalkit.breakdown import PathStep, RouteBreakdown
+from evalkit.breakdown import RouteBreakdown
 from evalkit.history import RouteHistory
 from evalkit.report_data.cases import STANDINGS, Listed, columns
 from evalkit.report_data.text import visible
 from evalkit.reporters.json import gate_object, plain, run_object, summary_objects
 from evalkit.results import GateReport, GateRow, Report, RouteSummary, Run
+from evalkit.step_failures import StepFailures
 
 BINS = 24
 _MOST_STEPS = 40
@@ -244,25 +245,26 @@ def _path(after: RouteBreakdown | None, before: RouteBreakdown | None) -> list[d
     """
     if after is None:
         return []
-    old = {(step.name, step.nth): step for step in before.path} if before else {}
+    old = {(step.step, step.nth): step for step in before.path} if before else {}
     shown = after.path[:_MOST_STEPS]
-    rises = [_rise(step, old.get((step.name, step.nth)), before is not None) for step in shown]
+    rises = [_rise(step, old.get((step.step, step.nth)), before is not None) for step in shown]
     most = max(rises, default=0.0)
     first = next((at for at, rise in enumerate(rises) if rise >= max(_LIT, most / 2)), None)
     return [
         {
-            "name": visible(step.name, 200),
+            "name": visible(step.step, 200),
             "nth": step.nth,
             "optional": step.optional,
-            "cases": step.cases,
+            "cases": step.stated,
             "rate": _percent(step.rate),
-            "before": _percent(was.rate) if (was := old.get((step.name, step.nth))) else None,
+            "before": _percent(was.rate) if (was := old.get((step.step, step.nth))) else None,
             "share": step.rate,
             "kinds": [
-                f"{kind.replace('_', ' ')} in {count} of {step.trials} trials"
-                for kind, count in step.kinds.items()
+                f"{how.replace('_', ' ')} in {count} of {step.expected} trials"
+                for how, count in step.by.items()
+                if count
             ],
-            "failing": len(step.failing_cases),
+            "failing": len(step.cases),
             "lit": rises[at] >= _LIT,
             "first": at == first,
         }
@@ -270,7 +272,7 @@ def _path(after: RouteBreakdown | None, before: RouteBreakdown | None) -> list[d
     ]
 
 
-def _rise(step: PathStep, was: PathStep | None, compared: bool) -> float:
+def _rise(step: StepFailures, was: StepFailures | None, compared: bool) -> float:
     if step.rate is None:
         return 0.0
     return step.rate - ((was.rate or 0.0) if was and compared else 0.0)

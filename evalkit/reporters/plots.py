@@ -248,13 +248,13 @@ def _steps(now: RouteBreakdown, was: RouteBreakdown | None) -> Figure | None:
     path = [step for step in now.path if step.rate is not None][:40]
     if not path:
         return None
-    old = {(step.name, step.nth): step.rate for step in was.path} if was else {}
+    old = {(step.step, step.nth): step.rate for step in was.path} if was else {}
     figure, axes = _figure(7.0, 1.0 + 0.32 * len(path))
     shares = [step.rate or 0.0 for step in path]
     axes.barh(range(len(path)), shares, color=CANDIDATE, height=0.55, label="candidate")
     if was is not None:
         axes.plot(
-            [old.get((step.name, step.nth)) or 0.0 for step in path],
+            [old.get((step.step, step.nth)) or 0.0 for step in path],
             range(len(path)),
             marker="s",
             mfc="white",
@@ -266,7 +266,7 @@ def _steps(now: RouteBreakdown, was: RouteBreakdown | None) -> Figure | None:
     again = ["" if not step.nth else f" ({step.nth + 1})" for step in path]
     axes.set_yticks(
         range(len(path)),
-        [f"{line(one.name, 50)}{more}" for one, more in zip(path, again, strict=True)],
+        [f"{line(one.step, 50)}{more}" for one, more in zip(path, again, strict=True)],
     )
     axes.invert_yaxis()
     axes.set_xlim(0, 1)

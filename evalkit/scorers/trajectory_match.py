@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from evalkit.alignment import Pair
 from evalkit.dataset import ArgumentsMode, Case, Expected, ExpectedStep, MatchMode
 from evalkit.errors import InputError
+from evalkit.expectation import open_places
 from evalkit.matching import Alignment, Forbidden, WrongArguments, align, may_call_nothing_more
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.suite import Effects
@@ -97,6 +99,7 @@ def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
 
 
 def _counts(alignment: Alignment, several: bool) -> dict[str, Any]:
+    happened = _happened(alignment)
     return {
         "mode": alignment.expect.match,
         "precision": alignment.precision,
@@ -107,6 +110,7 @@ def _counts(alignment: Alignment, several: bool) -> dict[str, Any]:
         "out_of_order": len(alignment.out_of_order),
         "unexpected": len(alignment.unexpected),
         "forbidden": len(alignment.forbidden),
+        **({"happened": happened} if happened else {}),
         **({"path": alignment.plan.path} if several else {}),
     }
 
@@ -127,7 +131,7 @@ def _only_unrecorded(alignment: Alignment) -> str | None:
 
 
 def _findings(alignment: Alignment) -> Iterator[Finding]:
-    """What fails, gravest first; then superfluous arguments, which don't."""
+    """What fails, gravest first; then what doesn't: failed tries and superfluous arguments."""
     for never in alignment.forbidden:
         yield Finding("forbidden", alignment.step(never.step).label, step=never.step)
     if alignment.expect.match != "subset":
@@ -141,9 +145,41 @@ def _findings(alignment: Alignment) -> Iterator[Finding]:
     if may_call_nothing_more(alignment.expect):
         for number in alignment.unexpected:
             yield Finding("unexpected", alignment.step(number).label, step=number)
+    for pair in _failed(alignment):
+        detail = alignment.step(pair.step).error or ""
+        yield _about("failed", alignment, pair.expected, pair.step, detail)
     for extra in alignment.superfluous:
         detail = ", ".join(extra.paths)
         yield _about("superfluous_arguments", alignment, extra.expected, extra.step, detail)
+
+
+def _failed(alignment: Alignment) -> Iterator[Pair]:
+    """Expected steps that happened as expected, and whose last try ended in an error."""
+    if all(visit.step.status == "ok" for visit in alignment.visits):
+        return
+    last: dict[tuple[str, str, str], int] = {}
+    for number, _, _, step in alignment.visits:
+        last[step.kind, step.name, step.actor] = number
+        if step.kind != "workflow":
+            last["step", step.name, step.actor] = number
+    for position in dict.fromkeys(pair.expected for pair in alignment.pairs):
+        stated = alignment.expected_step(position)
+        tries = [
+            last.get((one.kind or "", one.name or "", one.actor), -1) for one in stated.alternatives
+        ]
+        if stated.status is None and max(tries) >= 0:
+            number = max(tries)
+            if alignment.step(number).status == "error":
+                yield Pair(position, number)
+
+
+def _happened(alignment: Alignment) -> list[int]:
+    """The places of steps that need not happen and did."""
+    places = open_places(alignment.expect)
+    if not places:
+        return []
+    done = {pair.expected for pair in (*alignment.pairs, *alignment.out_of_order)}
+    return sorted(places & (done | {wrong.expected for wrong in alignment.wrong}))
 
 
 def _about(kind: Any, alignment: Alignment, expected: int, step: int, detail: str) -> Finding:
@@ -153,11 +189,14 @@ def _about(kind: Any, alignment: Alignment, expected: int, step: int, detail: st
 
 def _reason(findings: tuple[Finding, ...]) -> str:
     """The gravest finding as a sentence, and how many more there are."""
-    failing = [one for one in findings if one.kind != "superfluous_arguments"]
+    failing = [one for one in findings if one.kind not in NOTES]
     first = failing[0]
     more = f"; and {len(failing) - 1} more" if len(failing) > 1 else ""
     return _SENTENCE[first.kind].format(name=first.name[:200], detail=first.detail[:300]) + more
 
+
+NOTES = frozenset({"superfluous_arguments", "failed"})
+"""Findings that a score can pass with."""
 
 _SENTENCE = {
     "forbidden": "{name} must never happen, and did",

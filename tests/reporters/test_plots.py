@@ -7,23 +7,26 @@ import xml.etree.ElementTree as ET
 import msgspec
 import pytest
 
-from evalkit.breakdown import PathStep, RouteBreakdown
+from evalkit.breakdown import RouteBreakdown
 from evalkit.errors import StoreError
 from evalkit.history import Change, Point, RouteHistory
 from evalkit.reporters import plots
+from evalkit.step_failures import StepFailures
 from tests.reporters.samples import failed_gate, report
 
 
 def a_breakdown(rate: int) -> RouteBreakdown:
-    step = PathStep(
-        name="retriever $x^2$ \u202e日本",
+    step = StepFailures(
+        route="vendor_exception",
+        step="retriever $x^2$ \u202e日本",
         nth=0,
         optional=False,
-        cases=3,
-        trials=9,
+        stated=3,
+        expected=9,
         failed=rate,
-        kinds={"missing": rate},
-        failing_cases=("a",),
+        rate=rate / 9,
+        by={"missing": rate},
+        cases=("a",),
     )
     return RouteBreakdown(
         route="vendor_exception",
