@@ -28,9 +28,9 @@ from evalkit.triaging.norms import (
 from evalkit.triaging.problems import Flagged, Problem, problems
 from evalkit.triaging.rates import Rate, Window, rates
 from evalkit.triaging.signals import (
-    SIGNALS,
     Signal,
     SignalKind,
+    by_weight,
     shape_of,
     signals_of,
     template,
@@ -95,7 +95,7 @@ def signals_in(trial: Trial, cases: Sequence[Case] = ()) -> tuple[Signal, ...]:
     trajectory = trial.trajectory or Trajectory()
     visits = list(trajectory.walk())
     golden = golden_norm([case for case in cases if case.route == _route(trial)])
-    return _ordered(
+    return by_weight(
         [
             *_own(trial, trajectory, visits),
             *departures(shape_of(visits), golden),
@@ -129,7 +129,7 @@ def _gathered(
             trial.started,
             _spent(trial, visits),
             frozenset(shape_of(visits)),
-            tuple(Signal(one.kind, one.step, text=template(one.text)) for one in signals),
+            tuple(map(_alike, signals)),
         )
         if progress is not None and count % 1000 == 0:
             progress(count)
@@ -144,6 +144,11 @@ def _own(trial: Trial, trajectory: Trajectory, visits: Sequence[Visit]) -> tuple
     if trial.status in ("crashed", "unreachable"):
         return (Signal("error", text=trial.error or trial.status), *found)
     return found
+
+
+def _alike(signal: Signal) -> Signal:
+    """A signal without what differs among traces that fail in the same way."""
+    return msgspec.structs.replace(signal, number=None, text=template(signal.text))
 
 
 def _route(trial: Trial) -> str:
@@ -182,9 +187,9 @@ def _window(
     over = _over_budget(found, norm)
     for path, own, places in found.alike():
         shared = [*(one for one in own if one.kind not in lacking), *departures(path, norm)]
-        usual = _ordered(shared)
+        usual = by_weight(shared)
         for at in places:
-            signals = _ordered([*shared, *over[at]]) if at in over else usual
+            signals = by_weight([*shared, *over[at]]) if at in over else usual
             if signals:
                 flagged.append(Flagged(found.names[at], route, signals, found.started(at)))
                 counts.update({signal.kind for signal in signals})
@@ -198,12 +203,8 @@ def _over_budget(found: Traces, norm: Norm) -> dict[int, list[Signal]]:
         values = found.measure(name)
         for at in (values > most).nonzero()[0]:
             signal = overspent(name, float(values[at]), most)
-            over[int(at)].append(Signal(signal.kind, signal.step, text=template(signal.text)))
+            over[int(at)].append(_alike(signal))
     return over
-
-
-def _ordered(signals: Iterable[Signal]) -> tuple[Signal, ...]:
-    return tuple(sorted(signals, key=lambda one: SIGNALS.index(one.kind)))
 
 
 def _notes(

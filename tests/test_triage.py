@@ -65,7 +65,19 @@ def test_the_innermost_failure_is_named_and_a_second_try_is_a_retry() -> None:
     failed = tool("pay", status="error", error="502", arguments={"x": 1})
     node = Step(kind="node", name="act", status="error", error="502", steps=(failed,))
     again = tool("pay", arguments={"x": 1})
-    assert kinds(node, again) == [("error", "tool pay"), ("retry", "tool pay")]
+    assert kinds(node, again) == [("retry", "tool pay"), ("error", "tool pay")], "it went well"
+    assert kinds(node, failed) == [("error", "tool pay"), ("retry", "tool pay")]
+
+
+def test_a_failure_that_was_made_good_names_no_problem_where_something_else_is_wrong() -> None:
+    """A model that was out and whose fallback answered is no news beside a missing step."""
+    out = llm(status="error", error="503", model_served=None, stop_reason=None)
+    other = llm(model_requested="small", model_served="small")
+    recovered = [trial(f"r{n}", GOOD[0], out, other) for n in range(2)]
+    found = triage([*window(98), *recovered])
+    assert [one.name for one in found.problems] == ["refund: missing step at tool look_up"]
+    alone = triage([trial("x", *GOOD[:2], out, other)])
+    assert [one.name for one in alone.problems] == ["refund: error at llm chat"]
 
 
 def test_a_sequence_that_comes_three_times_is_a_loop() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalkit.dataset import Case
-from evalkit.triaging.signals import SIGNALS, Signal
+from evalkit.triaging.signals import Signal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ APART = 0.5
 
 
 class Flagged(msgspec.Struct, frozen=True):
-    """A trace with at least one signal; their texts are templates.
+    """A trace with at least one signal, what tells most first; their texts are templates.
 
     ``started`` is in seconds since the epoch.
     """
@@ -50,11 +50,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     example: str = ""
 
 
-def main_signal(flagged: Flagged) -> Signal:
-    """The signal that names a trace's problem: the first in the order of SIGNALS."""
-    return min(flagged.signals, key=lambda one: SIGNALS.index(one.kind))
-
-
 def problems(flagged: Sequence[Flagged], cases: Sequence[Case] = ()) -> tuple[Problem, ...]:
     """The problems that flagged traces make up, largest first, with the cases that cover each."""
     alike: dict[tuple[Any, ...], list[Flagged]] = defaultdict(list)
@@ -78,12 +73,12 @@ def problems(flagged: Sequence[Flagged], cases: Sequence[Case] = ()) -> tuple[Pr
 def _kind(one: Flagged) -> tuple[Any, ...]:
     """What makes two traces fail in the same way: route, signals with steps, text's template."""
     signals = tuple((signal.kind, signal.step) for signal in one.signals)
-    return one.route, signals, main_signal(one).text
+    return one.route, signals, one.signals[0].text
 
 
 def _heading(one: Flagged) -> tuple[str, ...]:
     """What a problem is named by: route, signal and step."""
-    main = main_signal(one)
+    main = one.signals[0]
     return one.route, main.kind, main.step
 
 
@@ -110,7 +105,7 @@ def _distances(kinds: Sequence[Flagged]) -> np.ndarray[Any, Any]:
 
 
 def _features(one: Flagged) -> dict[str, float]:
-    main = main_signal(one)
+    main = one.signals[0]
     features = {f"problem {one.route} {main.kind} {main.step}": 2.0, f"route {one.route}": 0.5}
     for signal in one.signals:
         features.setdefault(f"signal {signal.kind} {signal.step}", 0.4)
@@ -133,7 +128,7 @@ def _problem(
         kinds[_kind(one)].append(one)
     commonest = max(kinds.values(), key=_size)
     typical = min(commonest, key=lambda one: (one.started, one.trace))
-    main = main_signal(typical)
+    main = typical.signals[0]
     ordered = sorted(group, key=lambda one: (one.started, one.trace))
     named = [covering[one.trace] for one in ordered if one.trace in covering]
     tagged = [

@@ -36,7 +36,7 @@ SignalKind = Literal[
     "overridden",
 ]
 SIGNALS: tuple[str, ...] = get_args(SignalKind)
-"""Every signal; the first of those that a trace has names its problem."""
+"""Every signal, those that tell most first: the first that a trace has names its problem."""
 
 MAX_TEXT = 400
 MAX_SCANNED = 20_000
@@ -57,16 +57,26 @@ _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8,}|\d[\d.,:]*|'[^']*'|\"[^\"
 
 
 class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that is wrong: at which step (its label, its number in the walk), and what."""
+    """One thing that is wrong: at which step (its label, its number in the walk), and what.
+
+    ``recovered`` says of a failure that the step was done again, or by another model, and went
+    well: any other signal of the trace tells more.
+    """
 
     kind: SignalKind
     step: str = ""
     number: int | None = None
     text: str = ""
+    recovered: bool = False
+
+
+def by_weight(signals: Iterable[Signal]) -> tuple[Signal, ...]:
+    """Signals, the one that tells most first: in the order of SIGNALS, recovered ones last."""
+    return tuple(sorted(signals, key=lambda one: (one.recovered, SIGNALS.index(one.kind))))
 
 
 def signals_of(trajectory: Trajectory, visits: Sequence[Visit] | None = None) -> tuple[Signal, ...]:
-    """What one trace shows by itself, each kind once per step, in the order of SIGNALS.
+    """What one trace shows by itself, each kind once per step, what tells most first.
 
     ``visits`` are its walk, where the caller has made it already.
     """
@@ -79,9 +89,9 @@ def signals_of(trajectory: Trajectory, visits: Sequence[Visit] | None = None) ->
         *_endings(trajectory, walked),
     ]
     first: dict[tuple[str, str], Signal] = {}
-    for one in found:
+    for one in by_weight(found):
         first.setdefault((one.kind, one.step), one)
-    return tuple(sorted(first.values(), key=lambda one: SIGNALS.index(one.kind)))
+    return tuple(first.values())
 
 
 def shape_of(visits: Iterable[Visit]) -> tuple[str, ...]:
@@ -108,11 +118,26 @@ def injection_in(value: Any) -> str:
 
 def _failures(visits: Sequence[Visit]) -> Iterator[Signal]:
     """Failed steps, the innermost ones: what encloses a failed step fails with it."""
-    enclosing = {visit.parent for visit in visits if visit.step.status == "error"}
-    for number, _, _, step in visits:
-        if step.status != "error" or number in enclosing:
+    failed = [visit for visit in visits if visit.step.status == "error"]
+    if not failed:
+        return
+    enclosing = {visit.parent for visit in failed}
+    good = {_task(visit): visit.number for visit in visits if visit.step.status == "ok"}
+    for visit in failed:
+        if visit.number in enclosing:
             continue
-        yield Signal("timeout" if _timed_out(step) else "error", step.label, number, _said(step))
+        kind: SignalKind = "timeout" if _timed_out(visit.step) else "error"
+        recovered = good.get(_task(visit), -1) > visit.number
+        text = _said(visit.step)
+        yield Signal(kind, visit.step.label, visit.number, text, recovered=recovered)
+
+
+def _task(visit: Visit) -> Hashable:
+    """What a step was to do: a call with its arguments; of a model, what its place asks for."""
+    step = visit.step
+    if step.kind == "llm":
+        return "llm", visit.parent
+    return step.kind, step.name, canonical(step.arguments)
 
 
 def _repetitions(visits: Sequence[Visit]) -> Iterator[Signal]:
