@@ -16,28 +16,19 @@ import msgspec
 
 from evalkit.dataset import GROUP_KEYS, Case, Expected, ExpectedStep, Origin, OutcomeCheck
 from evalkit.errors import InputError
+from evalkit.golden import Duplicate, Golden
 from evalkit.redaction import NOT_CHECKED, Redactor, Replaced
 from evalkit.results import Trial
-from evalkit.similarity import scalars, similarity
+from evalkit.similarity import overlap, scalars, words
 from evalkit.trajectory import Trajectory
 from evalkit.triage import signals_in
-from evalkit.triaging.norms import demands, golden_norm
+from evalkit.triaging.norms import demands
 from evalkit.triaging.signals import Signal, shape_of
 from evalkit.values import lookup
 
-NEAR = 0.75
-"""From this similarity on, an accepted case of the same route is shown as a near duplicate."""
 NEAREST = 5
 MAX_SHOWN = 200
 _KINDS = ("node", "tool", "retriever", "reranker", "guardrail", "handoff")
-
-
-class Duplicate(msgspec.Struct, frozen=True):
-    """An accepted case that a draft resembles; ``similarity`` of the inputs in [0, 1]."""
-
-    case: str
-    similarity: float
-    exact: bool
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,7 +55,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Promoting(NamedTuple):
     """What all drafts of one promotion share. ``version`` is the service's that was recorded."""
 
-    cases: Sequence[Case]
+    golden: Golden
     redactor: Redactor
     dataset: str
     by: str
@@ -109,7 +100,7 @@ def draft(
     Raises InputError where the trace does not tell its input or route, and where an original
     value would be left in the draft.
     """
-    cases, input_path = promoting.cases, promoting.input_path
+    golden, input_path = promoting.golden, promoting.input_path
     trajectory = trial.trajectory or Trajectory()
     route = trajectory.route or trial.route
     asked = input_of(trajectory, input_path)
@@ -121,15 +112,14 @@ def draft(
         )
     if not route or route == "unknown":
         raise InputError(f"trace {trial.case[:MAX_SHOWN]} tells no route: see route_from")
-    signals = (*signals_in(trial, cases), *feedback)
-    same = [case for case in cases if case.route == route]
-    proposal = propose(asked, route, cases, others, input_path)
+    signals = (*signals_in(trial, golden.norm(route)), *feedback)
+    proposal = propose(asked, route, golden, others, input_path)
     proposed = Case(
         id=_name(route, signals, trial.case),
         input=asked,
         route=route,
         expect=proposal.expect,
-        owner=_owner(same),
+        owner=_owner(golden.of(route)),
         tags=tuple(dict.fromkeys(["production", *(one.kind for one in signals)])),
         source=Origin(
             kind="production",
@@ -146,25 +136,29 @@ def draft(
 def propose(
     asked: Any,
     route: str,
-    cases: Sequence[Case],
+    golden: Golden,
     others: Iterable[Trial],
     input_path: str | None = None,
 ) -> Proposal:
-    """What to expect of a route for an input: as its nearest golden case, else as good traces.
+    """What to expect of a route for an input: as its nearest golden cases, else as good traces.
+
+    A golden case that asks the same is the nearest alone.
 
     Of a golden case, arguments and outcome checks that repeat something of its own input are
     left out: they are about that input. Without either nothing is proposed.
     """
-    known = [case for case in cases if case.route == route and case.expect.references]
-    if known:
-        return _from_golden(asked, known)
+    wanted = words(asked)
+    ranked = [pair for pair in golden.ranked(wanted, route) if pair[1].expect.references]
+    if ranked:
+        same = [case for alike, case in ranked if alike == 1.0]
+        return _from_golden(same[:1] or [case for _, case in ranked[:NEAREST]])
     good = [
-        (similarity(asked, input_of(trial.trajectory, input_path)), trial)
+        (overlap(wanted, words(input_of(trial.trajectory, input_path))), trial)
         for trial in others
         if trial.trajectory
         and (trial.trajectory.route or trial.route) == route
         and trial.status == "completed"
-        and not signals_in(trial, cases)
+        and not signals_in(trial, golden.norm(route))
     ]
     if not good:
         return Proposal(Expected(), "nothing: no golden case and no good trace of this route")
@@ -182,12 +176,11 @@ def propose(
     return Proposal(Expected(steps=steps), f"{count} of the {len(nearest_traces)} nearest traces")
 
 
-def _from_golden(asked: Any, known: Sequence[Case]) -> Proposal:
+def _from_golden(ranked: Sequence[Case]) -> Proposal:
     """The commonest path among the nearest golden cases, as the nearest of these states it.
 
     Of the outcome, what most of those that take that path agree on.
     """
-    ranked = sorted(known, key=lambda case: -similarity(asked, case.input))[:NEAREST]
     paths = [demands(case) for case in ranked]
     commonest = Counter(paths).most_common(1)[0][0]
     alike = [case for case, path in zip(ranked, paths, strict=True) if path == commonest]
@@ -199,41 +192,6 @@ def _from_golden(asked: Any, known: Sequence[Case]) -> Proposal:
     expect = msgspec.structs.replace(_borrowed(alike[0]), outcome=tuple(agreed))
     more = f" and {len(alike) - 1} more of the nearest" if len(alike) > 1 else ""
     return Proposal(expect, f"golden case {alike[0].id}{more}")
-
-
-def duplicates_of(case: Case, accepted: Sequence[Case]) -> tuple[Duplicate, ...]:
-    """Accepted cases of the same route with the same or a similar input, most similar first."""
-    found = []
-    for other in accepted:
-        if other.route != case.route:
-            continue
-        alike = similarity(case.input, other.input)
-        exact = alike == 1.0 and _content(case) == _content(other)
-        if alike >= NEAR and (exact or _same_path(case, other)):
-            found.append(Duplicate(other.id, round(alike, 3), exact))
-    return tuple(sorted(found, key=lambda one: (-one.exact, -one.similarity))[:10])
-
-
-def conflicts_of(case: Case, accepted: Sequence[Case]) -> tuple[str, ...]:
-    """Where a draft contradicts accepted cases: a golden set must not be poisoned.
-
-    The same input on another route, or with other steps; a step expected that every case of the
-    route forbids, or one forbidden that nearly all demand.
-    """
-    found = []
-    for other in accepted:
-        if other.id == case.id or similarity(case.input, other.input) < 1.0:
-            continue
-        if other.route != case.route:
-            found.append(f"{other.id} sends the same input to route {other.route}")
-        elif case.expect.references and not _same_path(case, other) and other.expect.references:
-            found.append(f"{other.id} expects other steps for the same input")
-    route = [other for other in accepted if other.route == case.route and other.id != case.id]
-    agreed = golden_norm(route)
-    expects, never = _stated(case)
-    found += [f"all of {case.route} forbid {one}" for one in sorted(expects & agreed.never)]
-    found += [f"nearly all of {case.route} expect {one}" for one in sorted(never & agreed.always)]
-    return tuple(found[:20])
 
 
 def _redacted(
@@ -262,8 +220,8 @@ def _redacted(
         signals=msgspec.convert(told.value[1], tuple[Signal, ...]),
         path=tuple(told.value[2]),
         replaced=told.replaced,
-        duplicates=duplicates_of(clean, promoting.cases),
-        conflicts=conflicts_of(clean, promoting.cases),
+        duplicates=promoting.golden.duplicates(clean),
+        conflicts=promoting.golden.conflicts(clean),
         created=time.time(),
     )
     leaked = redactor.leaks(msgspec.json.encode(found))
@@ -323,19 +281,6 @@ def _repeats(stated: Any, own: frozenset[Any]) -> bool:
     return isinstance(stated, str) and any(
         isinstance(one, str) and len(one) > 3 and one.lower() in stated.lower() for one in own
     )
-
-
-def _stated(case: Case) -> tuple[frozenset[str], frozenset[str]]:
-    """Labels of the steps that a case demands, and of those it forbids whatever the arguments."""
-    return demands(case), frozenset(one.label for one in case.expect.never if not one.args)
-
-
-def _same_path(one: Case, other: Case) -> bool:
-    return _stated(one)[0] == _stated(other)[0]
-
-
-def _content(case: Case) -> bytes:
-    return msgspec.json.encode([case.route, case.input, case.expect], order="sorted")
 
 
 def _is_step(label: str) -> bool:

@@ -23,7 +23,8 @@ from evalkit.dataset import Case, Dataset
 from evalkit.errors import FileError, InputError, NotFoundError, Problem, StoreError
 from evalkit.files import read_dataset, write_atomically
 from evalkit.folders import locks
-from evalkit.promotion import Draft, conflicts_of, duplicates_of
+from evalkit.golden import Golden
+from evalkit.promotion import Draft
 from evalkit.redaction import redact_secrets
 
 FOLDER = "drafts"
@@ -133,12 +134,12 @@ def replace_case(store: Path, draft_id: str, case: Case) -> Draft:
         if case.id != draft.case.id:
             raise InputError(f"the id stays {draft.case.id!r}; found {case.id!r}")
         _refuse_secrets(case)
-        accepted = _current(Path(draft.dataset))
+        golden = Golden(_current(Path(draft.dataset)))
         edited = msgspec.structs.replace(
             draft,
             case=case,
-            duplicates=duplicates_of(case, accepted.cases),
-            conflicts=conflicts_of(case, accepted.cases),
+            duplicates=golden.duplicates(case),
+            conflicts=golden.conflicts(case),
         )
         _write(folder / f"{draft.id}.json", edited)
     return edited
@@ -219,10 +220,11 @@ def _check(draft: Draft, known: Dataset, keep_both: bool) -> None:
     _refuse_secrets(case)
     if keep_both:
         return
-    exact = [one.case for one in duplicates_of(case, known.cases) if one.exact]
+    golden = Golden(known)
+    exact = [one.case for one in golden.duplicates(case) if one.exact]
     if exact:
         raise InputError(f"draft {draft.id} is the same as {exact[0]}; --keep-both adds it anyway")
-    conflicts = conflicts_of(case, known.cases)
+    conflicts = golden.conflicts(case)
     if conflicts:
         raise InputError(
             f"draft {draft.id} contradicts accepted cases: {conflicts[0]}; edit or reject it, or "
@@ -261,7 +263,7 @@ def _append(file: int, dataset: Path, case: Case) -> int:
     except OSError as error:
         os.ftruncate(file, size)
         raise StoreError(f"cannot append to {dataset}: {error.strerror or error}") from error
-    return _line_of(dataset, case)
+    return os.pread(file, size + len(data), 0).count(b"\n")
 
 
 def _line_of(dataset: Path, case: Case) -> int:

@@ -90,16 +90,15 @@ def triage(
     )
 
 
-def signals_in(trial: Trial, cases: Sequence[Case] = ()) -> tuple[Signal, ...]:
-    """The signals of one trace alone, with what the golden cases of its route demand."""
+def signals_in(trial: Trial, norm: Norm) -> tuple[Signal, ...]:
+    """The signals of one trace, held against what is known of its route."""
     trajectory = trial.trajectory or Trajectory()
     visits = list(trajectory.walk())
-    golden = golden_norm([case for case in cases if case.route == _route(trial)])
     return by_weight(
         [
             *_own(trial, trajectory, visits),
-            *departures(shape_of(visits), golden),
-            *overspending(_spent(trial, visits), golden),
+            *departures(shape_of(visits), norm),
+            *overspending(_spent(trial, visits), norm),
         ]
     )
 

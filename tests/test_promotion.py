@@ -10,7 +10,8 @@ import pytest
 
 from evalkit.dataset import Case, Expected, ExpectedStep
 from evalkit.errors import InputError
-from evalkit.promotion import Promoting, conflicts_of, draft, duplicates_of, input_of
+from evalkit.golden import Golden
+from evalkit.promotion import Promoting, draft, input_of
 from evalkit.redaction import Redactor
 from evalkit.results import Trial
 from evalkit.similarity import similarity
@@ -41,7 +42,7 @@ def case(name: str, *tools: str, asked: Any = ASKED, **more: Any) -> Case:
 
 
 def promoting(*cases: Case) -> Promoting:
-    return Promoting(cases, Redactor(b"key"), "golden.jsonl", by="lena", version="v7")
+    return Promoting(Golden(cases), Redactor(b"key"), "golden.jsonl", by="lena", version="v7")
 
 
 def labels(one: Case) -> list[str]:
@@ -81,6 +82,13 @@ def test_a_golden_path_comes_first_without_what_is_about_its_own_input() -> None
         {"parallel": [{"tool": "pay"}, {"tool": "log"}]},
     ]
     assert [check.equals for check in found.outcome] == ["paid"]
+
+
+def test_a_golden_case_that_asks_the_same_is_followed_alone() -> None:
+    others = [case(f"g{n}", "check", "pay", asked={**ASKED, "n": n}) for n in range(4)]
+    found = draft(trial("bad", "pay"), promoting(*others, case("same", "check", "refuse")))
+    assert labels(found.case) == ["tool check", "tool refuse"]
+    assert found.conflicts == ()
 
 
 def test_a_draft_says_where_it_comes_from_and_what_is_wrong() -> None:
@@ -124,7 +132,7 @@ def test_duplicates_are_exact_or_near_with_how_alike_they_are() -> None:
         case("other-path", "check", asked={**ASKED, "amount": 71}),
         case("far", "check", "pay", asked={"question": "Where is my parcel?"}),
     ]
-    found = duplicates_of(new, accepted)
+    found = Golden(accepted).duplicates(new)
     assert [(one.case, one.exact) for one in found] == [("same", True), ("near", False)]
     assert found[0].similarity == 1.0
     assert 0.75 <= found[1].similarity < 1.0
@@ -135,14 +143,64 @@ def test_contradictions_of_accepted_cases_are_flagged() -> None:
         case(f"g{n}", "check", asked={"q": f"question {n}"}, never=[{"tool": "pay"}])
         for n in range(4)
     ]
-    assert conflicts_of(case("fine", "check", asked={"q": "new"}), accepted) == ()
-    assert conflicts_of(case("bad", "pay", asked={"q": "new"}), accepted) == (
+    assert Golden(accepted).conflicts(case("fine", "check", asked={"q": "new"})) == ()
+    assert Golden(accepted).conflicts(case("bad", "pay", asked={"q": "new"})) == (
         "all of refund forbid tool pay",
     )
     same = case("same", "check", "log", asked={"q": "question 1"})
-    assert conflicts_of(same, accepted) == ("g1 expects other steps for the same input",)
+    assert Golden(accepted).conflicts(same) == ("g1 expects other steps for the same input",)
     elsewhere = msgspec.structs.replace(accepted[1], id="x", route="help")
-    assert "g1 sends the same input to route refund" in conflicts_of(elsewhere, accepted)
+    assert "g1 takes route refund for the same input" in Golden(accepted).conflicts(elsewhere)
+
+
+REFUND = "May I have a refund for order A-1043, please?"
+
+
+@pytest.mark.parametrize(
+    ("question", "near"),
+    [
+        ("may i have a REFUND for order A-1043 please", True),
+        ("May I have a refund for order B-77, please?", True),  # another id
+        ("Please may I have a refund for the order A-1043?", True),
+        ("May I not have a refund for order A-1043, please?", True),  # shown; a person decides
+        ("I would like my money back for A-1043.", False),  # other words: nothing here sees that
+        ("Where is my parcel?", False),
+    ],
+)
+def test_near_duplicates_share_words_and_path(question: str, near: bool) -> None:
+    accepted = Golden([case("known", "check", "pay", asked={"question": REFUND})])
+    found = accepted.duplicates(case("new", "check", "pay", asked={"question": question}))
+    assert [one.case for one in found] == ["known"] * near
+    assert accepted.duplicates(case("new", "check", asked={"question": question})) == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "outcome", "contradicts"),
+    [
+        (REFUND, {"path": "decision", "equals": "refuse"}, True),
+        (REFUND, {"path": "decision", "equals": "approve"}, False),
+        (REFUND, {"path": "decision", "one_of": ["refuse", "wait"]}, True),
+        (REFUND, {"path": "decision", "not_contains": "prove"}, True),
+        (REFUND, {"path": "reason", "equals": "late"}, False),
+        ("may I have a refund for the order A-1043", {"path": "decision", "equals": "no"}, True),
+        (
+            "May I have a refund for order B-77, please?",
+            {"path": "decision", "equals": "no"},
+            False,
+        ),
+        ("May I not have a refund for order A-1043, please?", {"equals": "no"}, False),
+        ("I want my money back for A-1043.", {"path": "decision", "equals": "refuse"}, False),
+    ],
+)
+def test_another_outcome_for_the_same_question_contradicts(
+    question: str, outcome: dict[str, Any], contradicts: bool
+) -> None:
+    asked, agreed = {"question": REFUND}, [{"path": "decision", "equals": "approve"}]
+    accepted = Golden([case("known", "pay", asked=asked, outcome=agreed)])
+    found = accepted.conflicts(case("new", "pay", asked={"question": question}, outcome=[outcome]))
+    assert [one.split(" for ")[0] for one in found] == [
+        "known expects another outcome at decision"
+    ] * contradicts
 
 
 def test_a_trace_that_tells_no_input_or_route_is_refused() -> None:

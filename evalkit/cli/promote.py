@@ -45,6 +45,7 @@ def promote(
     from evalkit.cli.triage import golden_cases
     from evalkit.feedback import read_feedback
     from evalkit.files import read_text
+    from evalkit.golden import Golden
     from evalkit.listing import listed_problem
     from evalkit.promotion import Promoting, draft
     from evalkit.redaction import Redactor
@@ -53,14 +54,13 @@ def promote(
 
     opened = Store(store)
     found = opened.find(run)
-    cases = golden_cases(dataset)
     numbered = [listed_problem(store, found.id, number) for number in problem or []]
     wanted = [*(traces or []), *(one.representative for one in numbered)]
     if not wanted:
         raise InputError("name traces, or problems with --problem N: see `evalkit triage`")
     listed = read_text(names).splitlines() if names else []
     promoting = Promoting(
-        cases,
+        Golden(golden_cases(dataset)),
         Redactor(redaction_key(store), names=[name for name in listed if name.strip()]),
         str(dataset.resolve()),
         by or current_user(),

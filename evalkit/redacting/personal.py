@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 _FILES = {"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "py", "html", "json", "md"}
+_ADDRESS = re.compile(r"([\w+%-][\w.+%-]{0,63})@((?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24})")
 _WORD = re.compile(rb"[A-Za-z0-9_]")
 _DIGITS = re.compile(rb"[0-9]+")
 _VERSION = re.compile(rb"(?i)(?:\bv|version|release|build|section|chapter|sdk)[\s:=/]{0,3}$")
@@ -46,13 +47,23 @@ class PersonalKind(NamedTuple):
 
 
 def _email(data: bytes, start: int, end: int) -> tuple[int, int] | None:
-    found = data[start:end].decode("utf-8", "replace")
-    local, _, domain = found.rpartition("@")
-    last = domain.rpartition(".")[2].lower()
-    git = local.lower() == "git" and data[end : end + 1] == b":"
-    if last in _FILES or last == "example" or git or local.startswith("."):
+    """The address in a coarse match, whose letters are ASCII or any other bytes."""
+    while start > 0 and data[start] & 0xC0 == 0x80:  # not within a character
+        start -= 1
+    while end < len(data) and data[end] & 0xC0 == 0x80:
+        end += 1
+    text = data[start:end].decode("utf-8", "replace")
+    found = _ADDRESS.search(text)
+    if found is None:
         return None
-    return start, end
+    local, domain = found.groups()
+    first = start + len(text[: found.start()].encode())
+    last = first + len(found[0].encode())
+    end_of = domain.rpartition(".")[2].lower()
+    git = local.lower() == "git" and data[last : last + 1] == b":"
+    if end_of in _FILES or end_of == "example" or git:
+        return None
+    return first, last
 
 
 def _phone(data: bytes, start: int, end: int) -> tuple[int, int] | None:
@@ -189,8 +200,9 @@ def _in_dotted(data: bytes, start: int, end: int) -> bool:
 
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# Patterns are of bytes: letters beyond ASCII are a pair and more of bytes from 0x80 on.
 PERSONAL: tuple[PersonalKind, ...] = (
-    PersonalKind("email", r"[\pL\pN._%+-]{1,64}@[\pL\pN-]{1,63}(?:\.[\pL\pN-]{1,63}){0,5}\.\pL{2,24}", _email),
+    PersonalKind("email", r"[A-Za-z0-9._%+\x80-\xff-]{1,64}@[A-Za-z0-9\x80-\xff-]{1,63}(?:\.[A-Za-z0-9\x80-\xff-]{1,63}){0,5}\.[A-Za-z\x80-\xff]{2,24}", _email),
     PersonalKind("iban", r"\b[A-Z]{2}[0-9]{2}(?:[ ]?[A-Z0-9]){11,30}", _iban),
     PersonalKind("iban", r"\b[a-z]{2}[0-9]{2}[a-z0-9]{11,30}", _iban),
     PersonalKind("card", r"\b[2-6][0-9](?:[ -]?[0-9]){11,17}", _card),
