@@ -13,8 +13,9 @@ from evalkit.observations import ScoreRows
 from evalkit.permutation import permutation_drop
 from evalkit.results import Finding, FindingKind, Recorded, StepChange
 
-# Whose findings tell the step where a scorer only judges the outcome.
-STEPWISE = "trajectory_match"
+# Whose findings tell the step where a scorer itself found none: what was not as expected, then
+# what was done too often.
+STEPWISE = ("trajectory_match", "step_efficiency")
 _MOST_TESTED = 50
 _NOISE = 0.05
 
@@ -50,13 +51,15 @@ def step_changes(
     """What a scorer found more often in the candidate's trials of these cases, largest rise first.
 
     Findings are grouped by kind and name; a group counts if its share of
-    trials rose with p <= 0.05 by the within-case permutation test. A scorer that only judges the
-    outcome is explained by the findings of trajectory_match, and by its own if there are none.
+    trials rose with p <= 0.05 by the within-case permutation test. A scorer that names no step
+    (it judges the outcome, or passed trials that took a longer way) is explained by the findings
+    of trajectory_match, else of step_efficiency, and by its own if there are none.
     """
     own = _changes(candidate, baseline, scorer, cases)
     stepwise = [change for change in own if change.kind != "outcome"]
-    if not stepwise and scorer != STEPWISE:
-        stepwise = _changes(candidate, baseline, STEPWISE, cases)
+    for other in STEPWISE:
+        if not stepwise and other != scorer:
+            stepwise = _changes(candidate, baseline, other, cases)
     return tuple((stepwise or own)[:most])
 
 

@@ -16,6 +16,7 @@ from evalkit.comparison import Paired, common_cases, pair
 from evalkit.confirming import Comparison, Confirmed, Rerun, confirm, refreshed
 from evalkit.efficiency import efficiency_rows
 from evalkit.errors import ExitCode, InputError
+from evalkit.instrumentation import Loss, losses, untold
 from evalkit.measurement import (
     Counts,
     Side,
@@ -68,11 +69,17 @@ def decide(
     before = read_side(baseline, policy.all_on) if baseline else None
     _check_scorers(policy, after, before)
     notes = report_notes(after, before)
+    lost: dict[str, Loss] = {}
+    if baseline and candidate.told is not None and baseline.told is not None:
+        lost = losses(candidate.told, baseline.told)
+        notes += untold(candidate.told, baseline.told)
     common = common_cases(candidate, baseline) if baseline else {}
     places: list[GateRow | _Open] = []
     for route in [*after.routes, *lost_routes(after, before)]:
         for scorer in policy.of(route).on or ():
             place = _place(after, before, common.get(route, ()), route, scorer, policy)
+            if isinstance(place, _Open) and before and route in lost:
+                place = _doubted(place, lost[route], after, before)
             if isinstance(place, str):
                 notes.append(place)
             else:
@@ -143,6 +150,17 @@ def _place(
             return _Open(route, scorer, shared, missing)
         verdict, reason = _without_pairs(was, missing, scorer)
     return _settled(after, before, route, scorer, verdict, reason, missing)
+
+
+def _doubted(one: _Open, loss: Loss, after: Side, before: Side) -> GateRow | _Open:
+    """The comparison, unless the instrumentation no longer tells what its scorer looks at."""
+    was, now = before.mean(one.route, one.scorer), after.mean(one.route, one.scorer)
+    doubt = loss.doubt(one.scorer, was, now)
+    if doubt is None:
+        return one
+    verdict: Verdict = "missing" if one.missing else "unmeasurable"
+    reason = f"{say_missing(one.missing)}; {doubt}" if one.missing else doubt
+    return _settled(after, before, one.route, one.scorer, verdict, reason, one.missing)
 
 
 def _without_pairs(was: Counts, missing: tuple[str, ...], scorer: str) -> tuple[Verdict, str]:

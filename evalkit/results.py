@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -182,6 +183,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the trajectories of one route hold, all together.
+
+    ``scopes`` are names and versions of what instrumented them, ``kinds`` those of their steps;
+    ``missing`` counts trajectories per word of :attr:`evalkit.trajectory.Coverage.missing`.
+    """
+
+    trials: int
+    scopes: frozenset[tuple[str, str]]
+    kinds: frozenset[str]
+    missing: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Recorded:
     """A stored run with its tables, as comparison and gate read it.
 
@@ -189,12 +204,14 @@ class Recorded:
     route_taken, attempts, started. ``scores``: case, route, trial, scorer, value, passed,
     status, reason, findings (JSON text), one row per score of a completed trial. ``steps``, only
     where they were asked for: case, trial, number, kind, name, status, in the order of a walk.
+    ``told``, by route, only where two runs were instrumented in different ways.
     """
 
     run: Run
     trials: pa.Table
     scores: pa.Table
     steps: pa.Table | None = None
+    told: Mapping[str, Told] | None = None
 
 
 class Estimate(msgspec.Struct, frozen=True):

@@ -73,6 +73,7 @@ def _gated(
     rerun: Rerun | None,
     confirm: Confirm | None,
 ) -> Report:
+    import dataclasses
     import datetime
 
     import msgspec
@@ -84,6 +85,10 @@ def _gated(
     if confirm is not None:
         chosen = msgspec.structs.replace(chosen, confirm=confirm)
     baseline = store.load(baseline_id) if baseline_id else None
+    if baseline and baseline.run.scopes != recorded.run.scopes:
+        recorded, baseline = (
+            dataclasses.replace(one, told=store.told(one.run.id)) for one in (recorded, baseline)
+        )
     today = datetime.datetime.now(datetime.UTC).date()
     decided = policy.gate(recorded, baseline, chosen, today=today, rerun=rerun)
     decided = msgspec.structs.replace(decided, notes=(*notes[0], *notes[1], *decided.notes))

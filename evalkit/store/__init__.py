@@ -34,10 +34,11 @@ from evalkit.folders.rows import (
     TRIAL_NUMBERS,
 )
 from evalkit.folders.tables import as_tables, read_table, read_trials
-from evalkit.results import GateReport, Promotion, Recorded, Run, Trial
+from evalkit.results import GateReport, Promotion, Recorded, Run, Told, Trial
 from evalkit.store import database
 from evalkit.store.promotions import PROMOTIONS, read_promotions
 from evalkit.store.schema import Decision
+from evalkit.store.telling import TOLD_STEPS, TOLD_TRIALS, told_by_route
 
 if TYPE_CHECKING:
     import duckdb
@@ -165,6 +166,15 @@ class Store:
         for found in read_journal(folder / JOURNAL):
             if case in (None, found.case) and trial in (None, found.trial):
                 yield found
+
+    def told(self, run_id: str) -> dict[str, Told]:
+        """What the trajectories of a run hold, by route. Raises as :meth:`load` does."""
+        folder, run = self._folder(run_id)
+        if run.status == "complete":
+            trials = read_table(folder, "trials", TOLD_TRIALS)
+            return told_by_route(trials, read_table(folder, "steps", TOLD_STEPS, TOLD_STEPS))
+        tables = as_tables(read_journal(folder / JOURNAL))
+        return told_by_route(tables["trials"].select(TOLD_TRIALS), tables["steps"])
 
     def finished_trials(self, run_id: str) -> int:
         """How many trials a run that is under way or interrupted has finished."""
