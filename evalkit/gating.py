@@ -43,6 +43,7 @@ class _Open(NamedTuple):
     scorer: str
     paired: Paired
     missing: tuple[str, ...]
+    stored: Paired | None = None
 
 
 _Settled = tuple[_Open, Judgement, Confirmed | None]
@@ -233,7 +234,7 @@ def _confirmed(
         verdict = found.verdict
         settled.append(
             (
-                one._replace(paired=merged),
+                one._replace(paired=merged, stored=one.paired if found.fresh else None),
                 stored._replace(
                     verdict="improved"
                     if (verdict, stored.verdict) == ("ok", "improved")
@@ -257,12 +258,12 @@ def _confirmed(
 def _row(
     one: _Open, found: Judgement, confirmed: Confirmed | None, after: Side, before: Side
 ) -> GateRow:
-    was = float(np.mean([seen.mean for seen in one.paired.baseline]))
-    now = float(np.mean([seen.mean for seen in one.paired.candidate]))
+    was, now = _means(one.paired)
+    stored = _means(one.stored) if one.stored else None
     verdict: Verdict = found.verdict
     reason = say_verdict(one.paired, found, was, now)
     if confirmed:
-        reason = say_confirmed(reason, confirmed)
+        reason = say_confirmed(reason, confirmed, stored)
     if one.missing and verdict not in FAILING:
         verdict, reason = "missing", f"{say_missing(one.missing)}; of the others, {reason}"
     elif one.missing:
@@ -286,6 +287,7 @@ def _row(
         cases=len(one.paired.cases),
         trials=one.paired.trials - (confirmed.trials if confirmed else 0),
         spent_trials=confirmed.trials if confirmed else 0,
+        stored=stored,
         reason=reason,
         owners=_owners(after, before, one.route),
         changes=(*_lost(one.missing, before, one.scorer), *changes),
@@ -298,6 +300,14 @@ def _row(
         if worse
         else (),
     )
+
+
+def _means(paired: Paired) -> tuple[float, float]:
+    """The means over cases, baseline and candidate."""
+    before, after = (
+        float(np.mean([seen.mean for seen in arm])) for arm in (paired.baseline, paired.candidate)
+    )
+    return before, after
 
 
 def _settled(

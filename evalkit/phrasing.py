@@ -19,6 +19,13 @@ UNKNOWN = "–"
 EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")
 """What a trial takes: rows with these names hold quantities and not shares."""
 
+AGAIN_MARK = "↻"
+AGAIN = (
+    f"{AGAIN_MARK} of trials made again in both versions, which decide; the others, and the table "
+    "of routes, are of the stored trials"
+)
+"""What the mark beside a row's means says."""
+
 FAILED = ("broken", "regressed", "missing", "breached")
 UNDECIDED = ("unmeasurable", "inconclusive", "unproven")
 """The verdicts that keep a gate from passing: it failed, or it could not be decided."""
@@ -142,7 +149,12 @@ def fired(row: GateRow) -> str:
         parts.append(size(row))
     if row.p_adjusted is not None:
         parts.append(f"p adjusted {p_value(row.p_adjusted)}")
-    return " · ".join([*parts, plural(row.cases, "case"), plural(row.trials, "trial")])
+    parts.append(plural(row.cases, "case"))
+    if row.trials or not row.spent_trials:
+        parts.append(plural(row.trials, "stored trial" if row.baseline is not None else "trial"))
+    if row.spent_trials:
+        parts.append(f"{plural(row.spent_trials, 'trial')} made again")
+    return " · ".join(parts)
 
 
 def needed(cases: tuple[int | None, int | None]) -> str:
@@ -170,11 +182,21 @@ def plan_cost(cost: Cost) -> str:
     return f"a run takes {run}; to confirm the largest route takes at most {again}"
 
 
+def verdict(row: GateRow) -> str:
+    """The verdict, and that it does not block where a reader could think so."""
+    advises = not row.blocking and row.verdict in (*FAILED, *UNDECIDED)
+    return row.verdict + (" (advice)" if advises else "")
+
+
 def before_after(row: GateRow) -> str:
-    """Both means, ``0.95 → 0.62``; of an absolute limit what was measured, ``1.24``."""
+    """Both means, ``0.95 → 0.62``; of an absolute limit what was measured, ``1.24``.
+
+    With ``↻`` where they are of trials made again: see :data:`AGAIN`.
+    """
     if row.limit is not None:
         return measured(row.candidate)
-    return f"{amount(row, row.baseline)} → {amount(row, row.candidate)}"
+    again = f" {AGAIN_MARK}" if row.stored is not None else ""
+    return f"{amount(row, row.baseline)} → {amount(row, row.candidate)}{again}"
 
 
 def amount(row: GateRow, value: float | None) -> str:
@@ -212,11 +234,20 @@ def step_change(step: StepChange, say: Callable[[object], str] = str) -> str:
 
 
 def passes(change: CaseChange) -> str:
-    """A case's passed trials before and after: ``3/3 → 0/3``, ``3/3 → not run``."""
+    """A case's passed trials before and after: ``3/3 → 0/3``, ``3/3 → not run``.
+
+    Where only the score moved, by how much: ``3/3 → 3/3, score −0.27``.
+    """
     before = f"{change.baseline_passed}/{change.baseline_trials}"
     if not change.candidate_trials:
         return f"{before} → not run"
-    return f"{before} → {change.candidate_passed}/{change.candidate_trials}"
+    after = f"{change.candidate_passed}/{change.candidate_trials}"
+    same = (
+        change.baseline_passed * change.candidate_trials
+        == change.candidate_passed * change.baseline_trials
+    )
+    moved = f", score {signed(change.difference)}" if same and change.difference else ""
+    return f"{before} → {after}{moved}"
 
 
 def worse_cases(row: GateRow) -> list[CaseChange]:

@@ -323,8 +323,11 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     blocking: bool = True
     # Of an absolute limit: what ``candidate`` is held against; low and high are then its interval.
     limit: float | None = None
-    # Trials that were made again, in both arms, to confirm or drop a suspicion.
+    # Trials that were made again, in both arms, to confirm or drop a suspicion. They take the
+    # place of their cases' stored ones in every number of the row; ``trials`` counts the rest.
     spent_trials: int = 0
+    # Where that is so, what the stored trials alone gave: both means.
+    stored: tuple[float, float] | None = None
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,14 +40,22 @@ def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str
     return mean
 
 
-def say_confirmed(reason: str, found: Confirmed) -> str:
-    """The sentence of a verdict with what the re-runs had to do with it."""
+def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | None) -> str:
+    """The sentence of a verdict with what the re-runs had to do with it.
+
+    ``stored`` are the means of the stored trials, where fresh ones took their place.
+    """
     if found.why:
         return f"{found.why}, after {found.trials} trials made again; {reason}"
     if not found.trials:
         return f"{reason}; nothing to confirm"
     said = "confirmed by" if found.verdict in ("regressed", "broken") else "not confirmed by"
-    return f"{reason}; {said} {found.trials} trials made again in both versions"
+    said = f"{said} {found.trials} trials made again in both versions"
+    if stored is None:
+        return f"{reason}; {said}"
+    place = "the stored ones" if found.whole else "their cases' stored ones"
+    before, after = stored
+    return f"{reason}; {said}, in place of {place} (those: {before:.2f} → {after:.2f})"
 
 
 def _needed(paired: Paired, found: Judgement) -> str:

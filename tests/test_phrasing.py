@@ -1,7 +1,9 @@
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import phrasing
+from evalkit.results import CaseChange
 from tests.reporters import samples
 
 
@@ -47,3 +49,34 @@ def test_the_headline_groups_by_route():
     assert phrasing.headline(better) == "passed: no route got worse (1 improved)"
     nothing = samples.gate(exit_code=3, notes=("nothing was judged",))
     assert phrasing.headline(nothing) == "NOT DECIDED: nothing was judged"
+
+
+def test_means_of_trials_made_again_are_marked_and_their_trials_told():
+    row = next(row for row in samples.failed_gate().rows if row.spent_trials)
+    again = msgspec.structs.replace(row, trials=0, stored=(1.0, 0.2))
+    assert phrasing.before_after(again).endswith(" ↻")
+    assert not phrasing.before_after(row).endswith("↻")
+    assert phrasing.fired(again).endswith(
+        f"{row.cases} cases · {row.spent_trials} trials made again"
+    )
+
+
+def test_a_case_whose_score_alone_fell_says_by_how_much():
+    change = CaseChange(
+        case="c",
+        owner=None,
+        baseline_passed=2,
+        baseline_trials=2,
+        candidate_passed=3,
+        candidate_trials=3,
+        difference=-0.27,
+    )
+    assert phrasing.passes(change) == "2/2 → 3/3, score −0.27"
+    worse = msgspec.structs.replace(change, candidate_passed=0)
+    assert phrasing.passes(worse) == "2/2 → 0/3"
+
+
+def test_only_what_could_be_taken_for_blocking_says_that_it_advises():
+    row = msgspec.structs.replace(samples.failed_gate().rows[0], blocking=False)
+    for verdict, said in (("regressed", "regressed (advice)"), ("improved", "improved")):
+        assert phrasing.verdict(msgspec.structs.replace(row, verdict=verdict)) == said

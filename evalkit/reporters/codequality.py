@@ -30,7 +30,7 @@ def _issues(row: GateRow, report: Report, lines: Mapping[str, int]) -> list[dict
     return [
         _issue(
             row,
-            f"{line(one.case, 80)}: passed {phrasing.passes(one)}",
+            f"{line(one.case, 80)}: trials passed {phrasing.passes(one)}",
             dataset,
             lines[one.case],
             one.case,

@@ -75,7 +75,7 @@ def _message(row: GateRow) -> str:
     said = [line(row.reason, 600) or phrasing.fired(row)]
     said += [phrasing.step_change(step, line) for step in row.steps[:3]]
     worse = phrasing.worse_cases(row)
-    said += [f"{line(one.case, 80)}: passed {phrasing.passes(one)}" for one in worse[:8]]
+    said += [f"{line(one.case, 80)}: trials passed {phrasing.passes(one)}" for one in worse[:8]]
     said += [f"and {len(worse) - 8} more cases"] if len(worse) > 8 else []
     said += ["owner: " + ", ".join(line(one, 60) for one in row.owners)] if row.owners else []
     return "\n".join(filter(None, said))

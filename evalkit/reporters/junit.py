@@ -70,7 +70,8 @@ def _gate_row(suite: ET.Element, row: GateRow) -> None:
     said = [row.reason, phrasing.fired(row)]
     said += [phrasing.step_change(step, line) for step in row.steps]
     said += [
-        f"{line(one.case)}: passed {phrasing.passes(one)}" for one in phrasing.worse_cases(row)
+        f"{line(one.case)}: trials passed {phrasing.passes(one)}"
+        for one in phrasing.worse_cases(row)
     ]
     said += ["owners: " + ", ".join(line(owner) for owner in row.owners)] if row.owners else []
     text = "\n".join(filter(None, said))
@@ -91,7 +92,7 @@ def _blamed(gate: GateReport | None) -> dict[str, str]:
     for row in gate.rows if gate else ():
         if row.blocking and row.verdict in ("regressed", "broken"):
             for one in phrasing.worse_cases(row):
-                said = f"{row.scorer} {row.verdict}: passed {phrasing.passes(one)}"
+                said = f"{row.scorer} {row.verdict}: trials passed {phrasing.passes(one)}"
                 blamed.setdefault(one.case, []).append(said)
             changed = {one.case for one in row.changes}
             for case in row.broken:

@@ -42,6 +42,7 @@ def _gate(gate: GateReport) -> list[str]:
     details += [f"and {left} more failed rows"] if left > 0 else []
     more = len(gate.rows) - MAX_ROWS
     rest = [f"and {more} more rows"] if more > 0 else []
+    rest += [f"<sub>{phrasing.AGAIN}</sub>"] if any(row.stored for row in gate.rows) else []
     return [said, *details, table, *rest, *(f"> {markdown(note, 600)}" for note in gate.notes[:20])]
 
 
@@ -51,7 +52,7 @@ def _verdict(row: GateRow) -> list[str]:
         icon,
         code(row.route, 80),
         code(row.scorer, 80),
-        row.verdict + ("" if row.blocking else " (advice)"),
+        phrasing.verdict(row),
         phrasing.before_after(row),
         phrasing.size(row),
         phrasing.p_value(row.p_adjusted).removeprefix("= ").replace("<", "&lt;"),
@@ -64,7 +65,9 @@ def _detail(row: GateRow, gate: GateReport) -> str:
     said += [f"- {markdown(row.reason or phrasing.fired(row), 600)}"]
     said += [f"- **step**: {phrasing.step_change(step, code)}" for step in row.steps[:3]]
     worse = phrasing.worse_cases(row)
-    said += [f"- {code(one.case, 80)}: passed {phrasing.passes(one)}" for one in worse[:MAX_CASES]]
+    said += [
+        f"- {code(one.case, 80)}: trials passed {phrasing.passes(one)}" for one in worse[:MAX_CASES]
+    ]
     said += [f"- and {len(worse) - MAX_CASES} more"] if len(worse) > MAX_CASES else []
     owners = ", ".join(markdown(owner, 60) for owner in row.owners[:10])
     said += [f"- owner: {owners}"] if owners else []

@@ -54,6 +54,8 @@ def render_gate(gate: GateReport, /, *, width: int = 100, color: bool = False) -
     title = f"Gate: {named(gate.label, gate.run)} against "
     title += named(gate.baseline_label or "", gate.baseline) if gate.baseline else "no baseline"
     parts: list[RenderableType] = [text(title, "bold"), "", _verdicts(gate, width)]
+    if any(row.stored for row in gate.rows):
+        parts.append(text(phrasing.AGAIN, "dim"))
     told: set[object] = set()
     for row in phrasing.blocking_rows(gate):
         parts += ["", *_detail(row, gate, told)]
@@ -281,7 +283,7 @@ def _verdict_table(gate: GateReport, *, owners: bool, interval: bool, p: bool) -
         size = phrasing.size(row) if interval or row.limit else phrasing.signed(row.difference)
         made.add_row(
             scorer,
-            text(row.verdict + ("" if row.blocking else " (advice)"), style),
+            text(phrasing.verdict(row), style),
             text(phrasing.before_after(row)),
             text(size),
             *([text(phrasing.p_value(row.p_adjusted).removeprefix("= "))] if p else []),
@@ -308,8 +310,6 @@ def _facts(
 ) -> Iterator[tuple[str, RenderableType]]:
     """What is behind a row; steps and cases already ``told`` for the route are not repeated."""
     yield "why", text(line(row.reason, 600) or phrasing.fired(row))
-    if row.spent_trials:
-        yield "spent", text(f"{phrasing.plural(row.spent_trials, 'trial')} more, to confirm")
     steps = [step for step in row.steps[:MAX_STEPS] if (row.route, step) not in told]
     for place, step in enumerate(steps):
         yield "step" if place == 0 else "", text(phrasing.step_change(step, line), "bold")
@@ -339,7 +339,7 @@ def _cases(row: GateRow) -> Table:
     made.add_column(no_wrap=True)
     for one in worse[:MAX_CASES]:
         broken = "broken" if one.case in row.broken else ""
-        passed = f"passed {phrasing.passes(one)}"
+        passed = f"trials passed {phrasing.passes(one)}"
         made.add_row(text(line(one.case, 80)), text(passed), text(broken, "red"))
     if len(worse) > MAX_CASES:
         made.add_row(text(f"and {len(worse) - MAX_CASES} more"), "", "")

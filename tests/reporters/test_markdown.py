@@ -8,7 +8,7 @@ def test_the_decision_comes_first_then_what_is_behind_it():
     text = markdown.render(samples.report(samples.failed_gate()))
     assert text.index("**FAILED: vendor") < text.index("### ❌ `vendor_exception` regressed on")
     assert "expected `retriever retrieve_policy`: missing in 100 % of trials, 3 % before" in text
-    assert "- `vendor-exception-over-threshold-0`: passed 3/3 → 0/3" in text
+    assert "- `vendor-exception-over-threshold-0`: trials passed 3/3 → 0/3" in text
     assert "- and 4 more" in text
     assert "| ✅ | `small_talk` | `task_completion` | ok | 0.95 → 0.94 |" in text
 

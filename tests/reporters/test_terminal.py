@@ -53,9 +53,9 @@ def test_a_regression_says_what_fired_where_and_who_and_ends_with_the_decision()
     assert "the mean fell by 0.93 over 12 paired cases" in text
     assert "−0.93" in text and "[−0.98, −0.85]" in text and "< 0.001" in text
     assert "expected retriever retrieve_policy: missing in 100 % of trials, 3 % before" in text
-    assert re.search(r"vendor-exception-over-threshold-0 +passed 3/3 → 0/3 +broken", text)
+    assert re.search(r"vendor-exception-over-threshold-0 +trials passed 3/3 → 0/3 +broken", text)
     assert "and 4 more" in text
-    assert "procurement" in text and "96 trials more, to confirm" in text
+    assert "procurement" in text
     assert f"evalkit show {samples.run().id} vendor-exception-over-threshold-0" in text
     assert text.splitlines()[-1] == (
         "FAILED: vendor_exception regressed on task_completion, trajectory_match"

@@ -162,7 +162,7 @@ function worstCases(route) {
   const shown = [...seen].slice(0, 8);
   return make("section", {}, heading(3, "Cases that got worse"),
     make("ul", { class: "worse" }, shown.map(([id, [scorer, passes, broken]]) => make("li", {}, linkTo({ case: id }, id),
-      make("span", { class: "quiet" }, ` ${scorer} passed ${passes}`), broken ? [" ", chip("broken")] : null))),
+      make("span", { class: "quiet" }, ` ${scorer}: trials passed ${passes}`), broken ? [" ", chip("broken")] : null))),
     make("p", {}, linkTo({ route: route.name, standing: "worse" }, seen.size > 8 ? `All ${seen.size} of them` : "In the list of cases")));
 }
 
