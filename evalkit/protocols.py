@@ -51,7 +51,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Convention(Protocol):
-    """Reads the spans of one attribute convention. Stateless; never raises on odd attributes."""
+    """Reads the spans of one attribute convention. Stateless; never raises on odd attributes.
+
+    Two optional attributes save asking about every span. ``scopes``: how the scopes begin of the
+    spans that it may claim. ``claims_by_keys``: True where what it claims depends on the scope
+    and the attributes' keys alone; ``names`` says how the names begin of spans of which it does
+    not.
+    """
 
     name: str
 

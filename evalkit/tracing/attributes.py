@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from evalkit.tracing.shapes import flattened, shape_of
+
 MAX_TEXT = 1_000_000
 """Longer strings are cut, and JSON in longer strings is not parsed. Characters."""
 
@@ -31,15 +33,20 @@ def plain(value: Any, depth: int = 0) -> Any:
     """The value as bounded JSON data: finite numbers, clean and cut strings, limited nesting."""
     if isinstance(value, str):
         return clean_text(value)
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, (bool, int, float)):
         return _number(value)
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, (bytes, bytearray)):
         return clean_text(bytes(value[:MAX_TEXT]).decode("utf-8", "replace"))
     if depth >= MAX_NESTING:
         return "… (nested too deeply)"
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, (dict, Mapping)):
+        return {
+            clean_text(key if isinstance(key, str) else str(key)): clean_text(item)
+            if isinstance(item, str)
+            else plain(item, depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, depth + 1) for item in value]
     return clean_text(repr(value))
 
@@ -65,17 +72,23 @@ def parsed(value: Any) -> Any:
     if not isinstance(value, str) or len(value) > MAX_TEXT or value[:1] not in _JSON_STARTS:
         return value
     try:
-        return msgspec.json.decode(value)
+        return _decode(value)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return value
 
 
+_decode = msgspec.json.Decoder().decode
 _JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
 
 
 def structured(value: Any) -> Any:
     """Like :func:`parsed`, but only objects and lists: the text ``42`` stays a text."""
-    return parsed(value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
+    if not isinstance(value, str):
+        return value
+    start = value[:1]
+    if start.isspace():
+        start = value.lstrip()[:1]
+    return parsed(value) if start in ("{", "[") else value
 
 
 def literal(value: str) -> Any:
@@ -90,14 +103,18 @@ def literal(value: str) -> Any:
 
 def as_map(value: Any) -> Mapping[str, Any]:
     """The value, or the object in its JSON text, as a map; empty if it is none."""
+    if value is None:
+        return {}
     found = parsed(value)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, (dict, Mapping)) else {}
 
 
 def as_list(value: Any) -> list[Any]:
     """The value, or the list in its JSON text, as a list; empty if it is none."""
+    if value is None:
+        return []
     found = parsed(value)
-    return list(found) if isinstance(found, list | tuple) else []
+    return list(found) if isinstance(found, (list, tuple)) else []
 
 
 def first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
@@ -117,22 +134,31 @@ def text(value: Any) -> str | None:
 def step_name(*values: Any) -> str:
     """The first value that can be a name, on one line of at most MAX_NAME characters."""
     for value in values:
-        if isinstance(value, str) and (found := " ".join(value[: 4 * MAX_NAME].split())):
-            return clean_text(found[:MAX_NAME])
+        if isinstance(value, str) and (found := _one_line(value)):
+            return found
     return "unnamed"
 
 
 def label(value: Any) -> str | None:
     """The value as a short string on one line, or None: models, providers, ids, stop reasons."""
-    return step_name(value) if isinstance(value, str) and value.strip() else None
+    return (_one_line(value) or None) if isinstance(value, str) else None
+
+
+def _one_line(value: str) -> str:
+    """The text on one line, cut; empty if there is nothing in it."""
+    if len(value) <= MAX_NAME and value.isascii() and value.isprintable() and " " not in value:
+        return value
+    return clean_text(" ".join(value[: 4 * MAX_NAME].split())[:MAX_NAME])
 
 
 def count(*values: Any) -> int | None:
     """The first value that is a whole number of tokens; numbers in text count too."""
     for value in values:
+        if type(value) is int and 0 <= value < MAX_COUNT:
+            return value
         if isinstance(value, str) and _DIGITS.fullmatch(value):
             return int(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
         if 0 <= value < MAX_COUNT and value == int(value):
             return int(value)
@@ -142,7 +168,7 @@ def count(*values: Any) -> int | None:
 def amount(*values: Any) -> float | None:
     """The first value that is a finite number of at least zero: a cost."""
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
         found = _as_float(value)
         if found is not None and found >= 0:
@@ -152,15 +178,8 @@ def amount(*values: Any) -> float | None:
 
 def indexed(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
     """Flattened lists: ``PREFIX.0.a.b``, ``PREFIX.10.c`` as ``[{"a.b": ..}, {"c": ..}]``."""
-    found: dict[int, dict[str, Any]] = {}
-    start = len(prefix) + 1
-    for key, value in attributes.items():
-        if not key.startswith(prefix):
-            continue
-        number, _, rest = key[start:].partition(".")
-        if rest and _DIGITS.fullmatch(number):
-            found.setdefault(int(number), {})[rest] = value
-    return [found[number] for number in sorted(found)]
+    places = shape_of(attributes).tells(flattened).get(prefix, ())
+    return [{name: attributes[key] for name, key in item} for item in places]
 
 
 def _as_float(value: int | float) -> float | None:
@@ -191,8 +210,10 @@ def stop_reason(*values: Any, calls: Sequence[Any] = ()) -> str | None:
     model that called tools (``calls``) stopped for them: some APIs only say that it is done.
     """
     for value in values:
+        if value is None:
+            continue
         found = structured(value)
-        if isinstance(found, list | tuple):
+        if isinstance(found, (list, tuple)):
             found = next((item for item in found if text(item)), None)
         if (reason := label(found)) is not None:
             reason = reason.rpartition(".")[2].lower()

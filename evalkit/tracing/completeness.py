@@ -35,7 +35,8 @@ _USER = (
 )
 
 
-_NAMING = frozenset(_SESSION + _USER)
+NAMING = (*_SESSION, *_USER, "metadata")
+"""Keys of attributes of which one may name the session or the user."""
 
 
 def session_and_user(spans: Sequence[Span]) -> tuple[str | None, str | None]:
@@ -46,7 +47,7 @@ def session_and_user(spans: Sequence[Span]) -> tuple[str | None, str | None]:
 def _named(spans: Sequence[Span], keys: tuple[str, ...], field: str) -> str | None:
     for span in spans:
         found = span.attributes
-        for key in () if _NAMING.isdisjoint(found) else keys:
+        for key in keys:
             if key in found and (name := label(parsed(found[key]))) is not None:
                 return name
     for span in spans:
@@ -68,28 +69,42 @@ def missing(steps: Sequence[Step]) -> tuple[str, ...]:
     return tuple(_missing(steps)) if steps else ()
 
 
-def _missing(steps: Sequence[Step]) -> Iterator[str]:
-    calls = [step for step in steps if step.kind == "llm"]
-    answered = [step for step in calls if step.status == "ok"]
-    tools = [step for step in steps if step.kind in ("tool", "handoff")]
-    recorded = [step for step in tools if step.inferred != "call" and step.kind == "tool"]
-    silent = any(step.output is None for step in answered)
-    uses_models = bool(calls) or any(step.kind == "agent" for step in steps)
+def _missing(steps: Sequence[Step]) -> Iterator[str]:  # noqa: PLR0912  one walk, a line per fact
+    uses_models = calls = tools = silent = unserved = tokens = call_tokens = False
+    rebuilt = no_arguments = no_outputs = False
+    for step in steps:
+        kind = step.kind
+        tokens = tokens or step.tokens_in is not None
+        if kind == "llm":
+            calls = True
+            call_tokens = call_tokens or step.tokens_in is not None
+            if step.status == "ok":
+                silent = silent or step.output is None
+                unserved = unserved or step.model_served is None
+        elif kind in ("tool", "handoff"):
+            tools = True
+            rebuilt = rebuilt or step.inferred == "call"
+            if kind == "tool":
+                no_arguments = no_arguments or (step.arguments is None and step.inferred != "call")
+                no_outputs = no_outputs or (step.output is None and step.status == "ok")
+        elif kind == "agent":
+            uses_models = True
+    uses_models = uses_models or calls
     if not calls and uses_models:
         yield "model calls"
     if not tools and uses_models and (silent or not calls):
         yield "tool calls"
-    if any(step.inferred == "call" for step in tools):
+    if rebuilt:
         yield "tool spans"
-    if any(step.arguments is None for step in recorded):
+    if no_arguments:
         yield "arguments"
-    if any(step.output is None and step.status == "ok" for step in tools if step.kind == "tool"):
+    if no_outputs:
         yield "outputs"
     if silent:
         yield "text"
-    if uses_models and not any(step.tokens_in is not None for step in steps):
+    if uses_models and not tokens:
         yield "tokens"
-    elif uses_models and not any(step.tokens_in is not None for step in calls):
+    elif uses_models and not call_tokens:
         yield "tokens per call"
-    if any(step.model_served is None for step in answered):
+    if unserved:
         yield "served model"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -30,7 +31,7 @@ _ERROR_TEXT = re.compile(
 )
 # What a result that is nothing but a failure consists of, as Google ADK has tools return it.
 _FAILURE = frozenset({"status", "error", "error_message", "error_code", "error_type", "message"})
-_MATTER = ("llm", "tool", "handoff")
+_TELLING = frozenset({"error", "isError", "is_error", "response_type", "result", "status"})
 _TARGETS = ("agent_name", "to_agent", "agent", "to")
 
 
@@ -46,14 +47,23 @@ class _Call(NamedTuple):
 def completed(steps: tuple[Step, ...], results: Results) -> tuple[Step, ...]:
     """The steps with what the messages add; ``results`` gives, by call id, what tools returned."""
     visits = list(Trajectory(steps=steps).walk())
-    if not any(visit.step.kind in _MATTER for visit in visits):
+    calls: list[_Call] = []
+    tools: list[Visit] = []
+    lacking = unnamed = False
+    for visit in visits:
+        step = visit.step
+        if step.kind == "llm":
+            if isinstance(step.output, dict):
+                calls += _calls(visit)
+        elif step.kind in ("tool", "handoff"):
+            tools.append(visit)
+            lacking = lacking or _lacks(step)
+            unnamed = unnamed or not step.call_id
+    if not (calls or lacking or unnamed):
         return steps
-    calls = [call for visit in visits if visit.step.kind == "llm" for call in _calls(visit)]
     matched = _matched(calls, visits)
-    tools = [visit for visit in visits if visit.step.kind in ("tool", "handoff")]
     left = [call for call in calls if id(call) not in matched and call.name not in _ANSWERS]
-    lacking = any(_lacks(visit.step) for visit in tools)
-    if not left and not lacking and all(visit.step.call_id for visit in tools):
+    if not (left or lacking or unnamed):
         return steps
     known = results() if left or lacking else {}
     left = _with_ids(left, known)
@@ -133,7 +143,7 @@ def _is_call(call: _Call, step: Step, start: int) -> bool:
     if (step.start_ns or 0) < start or step.call_id not in (None, call.id):
         return False
     if step.kind == "handoff":
-        return _TRANSFER.fullmatch(call.name) is not None
+        return _transfer(call.name) is not None
     return bare(step.name) == bare(call.name) and (
         not isinstance(step.arguments, Mapping)
         or not isinstance(call.arguments, Mapping)
@@ -142,6 +152,12 @@ def _is_call(call: _Call, step: Step, start: int) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
+def _transfer(name: str) -> re.Match[str] | None:
+    return _TRANSFER.fullmatch(name)
+
+
+@lru_cache(maxsize=4096)
 def bare(name: str) -> str:
     """A tool's name without its server's or plugin's: ``mcp__kb__find``, ``kb-find``."""
     return re.split(r"__|[-./]", name)[-1] or name
@@ -182,7 +198,9 @@ def judged(step: Step, *, from_messages: bool = False) -> Step:
 
 
 def _error_in(output: Any, from_messages: bool) -> str | None:
-    if isinstance(output, Mapping):
+    if isinstance(output, dict):
+        if _TELLING.isdisjoint(output):
+            return None
         told = output.get("error")
         flagged = output.get("isError", output.get("is_error")) is True
         if flagged or "ERROR_HANDLED" in str(output.get("response_type", "")):
@@ -218,7 +236,7 @@ def _rebuilt(call: _Call, model: Step, known: Mapping[str, ToolResult]) -> Step:
 
 def as_handoff(step: Step) -> Step:
     """A tool that hands over to another agent (``transfer_to_*``, ``handoff``), as the handoff."""
-    found = _TRANSFER.fullmatch(step.name) if step.kind == "tool" else None
+    found = _transfer(step.name) if step.kind == "tool" else None
     if found is None:
         return step
     given = step.arguments if isinstance(step.arguments, Mapping) else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,12 +20,13 @@ from evalkit.protocols import Convention, Reading
 from evalkit.spans import Span
 from evalkit.suite import Price, RouteSource
 from evalkit.tracing.attributes import clean_text, label, text
-from evalkit.tracing.completeness import missing, session_and_user
+from evalkit.tracing.completeness import NAMING, missing, session_and_user
 from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
 from evalkit.tracing.messages import ToolResult, tool_results
 from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
+from evalkit.tracing.shapes import shape_of
 from evalkit.tracing.tree import Forest, grow
 from evalkit.tracing.twins import joined
 from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory
@@ -32,7 +34,10 @@ from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory
 ROUTE = "evalkit.route"
 SAID = "evalkit.said"
 
+FAILURES = ("error.type", "gen_ai.tool.status", "gen_ai.task.status", "pydantic_ai.is_error")
+
 _MAX_KEYS = 200
+_MAX_SCOPES = 100
 _MAX_ERROR = 500
 # The more particular before the more general: the first that claims a span reads it.
 _BUILT_IN = (
@@ -75,59 +80,141 @@ def to_trajectory(
     PluginError if an installed convention does not load, and nothing else.
     """
     forest = grow(spans)
-    readings = [
-        _read(span, None if parent is None else forest.spans[parent])
-        for span, parent in zip(forest.spans, forest.parents, strict=True)
-    ]
-    forest = joined(forest, [read.reading for read in readings])
-    steps = completed(
-        _nested(forest, readings, prices or {}), lambda: _results(forest.spans, readings)
-    )
+    reads = _read_all(forest)
+    forest = joined(forest, reads.readings)
+    steps = _nested(forest, reads, prices or {})
     found = Trajectory(
-        steps=steps,
-        said=tuple(_said(forest, readings)),
+        steps=completed(steps, lambda: _results(forest.spans, reads.readings)),
+        said=tuple(_said(forest, reads)),
         trace_id=forest.spans[0].trace_id if forest.spans else None,
-        coverage=_coverage(len(spans), forest, readings),
     )
-    route, decided = route_taken(_told_route(forest, readings), found, forest.spans, route_from)
+    route, decided = route_taken(_told_route(forest, reads), found, forest.spans, route_from)
     listed = [visit.step for visit in found.walk()]
-    session, user = session_and_user(forest.spans)
+    session, user = session_and_user([forest.spans[number] for number in reads.noted])
     return replace(
         found,
-        output=final_output(steps) if output is msgspec.UNSET else output,
+        output=final_output(found.steps) if output is msgspec.UNSET else output,
         route=route,
         session=session,
         user=user,
-        coverage=replace(found.coverage, missing=missing(listed), route_from=decided),
+        coverage=_coverage(len(spans), forest, reads, missing(listed), decided),
         stop_reason=_stop_reason(listed),
     )
 
 
-class _Read(NamedTuple):
-    """What became of one span, and which convention said so."""
+class _Reads(NamedTuple):
+    """What became of each span, and the name of the convention that said so.
 
-    reading: Reading
-    convention: str | None = None
+    ``noted`` are the numbers of spans that may tell more than a step: a failure, the route, what
+    the user was sent, who the user is.
+    """
+
+    readings: list[Reading]
+    conventions: list[str | None]
+    noted: list[int]
 
 
-def _read(span: Span, parent: Span | None) -> _Read:
-    for convention in _conventions_of(span.scope):
+_NOTED = frozenset((ROUTE, SAID, *NAMING, *FAILURES))
+_UNKNOWN = Reading(role="unknown")
+
+
+def _is_noted(keys: tuple[str, ...]) -> bool:
+    return not _NOTED.isdisjoint(keys)
+
+
+def _read_all(forest: Forest) -> _Reads:
+    spans, parents = forest.spans, forest.parents
+    readings: list[Reading] = []
+    conventions: list[str | None] = []
+    noted: list[int] = []
+    for number, span in enumerate(spans):
+        convention = _reader(span)
+        if convention is None:
+            reading, name = _UNKNOWN, None
+        else:
+            parent = parents[number]
+            name = convention.name
+            try:
+                reading = convention.read(span, None if parent is None else spans[parent])
+            except Exception:  # a third party's convention may raise anything on odd spans
+                reading = _UNKNOWN
+        readings.append(reading)
+        conventions.append(name)
+        if reading.route is not None or reading.said or shape_of(span.attributes).tells(_is_noted):
+            noted.append(number)
+    return _Reads(readings, conventions, noted)
+
+
+def _reader(span: Span) -> Convention | None:
+    """The first convention that claims the span, nearly always as for others of its shape."""
+    scope = span.scope
+    choices = _choices(scope)
+    if choices.names and span.name.startswith(choices.names):
+        return _claimant(span, choices.conventions)
+    readers = shape_of(span.attributes).tells(_readers)
+    try:
+        asked, found = readers[scope]
+    except KeyError:
+        if len(readers) >= _MAX_SCOPES:
+            readers.clear()
+        found = _claimant(span, choices.shared)
+        until = len(choices.conventions) if found is None else choices.conventions.index(found)
+        asked = [one for one in choices.conventions[:until] if one not in choices.shared]
+        readers[scope] = asked, found
+    return (_claimant(span, asked) or found) if asked else found
+
+
+def _claimant(span: Span, conventions: Sequence[Convention]) -> Convention | None:
+    for convention in conventions:
         try:
             if convention.claims(span):
-                return _Read(convention.read(span, parent), convention.name)
+                return convention
         except Exception:  # a third party's convention may raise anything on a span it mistakes
-            return _Read(Reading(role="unknown"), convention.name)
-    return _Read(Reading(role="unknown"))
+            return _Mistaken(convention.name)
+    return None
+
+
+class _Mistaken:
+    """In the place of a convention that raised when it was asked: the span is not understood."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def claims(self, span: Span) -> bool:
+        return True
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        return _UNKNOWN
+
+
+def _readers(keys: tuple[str, ...]) -> dict[str, tuple[list[Convention], Convention | None]]:
+    """For each scope that is met with a shape: the conventions to ask first, and who reads else."""
+    return {}
+
+
+class _Choices(NamedTuple):
+    """The conventions that may claim spans of a scope, in the order in which they are asked.
+
+    ``shared`` are those that claim by keys and scope alone, unless a name begins with one of
+    ``names``; the others have to be asked about every span.
+    """
+
+    conventions: tuple[Convention, ...]
+    shared: tuple[Convention, ...]
+    names: tuple[str, ...]
 
 
 @lru_cache(maxsize=1024)
-def _conventions_of(scope: str) -> tuple[Convention, ...]:
-    """The conventions that may claim a span of the scope; a dialect names the scopes it is for."""
-    return tuple(
+def _choices(scope: str) -> _Choices:
+    """A dialect names the scopes it is for."""
+    found = [
         one
         for one in _conventions()
         if not (scopes := getattr(one, "scopes", ())) or scope.startswith(scopes)
-    )
+    ]
+    shared = [one for one in found if getattr(one, "claims_by_keys", False)]
+    names = {name for one in shared for name in getattr(one, "names", ())}
+    return _Choices(tuple(found), tuple(shared), tuple(sorted(names)))
 
 
 @cache
@@ -140,58 +227,60 @@ def _conventions() -> tuple[Convention, ...]:
     return tuple(one() if isinstance(one, type) else one for one in found)
 
 
-def _nested(forest: Forest, readings: list[_Read], prices: Mapping[str, Price]) -> tuple[Step, ...]:
+def _nested(forest: Forest, reads: _Reads, prices: Mapping[str, Price]) -> tuple[Step, ...]:
     """The steps as a tree: each one under the nearest ancestor that is a step too."""
-    kept_parents, order = _kept_parents(forest, readings)
-    children: list[list[Step]] = [[] for _ in readings]
-    roots: list[Step] = []
-    # Children before parents, later before earlier: so the lists below are in reverse order.
-    for number in reversed(order):
-        step = readings[number].reading.step
-        assert step is not None
-        below = tuple(reversed(children[number]))
-        children[number] = []
-        built = folded(_completed(step, forest.spans[number], below, prices))
-        parent = kept_parents[number]
-        (roots if parent is None else children[parent]).extend(reversed(built))
-    return tuple(reversed(roots))
+    made = [reading.step if reading.role == "step" else None for reading in reads.readings]
+    kept_parents = _kept_parents(forest, made)
+    noted = set(reads.noted)
+    # Children come before parents, so a step is built once, with all that is below it.
+    below: dict[int | None, list[tuple[int, tuple[Step, ...]]]] = {}
+    for number in reversed(forest.parents_first):
+        step = made[number]
+        if step is None:
+            continue
+        steps = _in_order(below.pop(number)) if number in below else ()
+        span = forest.spans[number]
+        built = folded(_completed(step, span, steps, prices, number in noted))
+        below.setdefault(kept_parents[number], []).append((number, built))
+    return _in_order(below.get(None, []))
 
 
-def _kept_parents(forest: Forest, readings: list[_Read]) -> tuple[list[int | None], list[int]]:
-    """For each span the step that it is under, and the steps level by level, each in order."""
-    nearest: list[int | None] = [None] * len(readings)
-    kept_parents: list[int | None] = [None] * len(readings)
-    levels: list[list[int]] = []
-    depths = [-1] * len(readings)
+def _in_order(built: list[tuple[int, tuple[Step, ...]]]) -> tuple[Step, ...]:
+    """The steps by their spans' numbers: by start, then end, then id."""
+    return tuple([step for _, steps in sorted(built, key=_number) for step in steps])
+
+
+_number = itemgetter(0)
+
+
+def _kept_parents(forest: Forest, made: Sequence[Step | None]) -> list[int | None]:
+    """For each span the step that it is under."""
+    nearest: list[int | None] = [None] * len(made)
+    kept_parents: list[int | None] = [None] * len(made)
+    depths = [0] * len(made)
     for number in forest.parents_first:
         parent = forest.parents[number]
         above = None if parent is None else nearest[parent]
-        if not _is_step(readings[number]):
+        if made[number] is None:
             nearest[number] = above
             continue
-        if above is not None and depths[above] == MAX_DEPTH - 1:
-            above = kept_parents[above]  # lifted to the deepest level that there is
         nearest[number] = number
-        kept_parents[number] = above
-        depths[number] = 0 if above is None else depths[above] + 1
-        if depths[number] == len(levels):
-            levels.append([])
-        levels[depths[number]].append(number)
-    return kept_parents, [number for level in levels for number in sorted(level)]
-
-
-def _is_step(read: _Read) -> bool:
-    return read.reading.role == "step" and read.reading.step is not None
+        if above is not None:
+            depth = depths[above] + 1
+            if depth == MAX_DEPTH:  # lifted to the deepest level that there is
+                above, depth = kept_parents[above], depth - 1
+            kept_parents[number] = above
+            depths[number] = depth
+    return kept_parents
 
 
 def _completed(
-    step: Step, span: Span, steps: tuple[Step, ...], prices: Mapping[str, Price]
+    step: Step, span: Span, steps: tuple[Step, ...], prices: Mapping[str, Price], is_noted: bool
 ) -> Step:
     """The convention's step with what every span tells: its place, its time and its failure."""
-    error = step.error
-    status = step.status
+    status, error, served = step.status, step.error, step.model_served
     raised = _exception(span) if span.events else None
-    if span.error or raised is not None or _failed(span):
+    if span.error or raised is not None or (is_noted and _failed(span)):
         status = "error"
         error = (
             error
@@ -201,13 +290,15 @@ def _completed(
             or label(span.attributes.get("error.type"))
             or "error"
         )
+    if status == "error" and step.kind == "llm":
+        # Some write the model asked for where the one that answered belongs: here none did.
+        served = None
     return replace(
         step,
         status=status,
         error=error,
-        # Some write the model asked for where the one that answered belongs: here none did.
-        model_served=None if status == "error" and step.kind == "llm" else step.model_served,
-        cost_usd=_cost(step, prices) if step.cost_usd is None else step.cost_usd,
+        model_served=served,
+        cost_usd=_cost(step, prices) if prices and step.cost_usd is None else step.cost_usd,
         span_id=step.span_id or span.span_id,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
@@ -253,29 +344,30 @@ def _cost(step: Step, prices: Mapping[str, Price]) -> float | None:
     return (millionths + (step.tokens_out or 0) * price.output) / 1e6
 
 
-def _results(spans: Sequence[Span], readings: Sequence[_Read]) -> dict[str, ToolResult]:
+def _results(spans: Sequence[Span], readings: Sequence[Reading]) -> dict[str, ToolResult]:
     """What tools returned, by call id, as later model calls were told; the first word counts."""
     found: dict[str, ToolResult] = {}
-    for span, read in zip(spans, readings, strict=True):
-        if read.reading.step is not None and read.reading.step.kind in ("llm", "agent"):
+    for span, reading in zip(spans, readings, strict=True):
+        if reading.step is not None and reading.step.kind in ("llm", "agent"):
             for result in tool_results(span):
                 found.setdefault(result.call_id, result)
     return found
 
 
-def _told_route(forest: Forest, readings: list[_Read]) -> str | None:
+def _told_route(forest: Forest, reads: _Reads) -> str | None:
     """The route that a span carries; the last word counts."""
-    for span, read in zip(reversed(forest.spans), reversed(readings), strict=True):
-        told = label(span.attributes.get(ROUTE)) or label(read.reading.route)
+    for number in reversed(reads.noted):
+        told = label(forest.spans[number].attributes.get(ROUTE))
+        told = told or label(reads.readings[number].route)
         if told is not None:
             return told
     return None
 
 
-def _said(forest: Forest, readings: list[_Read]) -> Iterator[str]:
-    for span, read in zip(forest.spans, readings, strict=True):
-        yield from read.reading.said
-        told = span.attributes.get(SAID)
+def _said(forest: Forest, reads: _Reads) -> Iterator[str]:
+    for number in reads.noted:
+        yield from reads.readings[number].said
+        told = forest.spans[number].attributes.get(SAID)
         listed = told if isinstance(told, list | tuple) else (told,)
         yield from (clean_text(message) for message in listed if isinstance(message, str))
 
@@ -286,19 +378,21 @@ def _stop_reason(steps: Sequence[Step]) -> str | None:
     return max(calls, key=lambda step: step.start_ns or 0).stop_reason if calls else None
 
 
-def _coverage(total: int, forest: Forest, readings: list[_Read]) -> Coverage:
+def _coverage(
+    total: int, forest: Forest, reads: _Reads, lacking: tuple[str, ...], route_from: str | None
+) -> Coverage:
     unknown: Counter[str] = Counter()
-    conventions: Counter[str] = Counter()
+    scopes: dict[str, str] = {}
     wrappers = not_understood = 0
-    for span, read in zip(forest.spans, readings, strict=True):
-        if read.convention is not None:
-            conventions[read.convention] += 1
-        if read.reading.role == "wrapper":
+    for span, reading in zip(forest.spans, reads.readings, strict=True):
+        if reading.role == "wrapper":
             wrappers += 1
-        elif not _is_step(read):
+        elif reading.role != "step" or reading.step is None:
             not_understood += 1
             unknown.update(key for key in map(label, span.attributes) if key)
-    scopes = {span.scope: span.scope_version for span in forest.spans if span.scope}
+        if span.scope:
+            scopes[span.scope] = span.scope_version
+    conventions = Counter(name for name in reads.conventions if name is not None)
     return Coverage(
         spans=total,
         wrappers=wrappers,
@@ -307,4 +401,6 @@ def _coverage(total: int, forest: Forest, readings: list[_Read]) -> Coverage:
         unknown_keys=dict(unknown.most_common(_MAX_KEYS)),
         conventions=dict(conventions),
         scopes=dict(list(scopes.items())[:_MAX_KEYS]),
+        missing=lacking,
+        route_from=route_from,
     )

@@ -6,7 +6,7 @@ result are found is much the same for all of them, and the first name with a val
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from evalkit.spans import Span
@@ -25,6 +25,7 @@ from evalkit.tracing.attributes import (
     structured,
 )
 from evalkit.tracing.genai_messages import answer, messages
+from evalkit.tracing.shapes import shape_of
 from evalkit.trajectory import Step
 
 _REQUESTED = ("gen_ai.request.model", "llm.request.model_name", "ai.model.id", "model")
@@ -89,18 +90,39 @@ _CALL_ID = (
 _AGENT = ("gen_ai.agent.name", "agent.name", "agent_name")
 
 
+_USAGE: Mapping[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
+    "model_requested": (_REQUESTED, label),
+    "model_served": (_SERVED, label),
+    "provider": (_PROVIDER, label),
+    "tokens_in": (_TOKENS_IN, count),
+    "tokens_out": (_TOKENS_OUT, count),
+    "tokens_cached": (_CACHED, count),
+    "tokens_reasoning": (_REASONING, count),
+    "cost_usd": (_COST, amount),
+}
+
+
 def usage(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Models, provider, tokens and cost, as fields of a step."""
-    return {
-        "model_requested": label(first(found, _REQUESTED)),
-        "model_served": label(first(found, _SERVED)),
-        "provider": label(first(found, _PROVIDER)),
-        "tokens_in": count(first(found, _TOKENS_IN)),
-        "tokens_out": count(first(found, _TOKENS_OUT)),
-        "tokens_cached": count(first(found, _CACHED)),
-        "tokens_reasoning": count(first(found, _REASONING)),
-        "cost_usd": amount(first(found, _COST)),
-    }
+    """Models, provider, tokens and cost, as fields of a step: those that have a name there."""
+    told = {}
+    for field, key, others, read in shape_of(found).tells(_usage):
+        value = found[key]
+        if value is None and others:
+            value = first(found, others)
+        told[field] = read(value)
+    return told
+
+
+def _usage(
+    keys: tuple[str, ...],
+) -> tuple[tuple[str, str, tuple[str, ...], Callable[[Any], Any]], ...]:
+    """For each fact that the keys name: its field, where it is, where else, how it is read."""
+    plan = []
+    for field, (names, read) in _USAGE.items():
+        stated = tuple(name for name in names if name in keys)
+        if stated:
+            plan.append((field, stated[0], stated[1:], read))
+    return tuple(plan)
 
 
 def model_call(span: Span, name: str | None = None) -> Step:
@@ -110,7 +132,7 @@ def model_call(span: Span, name: str | None = None) -> Step:
     used = usage(found)
     return Step(
         kind="llm",
-        name=step_name(name, used["model_requested"], span.name),
+        name=step_name(name, used.get("model_requested"), span.name),
         output=plain(model_output(said.text, said.calls)),
         stop_reason=stop_reason(first(found, _STOPPED), said.stop_reason, calls=said.calls),
         agent=agent_name(found),

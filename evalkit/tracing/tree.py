@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from evalkit.spans import Span
@@ -17,7 +18,7 @@ class Forest(NamedTuple):
 
     spans: list[Span]
     parents: list[int | None]
-    parents_first: list[int]
+    parents_first: Sequence[int]
     quarantined: int
 
 
@@ -26,14 +27,23 @@ def grow(spans: Sequence[Span]) -> Forest:
     unique: dict[tuple[str, str], Span] = {}
     for span in spans:
         unique.setdefault((span.trace_id, span.span_id), span)
-    looped = _on_cycles(unique)
-    ordered = sorted(
-        (span for key, span in unique.items() if key not in looped),
-        key=lambda span: (span.start_ns, span.end_ns, span.span_id),
-    )
-    index = {(span.trace_id, span.span_id): number for number, span in enumerate(ordered)}
-    parents = [index.get((span.trace_id, span.parent_id or "")) for span in ordered]
-    return Forest(ordered, parents, parents_first(parents), len(spans) - len(ordered))
+    ordered = sorted(unique.values(), key=_place)
+    parents = _parents(ordered)
+    order = parents_first(parents)
+    if len(order) < len(ordered):  # some are never reached from a root
+        looped = _on_cycles(unique)
+        ordered = [span for span in ordered if (span.trace_id, span.span_id) not in looped]
+        parents = _parents(ordered)
+        order = parents_first(parents)
+    return Forest(ordered, parents, order, len(spans) - len(ordered))
+
+
+_place = attrgetter("start_ns", "end_ns", "span_id")
+
+
+def _parents(spans: Sequence[Span]) -> list[int | None]:
+    index = {(span.trace_id, span.span_id): number for number, span in enumerate(spans)}
+    return [index.get((span.trace_id, span.parent_id or "")) for span in spans]
 
 
 def _on_cycles(spans: dict[tuple[str, str], Span]) -> set[tuple[str, str]]:
@@ -53,8 +63,10 @@ def _on_cycles(spans: dict[tuple[str, str], Span]) -> set[tuple[str, str]]:
     return looped
 
 
-def parents_first(parents: list[int | None]) -> list[int]:
-    """The indices so that a parent comes before its children, breadth first."""
+def parents_first(parents: Sequence[int | None]) -> Sequence[int]:
+    """The indices so that a parent comes before its children; none of those on a cycle."""
+    if all(parent is None or parent < number for number, parent in enumerate(parents)):
+        return range(len(parents))  # nearly always: a parent starts before its children
     children: list[list[int]] = [[] for _ in parents]
     found: list[int] = []
     for number, parent in enumerate(parents):

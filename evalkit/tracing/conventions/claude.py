@@ -25,6 +25,8 @@ class Claude:
     """Reads spans of the Claude CLI, with what its log records add."""
 
     name = "claude"
+    claims_by_keys = True
+    names = ("claude_code.",)
 
     def claims(self, span: Span) -> bool:
         """Whether the span is of the CLI's scope or has its name."""

@@ -44,6 +44,7 @@ class GenAI:
     """
 
     name = "genai"
+    claims_by_keys = True
     scopes: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
     mend: Mend | None = None
@@ -241,6 +242,7 @@ class PydanticAI(GenAI):
     """Pydantic AI, and what Logfire records itself."""
 
     name = "pydantic_ai"
+    claims_by_keys = False
     scopes = ("pydantic-ai", "pydantic_ai", "logfire")
     mend = staticmethod(_pydantic_ai)
 

@@ -29,6 +29,8 @@ class Haystack:
     """Reads spans of Haystack pipelines, components and agents."""
 
     name = "haystack"
+    claims_by_keys = True
+    names = ("haystack.",)
 
     def claims(self, span: Span) -> bool:
         """Whether the span has one of Haystack's names."""

@@ -34,6 +34,7 @@ class Langfuse:
     """Reads spans that Langfuse's SDK writes; its OpenInference spans are read as such."""
 
     name = "langfuse"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span names a Langfuse observation's type."""

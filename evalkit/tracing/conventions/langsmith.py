@@ -36,6 +36,7 @@ class LangSmith:
     """Reads spans that LangSmith's SDK exports."""
 
     name = "langsmith"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span has a LangSmith kind."""
@@ -105,15 +106,15 @@ def _llm(span: Span) -> Step:
         as_map(told.get("input_token_details")),
         as_map(told.get("output_token_details")),
     )
-    used["provider"] = label(found.get(_METADATA + "ls_provider")) or used["provider"]
-    used["model_served"] = used["model_served"] or label(said.model)
+    used["provider"] = label(found.get(_METADATA + "ls_provider")) or used.get("provider")
+    used["model_served"] = used.get("model_served") or label(said.model)
     for field, value in (
         ("tokens_in", told.get("input_tokens")),
         ("tokens_out", told.get("output_tokens")),
         ("tokens_cached", details_in.get("cache_read")),
         ("tokens_reasoning", details_out.get("reasoning")),
     ):
-        used[field] = count(used[field], value)
+        used[field] = count(used.get(field), value)
     return Step(
         kind="llm",
         name=step_name(span.name),

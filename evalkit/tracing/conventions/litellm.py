@@ -21,11 +21,13 @@ class LiteLLM:
     """Reads the spans of LiteLLM's OpenTelemetry callback."""
 
     name = "litellm"
+    claims_by_keys = True
+    names = ("fastapi.", "POST /v1/", "POST /chat/", "GET /health")
 
     def claims(self, span: Span) -> bool:
         """Whether the span is of LiteLLM's scope, or of the server that its proxy runs in."""
         if span.scope == "fastapi":
-            return span.name.startswith(("fastapi.", "POST /v1/", "POST /chat/", "GET /health"))
+            return span.name.startswith(self.names)
         return span.scope == "litellm"
 
     def read(self, span: Span, parent: Span | None) -> Reading:

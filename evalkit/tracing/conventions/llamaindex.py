@@ -38,6 +38,7 @@ class LlamaIndex:
     """Reads spans of LlamaIndex's OpenTelemetry package."""
 
     name = "llamaindex"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span is of the package's scope."""

@@ -17,6 +17,7 @@ class MCP:
     """Reads the MCP SDKs' spans: a tool's call is a step, the rest of the protocol is not."""
 
     name = "mcp"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span names an MCP method, or is of the SDK's scope."""

@@ -48,6 +48,7 @@ class OpenInference:
     """Reads spans of OpenInference instrumentations."""
 
     name = "openinference"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span has an OpenInference kind."""

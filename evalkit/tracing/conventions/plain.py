@@ -17,6 +17,7 @@ class Plain:
     """Reads spans that say which step they are: ``evalkit.step.kind``, ``.arguments``, ..."""
 
     name = "plain"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span names its kind of step."""

@@ -43,6 +43,7 @@ class TraceAI:
     """Reads spans of traceAI's instrumentations."""
 
     name = "traceai"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span has one of traceAI's kinds."""

@@ -32,6 +32,7 @@ class Traceloop:
     """Reads spans of OpenLLMetry's instrumentations of frameworks."""
 
     name = "traceloop"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span has a Traceloop kind, or is of one of its framework instrumentations."""

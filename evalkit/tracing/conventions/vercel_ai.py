@@ -29,6 +29,7 @@ class VercelAI:
     """Reads spans of the ``ai`` package: whole generations, their model calls and tools."""
 
     name = "vercel_ai"
+    claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
         """Whether the span names one of the SDK's operations."""
