@@ -158,6 +158,18 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return total
 
 
+def in_order(steps: Sequence[Step]) -> list[Step]:
+    """The steps and all below them in pre-order, as a walk meets them."""
+    found: list[Step] = []
+    pending = list(reversed(steps))
+    while pending:
+        step = pending.pop()
+        found.append(step)
+        if step.steps:
+            pending += reversed(step.steps)
+    return found
+
+
 def innermost_sum(visits: Sequence[Visit], field: str) -> Any:
     """A field summed over the steps of a walk that report it and have none below that does.
 

@@ -134,21 +134,18 @@ def text(value: Any) -> str | None:
 def step_name(*values: Any) -> str:
     """The first value that can be a name, on one line of at most MAX_NAME characters."""
     for value in values:
-        if isinstance(value, str) and (found := _one_line(value)):
+        if (found := label(value)) is not None:
             return found
     return "unnamed"
 
 
 def label(value: Any) -> str | None:
     """The value as a short string on one line, or None: models, providers, ids, stop reasons."""
-    return (_one_line(value) or None) if isinstance(value, str) else None
-
-
-def _one_line(value: str) -> str:
-    """The text on one line, cut; empty if there is nothing in it."""
-    if len(value) <= MAX_NAME and value.isascii() and value.isprintable() and " " not in value:
-        return value
-    return clean_text(" ".join(value[: 4 * MAX_NAME].split())[:MAX_NAME])
+    if not isinstance(value, str):
+        return None
+    if len(value) > MAX_NAME or " " in value or not value.isascii() or not value.isprintable():
+        value = clean_text(" ".join(value[: 4 * MAX_NAME].split())[:MAX_NAME])
+    return value or None
 
 
 def count(*values: Any) -> int | None:

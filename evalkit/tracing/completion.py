@@ -44,23 +44,25 @@ class _Call(NamedTuple):
     arguments: Any
 
 
-def completed(steps: tuple[Step, ...], results: Results) -> tuple[Step, ...]:
-    """The steps with what the messages add; ``results`` gives, by call id, what tools returned."""
-    visits = list(Trajectory(steps=steps).walk())
-    calls: list[_Call] = []
-    tools: list[Visit] = []
-    lacking = unnamed = False
-    for visit in visits:
-        step = visit.step
+def completed(
+    steps: tuple[Step, ...], listed: Sequence[Step], results: Results
+) -> tuple[Step, ...]:
+    """The steps with what the messages add; ``results`` gives, by call id, what tools returned.
+
+    ``listed`` are all of them in pre-order. Where there is nothing to add, the steps themselves.
+    """
+    called = lacking = unnamed = False
+    for step in listed:
         if step.kind == "llm":
-            if isinstance(step.output, dict):
-                calls += _calls(visit)
+            called = called or (isinstance(step.output, dict) and "tool_calls" in step.output)
         elif step.kind in ("tool", "handoff"):
-            tools.append(visit)
             lacking = lacking or _lacks(step)
             unnamed = unnamed or not step.call_id
-    if not (calls or lacking or unnamed):
+    if not (called or lacking or unnamed):
         return steps
+    visits = list(Trajectory(steps=steps).walk())
+    tools = [visit for visit in visits if visit.step.kind in ("tool", "handoff")]
+    calls = [call for visit in visits if visit.step.kind == "llm" for call in _calls(visit)]
     matched = _matched(calls, visits)
     left = [call for call in calls if id(call) not in matched and call.name not in _ANSWERS]
     if not (left or lacking or unnamed):

@@ -7,7 +7,7 @@ Attributes as JSON (``gen_ai.output.messages`` with parts), flattened (``gen_ai.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
@@ -20,6 +20,7 @@ from evalkit.tracing.attributes import (
     step_name,
     structured,
 )
+from evalkit.tracing.shapes import flattened, shape_of
 
 _OLD_KEYS = {"input": "gen_ai.prompt", "output": "gen_ai.completion"}
 _OLD_EVENTS = {
@@ -70,16 +71,26 @@ def messages(span: Span, side: str) -> list[dict[str, Any]]:
     return found
 
 
-def raw_messages(span: Span, side: str) -> list[Mapping[str, Any]]:
+def raw_messages(span: Span, side: str) -> Sequence[Mapping[str, Any]]:
     """The messages as recorded, from the first place that has some."""
     key, old_key = f"gen_ai.{side}.messages", _OLD_KEYS[side]
-    sources = [span.attributes, *(event.attributes for event in span.events)]
+    sources = [span.attributes]
+    if span.events:
+        sources += [event.attributes for event in span.events]
     for source in sources:
-        if found := _maps(source.get(key)) or _flattened(source, key, old_key):
+        value = source.get(key)
+        if value is not None and (found := _maps(value)):
             return found
-    if found := list(_from_events(span, side)):
+        lists = shape_of(source).tells(flattened)
+        if key in lists or old_key in lists:
+            return _flattened(source, key, old_key)
+    has_events = bool(span.events) or "events" in span.attributes
+    if has_events and (found := list(_from_events(span, side))):
         return found
-    return next((old for source in sources if (old := _old_value(source.get(old_key)))), [])
+    for source in sources:
+        if old_key in source and (found := _old_value(source[old_key])):
+            return found
+    return ()
 
 
 def _flattened(source: Mapping[str, Any], key: str, old_key: str) -> list[Mapping[str, Any]]:
@@ -126,22 +137,26 @@ def _old_value(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _maps(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in as_list(value) if isinstance(item, Mapping)]
+    listed = value if isinstance(value, list) else as_list(value)
+    return [item for item in listed if isinstance(item, dict)]
 
 
 def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """The texts and the tool calls of one message, with parts or in the older shapes."""
-    content = message.get("content")
+    content, called = message.get("content"), message.get("tool_calls")
     texts = [content] if isinstance(content, str) and content else []
-    calls = [_call(as_map(call)) for call in as_list(message.get("tool_calls"))]
-    for part in [*_maps(message.get("parts")), *_maps(content if not texts else None)]:
+    calls = [_call(as_map(call)) for call in as_list(called)] if called else []
+    parts = _maps(message.get("parts"))
+    if content is not None and not texts:
+        parts += _maps(content)
+    for part in parts:
         kind = part.get("type")
         said = part.get("content", part.get("text"))
         if kind in ("text", None) and isinstance(said, str):
             texts.append(said)
         elif kind in ("tool_call", "tool_use", "function_call"):
             calls.append(_call(part))
-        elif isinstance(used := part.get("toolUse"), Mapping):
+        elif isinstance(used := part.get("toolUse"), dict):
             calls.append(_call({**used, "id": used.get("toolUseId")}))
     return texts, calls
 

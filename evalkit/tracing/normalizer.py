@@ -29,7 +29,7 @@ from evalkit.tracing.routes import route_taken
 from evalkit.tracing.shapes import shape_of
 from evalkit.tracing.tree import Forest, grow
 from evalkit.tracing.twins import joined
-from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory
+from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory, in_order
 
 ROUTE = "evalkit.route"
 SAID = "evalkit.said"
@@ -82,18 +82,21 @@ def to_trajectory(
     forest = grow(spans)
     reads = _read_all(forest)
     forest = joined(forest, reads.readings)
-    steps = _nested(forest, reads, prices or {})
+    nested = _nested(forest, reads, prices or {})
+    listed = in_order(nested)
+    steps = completed(nested, listed, lambda: _results(forest.spans, reads.readings))
+    if steps is not nested:
+        listed = in_order(steps)
     found = Trajectory(
-        steps=completed(steps, lambda: _results(forest.spans, reads.readings)),
+        steps=steps,
         said=tuple(_said(forest, reads)),
         trace_id=forest.spans[0].trace_id if forest.spans else None,
     )
     route, decided = route_taken(_told_route(forest, reads), found, forest.spans, route_from)
-    listed = [visit.step for visit in found.walk()]
     session, user = session_and_user([forest.spans[number] for number in reads.noted])
     return replace(
         found,
-        output=final_output(found.steps) if output is msgspec.UNSET else output,
+        output=final_output(steps) if output is msgspec.UNSET else output,
         route=route,
         session=session,
         user=user,
@@ -238,14 +241,14 @@ def _nested(forest: Forest, reads: _Reads, prices: Mapping[str, Price]) -> tuple
         step = made[number]
         if step is None:
             continue
-        steps = _in_order(below.pop(number)) if number in below else ()
+        steps = _by_number(below.pop(number)) if number in below else ()
         span = forest.spans[number]
         built = folded(_completed(step, span, steps, prices, number in noted))
         below.setdefault(kept_parents[number], []).append((number, built))
-    return _in_order(below.get(None, []))
+    return _by_number(below.get(None, []))
 
 
-def _in_order(built: list[tuple[int, tuple[Step, ...]]]) -> tuple[Step, ...]:
+def _by_number(built: list[tuple[int, tuple[Step, ...]]]) -> tuple[Step, ...]:
     """The steps by their spans' numbers: by start, then end, then id."""
     return tuple([step for _, steps in sorted(built, key=_number) for step in steps])
 

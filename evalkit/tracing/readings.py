@@ -7,7 +7,7 @@ result are found is much the same for all of them, and the first name with a val
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalkit.spans import Span
 from evalkit.tracing.attributes import (
@@ -125,17 +125,35 @@ def _usage(
     return tuple(plan)
 
 
+class _Names(NamedTuple):
+    """Of the names for a fact those that the keys of a span have."""
+
+    stopped: tuple[str, ...]
+    tool: tuple[str, ...]
+    arguments: tuple[str, ...]
+    result: tuple[str, ...]
+    call_id: tuple[str, ...]
+    agent: tuple[str, ...]
+    first_token: tuple[str, ...]
+
+
+def _names(keys: tuple[str, ...]) -> _Names:
+    facts = (_STOPPED, _TOOL, _ARGUMENTS, _RESULT, _CALL_ID, _AGENT, tuple(_FIRST_TOKEN))
+    return _Names(*(tuple(name for name in fact if name in keys) for fact in facts))
+
+
 def model_call(span: Span, name: str | None = None) -> Step:
     """A call of a model, named by the model asked for unless ``name`` says otherwise."""
     found = span.attributes
+    names = shape_of(found).tells(_names)
     said = answer(span)
     used = usage(found)
     return Step(
         kind="llm",
         name=step_name(name, used.get("model_requested"), span.name),
         output=plain(model_output(said.text, said.calls)),
-        stop_reason=stop_reason(first(found, _STOPPED), said.stop_reason, calls=said.calls),
-        agent=agent_name(found),
+        stop_reason=stop_reason(first(found, names.stopped), said.stop_reason, calls=said.calls),
+        agent=label(first(found, names.agent)),
         ttft_s=first_token(span),
         **used,
     )
@@ -144,17 +162,22 @@ def model_call(span: Span, name: str | None = None) -> Step:
 def tool_call(span: Span, name: str | None = None) -> Step:
     """A call of a tool; an error in its result, a status or an error type is its error."""
     found = span.attributes
-    given = _stated(span, _ARGUMENTS, "gen_ai.tool.message", "content")
-    result = structured(structured(_stated(span, _RESULT, "gen_ai.choice", "message")))
-    result = only_text(result)
+    names = shape_of(found).tells(_names)
+    given = _stated(span, names.arguments, "gen_ai.tool.message", "content")
+    result = structured(structured(_stated(span, names.result, "gen_ai.choice", "message")))
+    told = first(found, names.tool) if name is None else name
     return Step(
         kind="tool",
-        name=step_name(name, first(found, _TOOL), span.name.removeprefix("execute_tool ")),
+        name=label(told) or step_name(first(found, names.tool), _tool_name(span)),
         arguments=plain(parsed(parsed(given))),
-        output=plain(result),
-        agent=agent_name(found),
-        call_id=label(first(found, _CALL_ID)),
+        output=plain(only_text(result)),
+        agent=label(first(found, names.agent)),
+        call_id=label(first(found, names.call_id)),
     )
+
+
+def _tool_name(span: Span) -> str:
+    return span.name.removeprefix("execute_tool ")
 
 
 def _stated(span: Span, keys: tuple[str, ...], event: str, field: str) -> Any:
@@ -171,10 +194,12 @@ def only_text(value: Any) -> Any:
 
     A result that says it is an error stays as it is.
     """
-    if isinstance(value, Mapping) and value.get("isError") is True:
-        return value
-    parts = value.get("content") if isinstance(value, Mapping) and "isError" in value else value
-    if isinstance(parts, list) and len(parts) == 1 and isinstance(part := parts[0], Mapping):
+    parts = value
+    if isinstance(value, dict) and "isError" in value:
+        if value["isError"] is True:
+            return value
+        parts = value.get("content")
+    if isinstance(parts, list) and len(parts) == 1 and isinstance(part := parts[0], dict):
         if set(part) == {"json"}:  # Bedrock's, and so Strands'
             return part["json"]
         said = part.get("text")
@@ -185,7 +210,7 @@ def only_text(value: Any) -> Any:
 
 def agent_name(found: Mapping[str, Any]) -> str | None:
     """The agent that a span says it belongs to."""
-    return label(first(found, _AGENT))
+    return label(first(found, shape_of(found).tells(_names).agent))
 
 
 def whole(kind: Any, name: str, span: Span) -> Step:
@@ -227,21 +252,20 @@ def query(value: Any) -> Any:
     return {"query": value} if isinstance(value, str) else value
 
 
-_FIRST_TOKEN = (
-    ("gen_ai.response.time_to_first_chunk", 1.0),
-    ("gen_ai.server.time_to_first_token", 1e-3),
-    ("ttft_ms", 1e-3),
-    ("ai.response.msToFirstChunk", 1e-3),
-    ("ai.response.msToFirstText", 1e-3),
-)
+_FIRST_TOKEN = {
+    "gen_ai.response.time_to_first_chunk": 1.0,
+    "gen_ai.server.time_to_first_token": 1e-3,
+    "ttft_ms": 1e-3,
+    "ai.response.msToFirstChunk": 1e-3,
+    "ai.response.msToFirstText": 1e-3,
+}
 
 
 def first_token(span: Span) -> float | None:
     """Seconds from the start of a call to its first token, where the span tells."""
-    for key, unit in _FIRST_TOKEN:
-        if key in span.attributes:
-            found = amount(span.attributes[key])
-            return None if found is None else found * unit
+    for key in shape_of(span.attributes).tells(_names).first_token:
+        found = amount(span.attributes[key])
+        return None if found is None else found * _FIRST_TOKEN[key]
     for event in span.events:
         if event.name in ("First Token Stream Event", "gen_ai.content.first_token"):
             return max(0, event.time_ns - span.start_ns) / 1e9
