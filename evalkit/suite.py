@@ -24,6 +24,8 @@ DEFAULT_SCORERS = (
     "routing",
 )
 
+ROUTE_SOURCES = ("step", "attribute", "after", "rules")
+
 TARGETS = ("call", "command", "http", "traces")
 
 
@@ -72,19 +74,49 @@ class Effects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         return not reads_by_name(tool) if self.write is None else tool in self.write
 
 
-class RouteSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where the route taken is read from: a step's output, or a span attribute.
+class RouteRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A route, and what a trace has that took it; without a condition, every trace took it.
 
-    ``step`` is a step's name; ``path`` a dotted path into its output.
+    ``step`` is the name of a step that took place, ``attribute`` one that a span has; ``equals``
+    is the value of that attribute, or of that step's output at ``path``.
+    """
+
+    route: Annotated[str, msgspec.Meta(min_length=1)]
+    step: str | None = None
+    attribute: str | None = None
+    path: str | None = None
+    equals: Setting = None
+
+    def __post_init__(self) -> None:
+        if self.step is not None and self.attribute is not None:
+            raise ValueError("a rule has a step or an attribute, not both")
+        if self.path is not None and (self.step is None or self.equals is None):
+            raise ValueError("a rule's path is into its step's output, and needs equals")
+        if self.equals is not None and self.step is None and self.attribute is None:
+            raise ValueError("a rule's equals needs a step or an attribute")
+
+
+class RouteSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the route taken is read from; exactly one of four.
+
+    ``step``: the output of the step of that name, ``path`` a dotted path into it. ``attribute``:
+    a span attribute. ``after``: the name of the first step after the one of that name.
+    ``rules``: the route of the first rule that holds.
     """
 
     step: str | None = None
     path: str | None = None
     attribute: str | None = None
+    after: str | None = None
+    rules: Annotated[tuple[RouteRule, ...], msgspec.Meta(min_length=1)] | None = None
 
     def __post_init__(self) -> None:
-        if (self.step is None) == (self.attribute is None):
-            raise ValueError("route_from has exactly one of step, attribute")
+        named = [key for key in ROUTE_SOURCES if getattr(self, key) is not None]
+        if len(named) != 1:
+            found = " and ".join(f"`{key}`" for key in named) or "none of them"
+            raise ValueError(f"route_from has exactly one of {', '.join(ROUTE_SOURCES)}: {found}")
+        if self.path is not None and self.step is None:
+            raise ValueError("route_from has a path only beside a step, into its output")
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

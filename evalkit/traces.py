@@ -58,7 +58,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ``ignored`` are wrappers, understood but no steps; ``quarantined`` what was refused or set
     aside (``reasons`` say why); ``unknown_keys`` the attributes of spans not understood, most
     frequent first; ``no_steps`` traces in which nothing was understood; ``unjoined_logs`` log
-    records of no span; ``secrets`` what was redacted, by kind.
+    records of no span; ``routes_from`` what the routes were read from, by how many traces;
+    ``secrets`` what was redacted, by kind.
     """
 
     run: str
@@ -74,6 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     unjoined_logs: int
     conventions: dict[str, int]
     scopes: dict[str, str]
+    routes_from: dict[str, int]
     unknown_keys: dict[str, int]
     reasons: dict[str, int]
     secrets: dict[str, int]
@@ -289,6 +291,7 @@ class Tally:
         self._sums: Counter[str] = Counter()
         self._conventions: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
+        self._routes_from: Counter[str] = Counter()
 
     def add(self, trial: Trial) -> None:
         """Counts one trace."""
@@ -301,6 +304,7 @@ class Tally:
         self._sums["not_understood"] += found.not_understood
         self._sums["quarantined"] += found.quarantined
         self._conventions.update(found.conventions)
+        self._routes_from[found.route_from or "nothing"] += 1
         self._unknown.update(found.unknown_keys)
         if len(self._unknown) > MAX_DISTINCT_KEYS:
             self._unknown = Counter(dict(self._unknown.most_common(MAX_DISTINCT_KEYS // 2)))
@@ -326,6 +330,7 @@ class Tally:
             unjoined_logs=unjoined,
             conventions=dict(self._conventions.most_common()),
             scopes=self.scopes,
+            routes_from=dict(self._routes_from.most_common(MAX_KEYS)),
             unknown_keys=dict(self._unknown.most_common(MAX_KEYS)),
             reasons=dict(reasons.most_common(MAX_REASONS)),
             secrets=dict(self._reading.secrets),

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from evalkit import traces
+from evalkit.cli.ingest import coverage
 from evalkit.errors import FileError, InputError
 from evalkit.files import read_suite
+from evalkit.reporters import diff
+from evalkit.reporters.json import render_show
 from evalkit.store import Store
 from evalkit.traces import Progress, ingest_traces
 from evalkit.tracing import gathering
@@ -98,11 +101,17 @@ def test_the_suite_says_how_routes_are_read(tmp_path: Path) -> None:
     )
     routed = tool(7, 1)
     routed["attributes"].append(attribute("app.route", "refund"))
-    file = written(tmp_path, line(routed))
-    ingest_traces([file], label="x", store=tmp_path / "store", suite=read_suite(suite))
+    file = written(tmp_path, line(routed), line(tool(8, 1)))
+    report = ingest_traces([file], label="x", store=tmp_path / "store", suite=read_suite(suite))
+    assert report.routes_from == {"attribute app.route": 1, "nothing": 1}
+    assert "routes read from: attribute app.route 1, nothing 1" in coverage(report)
     store = Store(tmp_path / "store")
-    assert [planned.route for planned in store.find("x").planned] == ["refund"]
-    assert store.find("x", suite="shop").suite.route_from is not None
+    run = store.find("x", suite="shop")
+    assert sorted(planned.route for planned in run.planned) == ["refund", "unknown"]
+    assert run.suite.route_from is not None
+    first, _ = trials = sorted(store.trials(run.id), key=lambda trial: trial.route)
+    assert "route refund (attribute app.route)" in diff.render_show(run, trials, {})
+    assert json.loads(render_show(run, [first]))["trials"][0]["route_from"] == "attribute app.route"
 
 
 def test_what_is_wrong_is_counted_and_the_rest_goes_in(tmp_path: Path) -> None:

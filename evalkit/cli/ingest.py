@@ -149,6 +149,8 @@ def coverage(report: Report) -> str:
         f"  quarantined: {report.quarantined:,}",
         *(f"    {count:,} × {line(why)}" for why, count in report.reasons.items()),
     ]
+    if set(report.routes_from) != {"nothing"}:
+        said.append(f"  routes read from: {_counts(report.routes_from)}")
     if report.no_steps:
         said.append(f"  traces without a step: {report.no_steps:,}")
     if report.unjoined_logs:

@@ -112,13 +112,18 @@ def _trial(trial: Trial, run: Run, case: Case | None, limit: int) -> dict[str, A
         "latency": phrasing.seconds(trial.latency_s),
         "tokens": _tokens(found),
         "cost": phrasing.dollars(found.cost_usd) if found else None,
-        "taken": visible(found.route, 200) if found and found.route else None,
+        "taken": _route(found) if found and found.route else None,
         "output": value(found.output) if found else None,
         "scores": [_score(score) for score in trial.scores],
         "note": visible(note) if note else None,
         "rows": _rows(rows, found, limit) if found else None,
         "more": max(0, len(rows) - MAX_ROWS),
     }
+
+
+def _route(found: Trajectory) -> str:
+    why = found.coverage.route_from
+    return visible(found.route, 200) + (f" ({visible(why, 200)})" if why else "")
 
 
 def _tokens(found: Trajectory | None) -> str | None:

@@ -181,12 +181,13 @@ def _head(trial: Trial, case: Case | None) -> Iterator[Text]:
     said += f" · {phrasing.seconds(trial.latency_s)}" if trial.latency_s is not None else ""
     said += f" · owner {line(case.owner, 60)}" if case and case.owner else ""
     yield _text(said, "bold")
-    taken = trial.trajectory.route if trial.trajectory else None
+    found = trial.trajectory
+    taken = found.route if found else None
     wrong = taken is not None and taken != trial.route
-    yield _text(
-        f"  route {line(trial.route, 60)}" + (f", taken: {line(taken, 60)}" if wrong else ""),
-        "bold red" if wrong else "",
-    )
+    said = f"  route {line(trial.route, 60)}" + (f", taken: {line(taken, 60)}" if wrong else "")
+    if found is not None and found.coverage.route_from is not None:
+        said += f" ({line(found.coverage.route_from, 120)})"
+    yield _text(said, "bold red" if wrong else "")
     if case is not None:
         yield _text(f"  input {_json(case.input)}")
     if trial.error:

@@ -156,13 +156,15 @@ def summary_objects(route: RouteSummary) -> list[dict[str, Any]]:
 
 
 def trial_object(trial: Trial) -> dict[str, Any]:
-    """One trial; ``route`` is the case's, ``route_taken`` the one read from the trace."""
+    """One trial; ``route`` is the case's, ``route_taken`` and ``route_from`` are the one
+    read from the trace and what it was read from."""
     trajectory = trial.trajectory
     return {
         "case": trial.case,
         "trial": trial.trial,
         "route": trial.route,
         "route_taken": trajectory.route if trajectory else None,
+        "route_from": trajectory.coverage.route_from if trajectory else None,
         "status": trial.status,
         "error": trial.error,
         "latency_s": trial.latency_s,

@@ -1,17 +1,20 @@
-"""Which route a trace took: from an attribute, or from the output of a step."""
+"""Which route a trace took, by what its suite says that routes are told by."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit.spans import Span
-from evalkit.suite import RouteSource
+from evalkit.suite import RouteRule, RouteSource
 from evalkit.tracing.attributes import label
-from evalkit.trajectory import Trajectory
+from evalkit.trajectory import Step, Trajectory
+from evalkit.values import canonical
 
 _PART = re.compile(r"[^.\[\]]+")
+_NO_PLACES = frozenset({"llm", "embedding", "guardrail"})
+"""Kinds of steps that are no place where a router sends anything."""
 
 
 def route_taken(
@@ -22,30 +25,86 @@ def route_taken(
 ) -> tuple[str | None, str | None]:
     """The route by ``source`` if there is one, else as told by a span; the last word counts.
 
-    Beside it, what decided: ``attribute evalkit.route``, ``output of classify at label``, ...
+    Beside it, what decided: ``attribute evalkit.route``, ``output of classify at label``,
+    ``first step after classify``, ``rule 2: step refund``, ...
     """
-    by_attribute = (told, None if told is None else "attribute evalkit.route")
-    if source is None:
-        return by_attribute
+    if source is not None:
+        found = _by(source, trajectory, spans)
+        if found is not None:
+            return found
+    return told, None if told is None else "attribute evalkit.route"
+
+
+def _by(
+    source: RouteSource, trajectory: Trajectory, spans: Sequence[Span]
+) -> tuple[str, str] | None:
+    if source.rules is not None:
+        return _by_rules(source.rules, trajectory, spans)
     if source.attribute is not None:
-        found = [span.attributes.get(source.attribute) for span in spans]
+        values: list[Any] = [span.attributes.get(source.attribute) for span in spans]
+        why = f"attribute {source.attribute}"
+    elif source.after is not None:
+        values = [step.name for step in _after(trajectory.steps, source.after)]
+        why = f"first step after {source.after}"
     else:
-        outputs = [
-            visit.step.output for visit in trajectory.walk() if visit.step.name == source.step
-        ]
-        # OpenInference records an output of a single key as that key's bare value.
-        found = [
-            output if isinstance(output, str) else value_at(output, source.path)
-            for output in outputs
-        ]
-    named = [route for route in map(_as_route, found) if route is not None]
-    return (named[-1], _origin(source)) if named else by_attribute
+        values = [_output(step, source.path) for step in _named(trajectory, source.step)]
+        why = f"output of {source.step}" + (f" at {source.path}" if source.path else "")
+    routes = [route for route in map(_as_route, values) if route is not None]
+    return (routes[-1], why) if routes else None
 
 
-def _origin(source: RouteSource) -> str:
-    if source.attribute is not None:
-        return f"attribute {source.attribute}"
-    return f"output of {source.step}" + (f" at {source.path}" if source.path else "")
+def _by_rules(
+    rules: Sequence[RouteRule], trajectory: Trajectory, spans: Sequence[Span]
+) -> tuple[str, str] | None:
+    for number, rule in enumerate(rules, 1):
+        why = _holds(rule, trajectory, spans)
+        if why is not None:
+            return rule.route, f"rule {number}: {why}"
+    return None
+
+
+def _holds(rule: RouteRule, trajectory: Trajectory, spans: Sequence[Span]) -> str | None:
+    """What of the trace fulfils the rule; None if nothing does."""
+    if rule.attribute is not None:
+        values = [span.attributes.get(rule.attribute) for span in spans]
+        what = f"attribute {rule.attribute}"
+    elif rule.step is not None:
+        steps = list(_named(trajectory, rule.step))
+        if rule.equals is None:
+            return f"step {rule.step}" if steps else None
+        values = [_output(step, rule.path) for step in steps]
+        what = f"output of {rule.step}" + (f" at {rule.path}" if rule.path else "")
+    else:
+        return "any trace"
+    if rule.equals is None:
+        return what if any(value is not None for value in values) else None
+    wanted = canonical(rule.equals)
+    return f"{what} is {rule.equals}" if wanted in map(canonical, values) else None
+
+
+def _named(trajectory: Trajectory, name: str | None) -> Iterator[Step]:
+    return (visit.step for visit in trajectory.walk() if visit.step.name == name)
+
+
+def _output(step: Step, path: str | None) -> Any:
+    """The output at the path; an output of a single key may be recorded as its bare value."""
+    return step.output if isinstance(step.output, str) else value_at(step.output, path)
+
+
+def _after(steps: Sequence[Step], router: str) -> Iterator[Step]:
+    """The first step beside each router, or else beside what it is in, that comes after it."""
+    for place, step in enumerate(steps):
+        if step.name == router or _ends_with_router(step, router):
+            following = (one for one in steps[place + 1 :] if one.kind not in _NO_PLACES)
+            yield from [found] if (found := next(following, None)) is not None else []
+        if step.steps and step.name != router:  # at most MAX_DEPTH deep
+            yield from _after(step.steps, router)
+
+
+def _ends_with_router(step: Step, router: str) -> bool:
+    """Whether the last thing that happens within the step is the router."""
+    places = [one for one in step.steps if one.kind not in _NO_PLACES]
+    return bool(places) and (places[-1].name == router or _ends_with_router(places[-1], router))
 
 
 def value_at(value: Any, path: str | None) -> Any:

@@ -301,3 +301,36 @@ def test_an_agent_that_keeps_its_answer_to_itself_said_its_models_last_words() -
     tool_after = genai(5, "execute_tool", **{"gen_ai.tool.name": "book"})
     assert to_trajectory([agent, last, tool_after]).output is None
     assert to_trajectory([agent, tool]).output is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "label"),
+    [
+        ({"agent.trajectory.step": "classify"}, "node classify"),
+        ({"agent.trajectory.step": 3}, "node span"),
+        ({"agent.trajectory.step": "3"}, "node span"),
+        ({"agent.trajectory.step": 3, "tool.name": "refund"}, "tool refund"),
+        ({"agent.trajectory.step": 3, "evalkit.step.kind": "retriever"}, "retriever span"),
+        ({"agent.trajectory.step": 3, "evalkit.step.name": "named"}, "node named"),
+        ({"agent.trajectory.step": 3, "openinference.span.kind": "LLM"}, "llm span"),
+        (
+            {"agent.trajectory.step": 3, "gen_ai.operation.name": "execute_tool"},
+            "tool span",
+        ),
+    ],
+)
+def test_a_span_may_only_say_that_it_is_a_step(attributes: dict[str, Any], label: str) -> None:
+    told = {"input.value": '{"id": 7}', "output.value": "done", **attributes}
+    [step] = to_trajectory([span(1, "span", attributes=told)]).steps
+    assert step.label == label
+    if "openinference.span.kind" not in attributes and "gen_ai.operation.name" not in attributes:
+        assert (step.arguments, step.output) == ({"id": 7}, "done")
+
+
+def test_what_a_plain_span_states_itself_goes_before_its_bare_input() -> None:
+    told = {
+        "agent.trajectory.step": 1,
+        "input.value": "bare",
+        "evalkit.step.arguments": '{"id": 7}',
+    }
+    assert to_trajectory([span(1, "s", attributes=told)]).steps[0].arguments == {"id": 7}

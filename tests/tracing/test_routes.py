@@ -1,0 +1,120 @@
+"""Which route a trace took, and what said so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from evalkit.spans import Span
+from evalkit.suite import RouteRule, RouteSource
+from evalkit.tracing.routes import route_taken
+from evalkit.trajectory import Step, Trajectory
+
+
+def node(name: str, *steps: Step, output: Any = None, kind: Any = "node") -> Step:
+    return Step(kind=kind, name=name, output=output, steps=steps)
+
+
+def taken(*steps: Step, source: RouteSource | None, spans: tuple[Span, ...] = ()) -> Any:
+    return route_taken(None, Trajectory(steps=steps), spans, source)
+
+
+def span(**attributes: Any) -> Span:
+    return Span(
+        trace_id="a" * 32, span_id="b" * 16, name="s", start_ns=1, end_ns=2, attributes=attributes
+    )
+
+
+AFTER = RouteSource(after="classify")
+LLM = node("gpt", kind="llm")
+
+
+@pytest.mark.parametrize(
+    ("steps", "route"),
+    [
+        ((node("classify", LLM), node("refund", LLM), node("end")), "refund"),
+        ((node("classify"), LLM, node("pii", kind="guardrail"), node("refund")), "refund"),
+        ((node("graph", node("classify"), node("refund", kind="tool")),), "refund"),
+        # The router is all of its sub-graph: what follows that is where it sent to.
+        ((node("routing", LLM, node("classify"), LLM), node("refund")), "refund"),
+        # A supervisor comes back: its last word with a place to go counts.
+        (tuple(map(node, ("classify", "search", "classify", "answer", "classify"))), "answer"),
+        ((node("refund"), node("classify")), None),
+        ((node("refund"),), None),
+        ((), None),
+    ],
+)
+def test_the_first_step_after_the_router(steps: tuple[Step, ...], route: str | None) -> None:
+    why = "first step after classify" if route else None
+    assert taken(*steps, source=AFTER) == (route, why)
+
+
+RULES = RouteSource(
+    rules=(
+        RouteRule("vendor", step="classify", path="label", equals="vendor"),
+        RouteRule("refund", step="issue_refund"),
+        RouteRule("internal", attribute="app.tenant", equals=7),
+        RouteRule("traced", attribute="app.trace"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("steps", "attributes", "expected"),
+    [
+        (
+            (node("classify", output={"label": "vendor"}), node("issue_refund")),
+            {},
+            ("vendor", "rule 1: output of classify at label is vendor"),
+        ),
+        (
+            (node("classify", output={"label": "other"}), node("issue_refund", kind="tool")),
+            {},
+            ("refund", "rule 2: step issue_refund"),
+        ),
+        ((), {"app.tenant": 7}, ("internal", "rule 3: attribute app.tenant is 7")),
+        ((), {"app.tenant": 8}, (None, None)),
+        ((), {"app.trace": ""}, ("traced", "rule 4: attribute app.trace")),
+        ((), {}, (None, None)),
+    ],
+)
+def test_the_first_rule_that_holds(
+    steps: tuple[Step, ...], attributes: dict[str, Any], expected: tuple[str | None, str | None]
+) -> None:
+    assert taken(*steps, source=RULES, spans=(span(**attributes),)) == expected
+
+
+def test_one_is_not_true() -> None:
+    source = RouteSource(rules=(RouteRule("x", attribute="a", equals=1),))
+    assert taken(source=source, spans=(span(a=True),)) == (None, None)
+    assert taken(source=source, spans=(span(a=1),))[0] == "x"
+
+
+def test_a_rule_without_a_condition_takes_the_rest() -> None:
+    source = RouteSource(rules=(RouteRule("refund", step="pay"), RouteRule("other")))
+    assert taken(node("pay"), source=source) == ("refund", "rule 1: step pay")
+    assert taken(source=source) == ("other", "rule 2: any trace")
+
+
+def test_what_a_span_tells_counts_where_the_source_finds_nothing() -> None:
+    found = route_taken("told", Trajectory(), (), AFTER)
+    assert found == ("told", "attribute evalkit.route")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({}, "exactly one of step, attribute, after, rules: none"),
+        ({"after": "a", "attribute": "b"}, "`attribute` and `after`"),
+        ({"after": "a", "path": "b"}, "a path only beside a step"),
+        ({"rules": []}, "length >= 1"),
+        ({"rules": [{"route": "a", "step": "b", "attribute": "c"}]}, "not both"),
+        ({"rules": [{"route": "a", "step": "b", "path": "c"}]}, "needs equals"),
+        ({"rules": [{"route": "a", "equals": "c"}]}, "needs a step or an attribute"),
+    ],
+)
+def test_a_source_that_says_too_much_or_too_little(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=why):
+        msgspec.convert(given, RouteSource)
