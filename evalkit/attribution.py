@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from evalkit.observations import ScoreRows
+from evalkit.observations import ScoreRows, column, judged_rows, taken
 from evalkit.permutation import permutation_drop
 from evalkit.results import Finding, FindingKind, Recorded, StepChange
 
@@ -20,13 +21,14 @@ _MOST_TESTED = 50
 _NOISE = 0.05
 
 Key = tuple[FindingKind, str]
+Named = Mapping[Key, int | None]
 _decode = msgspec.json.Decoder(list[Finding]).decode
 
 
 class _Findings(NamedTuple):
     """Per case the findings of each scored trial, each once, with its expected position."""
 
-    trials: dict[str, list[dict[Key, int | None]]]
+    trials: Mapping[str, Sequence[Named]]
 
     def counts(self) -> Counter[Key]:
         return Counter(key for trials in self.trials.values() for keys in trials for key in keys)
@@ -40,9 +42,36 @@ class _Findings(NamedTuple):
         return sum(len(trials) for trials in self.trials.values())
 
 
+class Explained:
+    """What the scorers of a run found, case by case; read a scorer at a time, when asked for."""
+
+    def __init__(self, recorded: Recorded, scores: ScoreRows) -> None:
+        self._recorded, self._scores = recorded, scores
+        self._read: dict[str, dict[str, Sequence[Named]]] = {}
+
+    def of(self, scorer: str) -> Mapping[str, Sequence[Named]]:
+        """Per case the findings of each scored trial."""
+        if scorer not in self._read:
+            self._read[scorer] = dict(self._cases(scorer))
+        return self._read[scorer]
+
+    def _cases(self, scorer: str) -> Iterator[tuple[str, Sequence[Named]]]:
+        scores = self._scores
+        if scorer not in scores.scorers:
+            return
+        rows, starts = judged_rows(scores, scorer)
+        texts = column(
+            taken(self._recorded.scores.select(["findings"]), scores.row[rows]), "findings"
+        )
+        read = [*map(_read, texts)]
+        for case, (start, end) in zip(scores.cases, pairwise(starts.tolist()), strict=True):
+            if end > start:
+                yield case, read[start:end]
+
+
 def step_changes(
-    candidate: tuple[Recorded, ScoreRows],
-    baseline: tuple[Recorded, ScoreRows],
+    candidate: Explained,
+    baseline: Explained,
     scorer: str,
     cases: tuple[str, ...],
     *,
@@ -64,12 +93,12 @@ def step_changes(
 
 
 def _changes(
-    candidate: tuple[Recorded, ScoreRows],
-    baseline: tuple[Recorded, ScoreRows],
+    candidate: Explained,
+    baseline: Explained,
     scorer: str,
     cases: tuple[str, ...],
 ) -> list[StepChange]:
-    before, after = _findings(*baseline, scorer, cases), _findings(*candidate, scorer, cases)
+    before, after = _findings(baseline, scorer, cases), _findings(candidate, scorer, cases)
     if not before.trials or not after.trials:
         return []
     was, now = before.counts(), after.counts()
@@ -104,23 +133,13 @@ def _rose(key: Key, before: _Findings, after: _Findings) -> bool:
     return bool(both) and permutation_drop(*arms).p_rise <= _NOISE
 
 
-def _findings(
-    recorded: Recorded, scores: ScoreRows, scorer: str, cases: tuple[str, ...]
-) -> _Findings:
-    trials: dict[str, list[dict[Key, int | None]]] = defaultdict(list)
-    if scorer not in scores.scorers:
-        return _Findings(trials)
-    chosen = set(cases)
-    wanted = np.isin(scores.case, [at for at, case in enumerate(scores.cases) if case in chosen])
-    mine = np.flatnonzero(wanted & scores.judged & (scores.scorer == scores.scorers.index(scorer)))
-    texts = recorded.scores["findings"].take(scores.row[mine]).to_pylist()
-    for case, text in zip(scores.case[mine].tolist(), texts, strict=True):
-        trials[scores.cases[case]].append(_read(text))
-    return _Findings(trials)
+def _findings(explained: Explained, scorer: str, cases: Sequence[str]) -> _Findings:
+    known = explained.of(scorer)
+    return _Findings({case: known[case] for case in cases if case in known})
 
 
 @lru_cache(maxsize=4096)
-def _read(text: str | None) -> dict[Key, int | None]:
+def _read(text: str | None) -> Named:
     """The findings of one score; none where the stored text is not a list of findings."""
     try:
         found = _decode(text) if text else []

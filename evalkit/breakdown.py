@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from evalkit.dataset import Case
-from evalkit.observations import Judged, cases_by_route, judged, trial_rows, trials_of
+from evalkit.observations import Judged, cases_by_route, judged, trial_rows, trials_by_route
 from evalkit.results import Recorded
 from evalkit.step_failures import StepFailures, step_failures
 
@@ -48,9 +48,11 @@ def breakdown(recorded: Recorded, cases: Mapping[str, Case]) -> dict[str, RouteB
     surplus = judged(recorded, "step_efficiency")
     steps = step_failures(recorded, cases)
     found = {}
-    for route, places in cases_by_route(recorded).items():
+    routes = cases_by_route(recorded)
+    tried = trials_by_route(trials, routes)
+    for route, places in routes.items():
         ids = [recorded.run.planned[at].id for at in places]
-        mine = trials_of(trials, places) & trials.completed
+        mine = tried[route][trials.completed[tried[route]]]
         matches = [one for case in ids for one in paths.get(case, ())]
         efficiency = [one.data for case in ids for one in surplus.get(case, ())]
         found[route] = RouteBreakdown(

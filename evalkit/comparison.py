@@ -11,13 +11,15 @@ from evalkit.observations import (
     Floats,
     Observed,
     ScoreRows,
+    TrialRows,
     cases_by_route,
     column,
+    grouped,
     observations,
     score_rows,
-    stretches,
+    taken,
     trial_rows,
-    trials_of,
+    trials_by_route,
 )
 from evalkit.results import (
     CaseScore,
@@ -67,18 +69,20 @@ def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
     scored, failed = table(scores.judged), table(scores.failed)
     total = table(np.where(scores.judged, scores.value, 0.0))
     passed = table(np.where(scores.judged, scores.passed, 0.0))
+    routes = cases_by_route(recorded)
+    tried = trials_by_route(trials, routes)
     summaries = []
-    for route, cases in cases_by_route(recorded).items():
-        mine = trials_of(trials, cases)
-        done = mine & trials.completed
+    for route, cases in routes.items():
+        mine = tried[route]
+        done = mine[trials.completed[mine]]
         summaries.append(
             RouteSummary(
                 run=recorded.run.id,
                 label=recorded.run.label,
                 route=route,
                 cases=len(cases),
-                trials=int(mine.sum()),
-                infrastructure=int(mine.sum() - done.sum()),
+                trials=len(mine),
+                infrastructure=len(mine) - len(done),
                 scorers=tuple(
                     _scorer_summary(
                         name, *(part[at][cases] for part in (scored, failed, total, passed))
@@ -122,52 +126,85 @@ def _pass_hats(passes: Floats, counts: Floats) -> dict[int, float]:
 def summarize_cases(recorded: Recorded) -> tuple[CaseSummary, ...]:
     """Every planned case over its trials, in the order in which they were planned."""
     scores, trials = score_rows(recorded), trial_rows(recorded)
+    planned = recorded.run.planned
     by_case = _case_scores(recorded, scores)
-    status = column(recorded.trials, "status")
-    errors = column(recorded.trials, "error")
-    lines: dict[int, list[int]] = defaultdict(list)
-    for line, case in enumerate(trials.case.tolist()):
-        lines[case].append(line)
-    summaries = []
-    for at, planned in enumerate(recorded.run.planned):
-        mine = lines[at]
-        failures = [int(trials.row[line]) for line in mine if not trials.completed[line]]
-        done = [line for line in mine if trials.completed[line]]
-        said = (errors[row] for row in failures if errors[row])
-        summaries.append(
-            CaseSummary(
-                case=planned.id,
-                route=planned.route,
-                owner=planned.owner,
-                tags=planned.tags,
-                trials=len(mine),
-                infrastructure=dict(Counter(status[row] for row in failures)),
-                error=next(said, None),
-                latency_s=percentile(_known(trials.latency_s[done]), 50),
-                scores=tuple(by_case.get(at, ())),
-            )
+    failures = _failures(recorded, trials)
+    tried = np.bincount(trials.case, minlength=len(planned)).tolist()
+    latency = _medians(trials, len(planned))
+    return tuple(
+        CaseSummary(
+            case=case.id,
+            route=case.route,
+            owner=case.owner,
+            tags=case.tags,
+            trials=tried[at],
+            infrastructure=dict(Counter(status for status, _ in failures.get(at, ()))),
+            error=next((error for _, error in failures.get(at, ()) if error), None),
+            latency_s=latency[at],
+            scores=tuple(by_case.get(at, ())),
         )
-    return tuple(summaries)
+        for at, case in enumerate(planned)
+    )
+
+
+def _failures(recorded: Recorded, trials: TrialRows) -> dict[int, list[tuple[str, str | None]]]:
+    """Per case the status and error of the trials that did not complete."""
+    lost = np.flatnonzero(~trials.completed)
+    rows = taken(recorded.trials.select(["status", "error"]), trials.row[lost])
+    found: dict[int, list[tuple[str, str | None]]] = defaultdict(list)
+    for case, status, error in zip(
+        trials.case[lost].tolist(), column(rows, "status"), column(rows, "error"), strict=True
+    ):
+        found[case].append((status, error))
+    return found
+
+
+def _medians(trials: TrialRows, cases: int) -> list[float | None]:
+    """The median latency of each case's completed trials, seconds; None where none is known."""
+    known = np.flatnonzero(trials.completed & np.isfinite(trials.latency_s))
+    known = known[np.argsort(trials.latency_s[known])]
+    order, starts = grouped(trials.case[known], cases)
+    counts = np.diff(starts)
+    seconds = np.append(trials.latency_s[known[order]], np.nan)
+    low, high = (
+        seconds[starts[:-1] + np.where(counts > 0, place, 0)]
+        for place in ((counts - 1) // 2, counts // 2)
+    )
+    middle = ((low + high) / 2).tolist()
+    return [value if count else None for value, count in zip(middle, counts.tolist(), strict=True)]
 
 
 def _case_scores(recorded: Recorded, scores: ScoreRows) -> dict[int, list[CaseScore]]:
     """Per case its scores, worst trial first: what could not be judged, then the lowest value."""
-    reasons = column(recorded.scores, "reason")
     rank = np.where(scores.judged, scores.value, np.where(scores.failed, -1.0, 2.0))
     order = np.lexsort((rank, scores.scorer, scores.case))
     key = scores.case[order] * max(1, len(scores.scorers)) + scores.scorer[order]
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    if not len(starts):
+        return {}
+    judged = scores.judged[order]
+    scored, total, passed = (
+        np.add.reduceat(np.where(judged, part[order], 0.0), starts)
+        for part in (scores.judged.astype(float), scores.value, scores.passed)
+    )
+    worst = order[starts]
     by_case: dict[int, list[CaseScore]] = defaultdict(list)
-    values, passed, judged = (part[order] for part in (scores.value, scores.passed, scores.judged))
-    for start, end in stretches(key):
-        count = int(judged[start:end].sum())
-        mean = float(values[start:end][judged[start:end]].mean()) if count else None
-        by_case[int(scores.case[order[start]])].append(
+    for case, scorer, count, value, passes, reason in zip(
+        scores.case[worst].tolist(),
+        scores.scorer[worst].tolist(),
+        scored.astype(int).tolist(),
+        total.tolist(),
+        passed.astype(int).tolist(),
+        column(taken(recorded.scores.select(["reason"]), scores.row[worst]), "reason"),
+        strict=True,
+    ):
+        by_case[case].append(
             CaseScore(
-                scorer=scores.scorers[scores.scorer[order[start]]],
-                mean=mean,
-                passed=int(passed[start:end][judged[start:end]].sum()),
+                scorer=scores.scorers[scorer],
+                mean=value / count if count else None,
+                passed=passes,
                 scored=count,
-                reason=reasons[int(scores.row[order[start]])] or "",
+                reason=reason or "",
             )
         )
     return by_case

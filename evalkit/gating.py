@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.attribution import step_changes
+from evalkit.attribution import Explained, step_changes
 from evalkit.comparison import Paired, common_cases, pair
 from evalkit.confirming import Comparison, Confirmed, Rerun, confirm, refreshed
 from evalkit.efficiency import efficiency_rows
@@ -203,13 +203,15 @@ def _judge_open(
             settled, spent = _confirmed(family, judged, alpha, policy.confirm.trials, left, rerun)
             left = None if left is None else left - spent
         found |= {(one[0].route, one[0].scorer): one for one in settled}
-    rows: list[GateRow] = []
-    for place in places:
-        if isinstance(place, GateRow):
-            rows.append(place)
-        elif before:
-            rows.append(_row(*found[place.route, place.scorer], after, before))
-    return tuple(rows)
+    if before is None:
+        return tuple(place for place in places if isinstance(place, GateRow))
+    explained = Explained(after.recorded, after.scores), Explained(before.recorded, before.scores)
+    return tuple(
+        place
+        if isinstance(place, GateRow)
+        else _row(*found[place.route, place.scorer], after, before, explained)
+        for place in places
+    )
 
 
 def _confirmed(
@@ -256,7 +258,12 @@ def _confirmed(
 
 
 def _row(
-    one: _Open, found: Judgement, confirmed: Confirmed | None, after: Side, before: Side
+    one: _Open,
+    found: Judgement,
+    confirmed: Confirmed | None,
+    after: Side,
+    before: Side,
+    explained: tuple[Explained, Explained],
 ) -> GateRow:
     was, now = _means(one.paired)
     stored = _means(one.stored) if one.stored else None
@@ -291,14 +298,7 @@ def _row(
         reason=reason,
         owners=_owners(after, before, one.route),
         changes=(*_lost(one.missing, before, one.scorer), *changes),
-        steps=step_changes(
-            (after.recorded, after.scores),
-            (before.recorded, before.scores),
-            one.scorer,
-            one.paired.cases,
-        )
-        if worse
-        else (),
+        steps=step_changes(*explained, one.scorer, one.paired.cases) if worse else (),
     )
 
 
@@ -344,12 +344,11 @@ def _settled(
 
 def _changes(paired: Paired, after: Side, *, rising: bool) -> tuple[CaseChange, ...]:
     """The cases whose mean moved, the largest drop (or rise) first."""
-    owners = {case.id: case.owner for case in after.recorded.run.planned}
     rows = zip(paired.cases, paired.baseline, paired.candidate, strict=True)
     changes = [
         CaseChange(
             case=case,
-            owner=owners[case],
+            owner=after.owners[case],
             baseline_passed=int(sum(before.passed)),
             baseline_trials=len(before.passed),
             candidate_passed=int(sum(now.passed)),
@@ -366,12 +365,11 @@ def _lost(missing: tuple[str, ...], before: Side | None, scorer: str) -> tuple[C
     """Missing cases as changes: no candidate trials, and all of the baseline's mean lost."""
     if before is None or not missing:
         return ()
-    owners = {case.id: case.owner for case in before.recorded.run.planned}
     known = before.observed[scorer]
     return tuple(
         CaseChange(
             case=case,
-            owner=owners[case],
+            owner=before.owners[case],
             baseline_passed=int(sum(known[case].passed)) if case in known else 0,
             baseline_trials=len(known[case].passed) if case in known else 0,
             candidate_passed=0,

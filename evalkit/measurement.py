@@ -43,7 +43,7 @@ class Side(NamedTuple):
     tried: Whole
     completed: Whole
     routes: dict[str, Whole]
-    ids: frozenset[str]
+    owners: dict[str, str | None]
     observed: dict[str, dict[str, Observed]]
     tallies: dict[str, Tally]
 
@@ -90,7 +90,7 @@ def read_side(recorded: Recorded, scorers: Iterable[str]) -> Side:
         tried=np.bincount(trials.case, minlength=len(planned)),
         completed=np.bincount(trials.case[trials.completed], minlength=len(planned)),
         routes=cases_by_route(recorded),
-        ids=frozenset(case.id for case in planned),
+        owners={case.id: case.owner for case in planned},
         observed={scorer: observations(scores, scorer) for scorer in scorers},
         tallies={scorer: _tally(scores, scorer) for scorer in scorers},
     )
@@ -165,7 +165,7 @@ def missing_cases(after: Side, before: Side, route: str) -> tuple[str, ...]:
     return tuple(
         case.id
         for case in before.planned(route)
-        if case.id not in after.ids and _asked_for(after.recorded, case)
+        if case.id not in after.owners and _asked_for(after.recorded, case)
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,17 +74,54 @@ class TrialRows(NamedTuple):
     row: Whole
 
 
+class Groups(NamedTuple):
+    """Positions sorted by a key: those of key k are ``order[starts[k]:starts[k + 1]]``."""
+
+    order: Whole
+    starts: Whole
+
+    def of(self, key: int) -> Whole:
+        """The positions of one key, in their order."""
+        return self.order[self.starts[key] : self.starts[key + 1]]
+
+
+def grouped(keys: Whole, count: int) -> Groups:
+    """The positions of each key from 0 to ``count`` - 1."""
+    starts = np.zeros(count + 1, dtype=np.intp)
+    np.cumsum(np.bincount(keys, minlength=count), out=starts[1:])
+    return Groups(np.argsort(keys, kind="stable"), starts)
+
+
+def judged_rows(scores: ScoreRows, scorer: str) -> Groups:
+    """The rows of each case that a scorer scored."""
+    mine = np.flatnonzero((scores.scorer == scores.scorers.index(scorer)) & scores.judged)
+    found = grouped(scores.case[mine], len(scores.cases))
+    return found._replace(order=mine[found.order])
+
+
 def observations(scores: ScoreRows, scorer: str) -> dict[str, Observed]:
-    """What a scorer said of each case that it scored at least once."""
+    """What a scorer said of each case that it scored at least once, in the plan's order.
+
+    Cases of which it said the same share one record: large runs hold few different ones.
+    """
     if scorer not in scores.scorers:
         return {}
-    mine = np.flatnonzero((scores.scorer == scores.scorers.index(scorer)) & scores.judged)
-    mine = mine[np.argsort(scores.case[mine], kind="stable")]
-    case = scores.case[mine]
-    values, passed = scores.value[mine].tolist(), scores.passed[mine].tolist()
+    rows, starts = judged_rows(scores, scorer)
+    counts = np.diff(starts)
+    said = np.column_stack((scores.value[rows], scores.passed[rows]))
+    of_case: list[Observed | None] = [None] * len(counts)
+    for trials in np.unique(counts[counts > 0]).tolist():
+        places = np.flatnonzero(counts == trials)
+        cells = said[starts[places, None] + np.arange(trials)]
+        packed = cells.reshape(len(places), -1).view(np.dtype((np.void, cells[0].nbytes)))
+        kinds: dict[bytes, Observed] = {}
+        for place, cell, kind in zip(places.tolist(), cells, packed[:, 0].tolist(), strict=True):
+            if kind not in kinds:
+                values, passed = cell.T.tolist()
+                kinds[kind] = Observed(tuple(values), tuple(passed))
+            of_case[place] = kinds[kind]
     return {
-        scores.cases[case[start]]: Observed(tuple(values[start:end]), tuple(passed[start:end]))
-        for start, end in stretches(case)
+        case: seen for case, seen in zip(scores.cases, of_case, strict=True) if seen is not None
     }
 
 
@@ -97,28 +133,29 @@ def cases_by_route(recorded: Recorded) -> dict[str, Whole]:
     return {route: np.array(found, dtype=np.intp) for route, found in places.items()}
 
 
-def trials_of(trials: TrialRows, cases: Whole) -> NDArray[np.bool_]:
-    """Which trials are of these cases."""
-    chosen = np.zeros(int(max(cases.max(), trials.case.max(initial=0))) + 1, dtype=bool)
-    chosen[cases] = True
-    result: NDArray[np.bool_] = chosen[trials.case]
-    return result
+def trials_by_route(trials: TrialRows, routes: Mapping[str, Whole]) -> dict[str, Whole]:
+    """Positions among the trials per route, of :func:`cases_by_route`."""
+    of_case = np.zeros(sum(map(len, routes.values())), dtype=np.intp)
+    for place, cases in enumerate(routes.values()):
+        of_case[cases] = place
+    found = grouped(of_case[trials.case], len(routes))
+    return {route: found.of(place) for place, route in enumerate(routes)}
 
 
 def score_rows(recorded: Recorded) -> ScoreRows:
     """The scores table as arrays; scorers in the suite's order, then as they appear."""
     table = recorded.scores
     cases = tuple(case.id for case in recorded.run.planned)
-    case = _codes(table["case"], cases)
+    case = codes(table["case"], cases)
     keep = np.flatnonzero(case >= 0)
     names = [name for name in table["scorer"].unique().to_pylist() if name is not None]
     listed = [use.name for use in recorded.run.suite.scorer_uses]
     scorers = tuple(sorted(names, key=lambda n: listed.index(n) if n in listed else len(listed)))
-    value, passed = _floats(table["value"])[keep], _floats(table["passed"])[keep]
-    status = _codes(table["status"], ("scored", "nothing_to_judge", "could_not_judge"))[keep]
+    value, passed = floats(table["value"])[keep], floats(table["passed"])[keep]
+    status = codes(table["status"], ("scored", "nothing_to_judge", "could_not_judge"))[keep]
     sound = (value >= 0) & (value <= 1) & ~np.isnan(passed)
     judged = (status == 0) & sound
-    scorer = _codes(table["scorer"], scorers)[keep]
+    scorer = codes(table["scorer"], scorers)[keep]
     failed = ~judged & (status != 1)
     return ScoreRows(cases, scorers, case[keep], scorer, value, passed, judged, failed, keep)
 
@@ -126,54 +163,86 @@ def score_rows(recorded: Recorded) -> ScoreRows:
 def trial_rows(recorded: Recorded) -> TrialRows:
     """The trials table as arrays."""
     table = recorded.trials
-    case = _codes(table["case"], tuple(case.id for case in recorded.run.planned))
+    case = codes(table["case"], tuple(case.id for case in recorded.run.planned))
     keep = np.flatnonzero(case >= 0)
-    completed = _codes(table["status"], ("completed",))[keep] == 0
-    read, written = _floats(table["tokens_in"]), _floats(table["tokens_out"])
+    completed = codes(table["status"], ("completed",))[keep] == 0
+    read, written = floats(table["tokens_in"]), floats(table["tokens_out"])
     either = ~(np.isnan(read) & np.isnan(written))
     tokens = np.where(either, np.nan_to_num(read) + np.nan_to_num(written), np.nan)
-    latency, cost = _floats(table["latency_s"]), _floats(table["cost_usd"])
+    latency, cost = floats(table["latency_s"]), floats(table["cost_usd"])
     return TrialRows(case[keep], completed, latency[keep], tokens[keep], cost[keep], keep)
 
 
-def _codes(column: pa.ChunkedArray, known: tuple[str, ...]) -> Whole:
+def codes(column: pa.ChunkedArray, known: Sequence[str]) -> Whole:
     """Each text's position among the known ones; -1 for others and nulls."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_dictionary(column.type):  # every text is looked up once, however often it is
-        whole = column.combine_chunks()
-        whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-        places = {text: at for at, text in enumerate(known)}
-        of_each = [places.get(text, -1) for text in whole.dictionary.to_pylist()]
-        codes = np.array([*of_each, -1], dtype=np.intp)
-        at = whole.indices.to_numpy(zero_copy_only=False)  # floats, NaN for nulls, where there are
-        codes_of: Whole = codes[np.where(np.isfinite(at), at, -1).astype(np.intp)]
-        return codes_of
-    found = pc.index_in(pc.cast(column, pa.string()), value_set=pa.array(known, pa.string()))
-    return pc.fill_null(found, -1).to_numpy().astype(np.intp)  # type: ignore[no-any-return]  # pyarrow has no types
-
-
-def _floats(column: pa.ChunkedArray) -> Floats:
-    """Numbers and truth values as floats; NaN for nulls."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    numbers = pc.cast(column, pa.uint8()) if pa.types.is_boolean(column.type) else column
-    return pc.cast(numbers, pa.float64()).to_numpy().astype(float)  # type: ignore[no-any-return]  # pyarrow has no types
+    texts, at = _encoded(column)
+    places = {text: place for place, text in enumerate(known)}
+    # Every text is looked up once, however often it is there.
+    found: Whole = np.array([*(places.get(text, -1) for text in texts), -1], dtype=np.intp)[at]
+    return found
 
 
 def column(table: pa.Table, name: str) -> list[Any]:
     """A column as Python values, None for nulls."""
-    return table[name].to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
+    import pyarrow as pa
+
+    found = table[name]
+    if not pa.types.is_dictionary(found.type):
+        return found.to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
+    texts, at = _encoded(found)
+    return [*map([*texts, None].__getitem__, at.tolist())]
 
 
-def stretches(keys: Whole) -> list[tuple[int, int]]:
-    """Where each stretch of equal neighbours starts and ends."""
-    if not len(keys):
-        return []
-    edges = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(keys)]
-    return list(itertools.pairwise(edges))
+def taken(rows: pa.Table | pa.ChunkedArray, places: Whole) -> Any:
+    """The rows at these places, in their order; of a table or of one column."""
+    import pyarrow as pa
+
+    data = pa.py_buffer(np.ascontiguousarray(places, np.int64))
+    return rows.take(pa.Array.from_buffers(pa.int64(), len(places), [None, data]))
+
+
+def floats(column: pa.ChunkedArray) -> Floats:
+    """Numbers and truth values as floats; NaN for nulls."""
+    import pyarrow as pa
+
+    found: Floats = _numbers(column, pa.float64(), np.nan)
+    return found
+
+
+def _encoded(column: pa.ChunkedArray) -> tuple[list[str], Whole]:
+    """The different texts of a column, and the place of each row's among them; -1 for nulls."""
+    import pyarrow as pa
+
+    texts = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    whole = _whole(texts.unify_dictionaries())
+    return whole.dictionary.to_pylist(), _numbers(whole.indices, pa.int64(), -1).astype(np.intp)
+
+
+def _numbers(column: pa.ChunkedArray | pa.Array, kind: pa.DataType, missing: float) -> Any:
+    """A column as an array, with a number in the place of nulls.
+
+    Read from Arrow's buffers: its own way to numpy imports pandas, which takes longer.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = pc.cast(column, pa.uint8()) if pa.types.is_boolean(column.type) else column
+    whole = _whole(pc.cast(numbers, kind))
+    valid, data = whole.buffers()
+    place = slice(whole.offset, whole.offset + len(whole))
+    found = np.frombuffer(data or b"", kind.to_pandas_dtype())[place].copy()
+    if whole.null_count:
+        bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+        found[bits[place] == 0] = missing
+    return found
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    while isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return column
 
 
 # --- what a scorer said of each trial ------------------------------------------------------------
@@ -186,7 +255,7 @@ def judged(recorded: Recorded, scorer: str) -> dict[str, list[Judged]]:
     if scorer not in rows.scorers:
         return found
     mine = np.flatnonzero((rows.scorer == rows.scorers.index(scorer)) & rows.judged)
-    table = recorded.scores.take(rows.row[mine])
+    table = taken(recorded.scores, rows.row[mine])
     data = column(table, "data") if "data" in table.column_names else [None] * len(mine)
     findings, trials = column(table, "findings"), table["trial"].to_pylist()
     for case, trial, text, counted in zip(

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from evalkit import limits
 from evalkit.comparison import common_cases, pair
 from evalkit.confirming import Rerun
 from evalkit.gating import decide, exit_code
-from evalkit.observations import observations, score_rows
+from evalkit.observations import codes, observations, score_rows, taken
 from evalkit.results import GateReport, GateRow, Recorded
 from evalkit.suite import GatePolicy, Quarantine
 
@@ -58,10 +59,8 @@ def set_apart(recorded: Recorded, policy: GatePolicy, today: datetime.date) -> R
 
 
 def _without(table: pa.Table, cases: set[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return table.filter(pc.invert(pc.is_in(table["case"], value_set=pa.array(sorted(cases)))))
+    kept = np.flatnonzero(codes(table["case"], tuple(cases)) < 0)
+    return taken(table, kept)
 
 
 def needs_steps(policy: GatePolicy) -> bool:

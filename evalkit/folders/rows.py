@@ -82,7 +82,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 ``findings`` and ``data`` are JSON text: no value in them can make a load fail."""
 
 RECORDED_TRIALS = tuple(COLUMNS["trials"])[:12]
-"""The columns of trials that comparison and gate read."""
+RECORDED_SCORES = tuple(COLUMNS["scores"])
+"""The columns of trials and scores that comparison and gate read."""
 
 TRIAL_NUMBERS = ("case", "trial", "status", "latency_s", "tokens_in", "tokens_out", "cost_usd")
 SCORE_NUMBERS = ("case", "trial", "scorer", "value", "passed", "status")

@@ -85,21 +85,19 @@ def write_tables(folder: Path, trials: Iterable[Trial]) -> dict[str, int]:
     return counts
 
 
-def read_table(
-    folder: Path, table: str, columns: Sequence[str] | None = None, repeated: Sequence[str] = ()
-) -> pa.Table:
-    """One table of a complete run folder. Raises StoreError where the file is damaged.
+def read_table(folder: Path, table: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of one table of a complete run folder; texts as dictionaries, for they repeat.
 
-    ``repeated`` names columns of few different texts, which are read as dictionaries.
+    Raises StoreError where the file is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         path = table_path(folder, table)
-        with pq.ParquetFile(path, read_dictionary=list(repeated) or None) as file:
-            found = file.read(columns)
-            return found.unify_dictionaries() if repeated else found
+        texts = [name for name in columns if COLUMNS[table][name] == "VARCHAR"]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            return file.read(list(columns)).unify_dictionaries()
     except (pa.ArrowException, OSError) as error:
         raise _damaged(folder, table, error) from error
 
@@ -118,11 +116,20 @@ def read_parts(folder: Path, table: str) -> Iterator[pa.Table]:
 
 
 def as_tables(trials: Iterable[Trial]) -> dict[str, pa.Table]:
-    """The trials as whole tables in memory."""
+    """The trials as whole tables in memory, of the types that :func:`read_table` gives."""
     import pyarrow as pa
 
     parts = list(batches(trials))
-    return {table: pa.Table.from_batches([part[table] for part in parts]) for table in TABLES}
+    found = {}
+    for table in TABLES:
+        whole = pa.Table.from_batches([part[table] for part in parts])
+        texts = map(pa.types.is_string, whole.schema.types)
+        columns = [
+            column.dictionary_encode() if text else column
+            for column, text in zip(whole.columns, texts, strict=True)
+        ]
+        found[table] = pa.Table.from_arrays(columns, names=whole.column_names)
+    return found
 
 
 def read_trials(folder: Path, case: str | None = None, trial: int | None = None) -> Iterator[Trial]:

@@ -28,12 +28,14 @@ from evalkit.folders import (
 )
 from evalkit.folders.lines import read_journal, scan_journal
 from evalkit.folders.rows import (
+    RECORDED_SCORES,
     RECORDED_STEPS,
     RECORDED_TRIALS,
     SCORE_NUMBERS,
     TRIAL_NUMBERS,
 )
 from evalkit.folders.tables import as_tables, read_table, read_trials
+from evalkit.observations import codes, floats, taken
 from evalkit.results import GateReport, Promotion, Recorded, Run, Told, Trial
 from evalkit.store import database
 from evalkit.store.promotions import PROMOTIONS, read_promotions
@@ -142,18 +144,14 @@ class Store:
         """
         folder, run = self._folder(run_id)
         if run.status == "complete":
-            if texts:
-                trials = read_table(folder, "trials", RECORDED_TRIALS)
-                scores = read_table(folder, "scores")
-            else:
-                trials = read_table(folder, "trials", TRIAL_NUMBERS, ("case", "status"))
-                scores = read_table(folder, "scores", SCORE_NUMBERS, ("case", "scorer", "status"))
-            taken = read_table(folder, "steps", RECORDED_STEPS) if steps else None
+            trials = read_table(folder, "trials", RECORDED_TRIALS if texts else TRIAL_NUMBERS)
+            scores = read_table(folder, "scores", RECORDED_SCORES if texts else SCORE_NUMBERS)
+            walked = read_table(folder, "steps", RECORDED_STEPS) if steps else None
         else:
             tables = as_tables(read_journal(folder / JOURNAL))
             trials, scores = tables["trials"].select(RECORDED_TRIALS), tables["scores"]
-            taken = tables["steps"].select(RECORDED_STEPS) if steps else None
-        return Recorded(run, trials, _of_completed(trials, scores), taken)
+            walked = tables["steps"].select(RECORDED_STEPS) if steps else None
+        return Recorded(run, trials, _of_completed(trials, scores), walked)
 
     def trials(
         self, run_id: str, case: str | None = None, trial: int | None = None
@@ -303,21 +301,18 @@ def _of(run: Run, suite: str | None) -> bool:
 
 def _of_completed(trials: pa.Table, scores: pa.Table) -> pa.Table:
     """The scores without those of trials that failed for infrastructure reasons."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    import numpy as np
 
-    if trials["status"].unique().to_pylist() in ([], ["completed"]):
+    failed = codes(trials["status"], ("completed",)) < 0
+    if not failed.any():
         return scores
-    failed = trials.filter(pc.not_equal(pc.cast(trials["status"], pa.string()), "completed"))
-    return scores.filter(pc.invert(pc.is_in(_keys(scores), value_set=_keys(failed))))
-
-
-def _keys(table: pa.Table) -> pa.ChunkedArray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    parts = (pc.cast(table[name], pa.string()) for name in ("trial", "case"))
-    return pc.binary_join_element_wise(*parts, " ")
+    cases = tuple(trials["case"].unique().to_pylist())
+    numbers = [floats(table["trial"]) for table in (trials, scores)]
+    known, number = np.unique(np.concatenate(numbers), return_inverse=True)
+    case = np.concatenate([codes(table["case"], cases) for table in (trials, scores)])
+    keys = case * len(known) + number
+    lost = np.isin(keys[len(trials) :], keys[: len(trials)][failed])
+    return taken(scores, np.flatnonzero(~lost))
 
 
 def _append_line(path: Path, line: bytes) -> None:
