@@ -106,7 +106,7 @@ def load(store: Store, path: Path) -> Run:
         said = " ".join(str(error).split())[:300]
         raise InputError(f"{path} is not a baseline file, or it is damaged: {said}") from error
     store.add(manifest.run.id)
-    return store.find(manifest.run.id)
+    return store.run(manifest.run.id)
 
 
 def resolve(store: Store, ref: str, suite: str | None = None) -> tuple[Run, tuple[str, ...]]:
@@ -141,7 +141,7 @@ def promote(store: Store, ref: str, label: str, *, force: bool = False) -> Promo
     before = next(iter(store.bearing(label, run.suite.name)), None)
     decisions = store.decisions(run.id)
     said = decisions[-1].report.exit if decisions else None
-    green = said == 0 or (said is None and before in (None, run))
+    green = said == 0 or (said is None and before in (None, run.id))
     if not green and not force:
         why = "was never gated" if said is None else f"has a gate that ended with exit code {said}"
         raise InputError(
@@ -153,7 +153,7 @@ def promote(store: Store, ref: str, label: str, *, force: bool = False) -> Promo
         promoted=time.time(),
         exit=said,
         forced=not green,
-        replaced=before.id if before and before.id != run.id else None,
+        replaced=before if before != run.id else None,
     )
     store.save_promotion(promotion)
     return promotion

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import duckdb
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evalkit.errors import InputError, NotFoundError, StoreError
 from evalkit.folders import locks, run_folder
+from evalkit.folders.rows import COLUMNS
 from evalkit.journal import Journal
 from evalkit.results import GateReport, GateRow, Run, Trial
-from evalkit.store import Store
+from evalkit.store import Decision, Store
 from evalkit.store.schema import DATABASE, VIEWS
 from tests.test_journal import a_run, a_trial
 
@@ -244,6 +247,50 @@ def test_rebuild_leaves_out_and_names_what_is_damaged(store: Store) -> None:
         list(store.trials("r1"))
 
 
+@pytest.mark.parametrize("name", ["a*b", "a[b]", "run=3", "it's", "%41", "http:", "**"])
+def test_a_store_below_a_folder_of_any_name_has_its_own_runs_only(
+    tmp_path: Path, name: str
+) -> None:
+    for folder in (name, "axb", "ab", "a"):
+        record(tmp_path / folder, a_run("r1"), [a_trial("c1")])
+    store = Store(tmp_path / name)
+    assert store.rebuild() == (("r1",), ())
+    found = store.query("SELECT count(*) AS n FROM trials")
+    assert found["n"].to_pylist() == [1]
+    assert store.query("SELECT * FROM scores").column_names == ["run", *COLUMNS["scores"]]
+
+
+def test_a_file_of_other_columns_is_left_out_and_named(store: Store) -> None:
+    path = run_folder(store.path, "r1") / "scores.parquet"
+    foreign = pa.table({"case": ["c1"], "value": ["high"], "mood": ["good"]})
+    for table, said in ((foreign, "mood"), (foreign.drop_columns(["mood"]), "high")):
+        pq.write_table(table, path)
+        rebuilt = store.rebuild()
+        assert rebuilt.runs == ("r2",)
+        assert re.search(
+            rf"scores\.parquet is not as evalkit writes it.*{said}", str(rebuilt.damaged)
+        )
+
+
+def test_the_database_takes_in_what_was_copied_into_the_store(store: Store) -> None:
+    store.add("r1")
+    record(store.path, a_run("r9"), [a_trial("c1")])
+    (run_folder(store.path, "r1") / "gates.jsonl").write_bytes(
+        msgspec.json.encode(Decision(1.0, a_report("r1"))) + b"\n"
+    )
+    for _ in range(2):
+        found = store.query(
+            "SELECT run FROM trials WHERE run = 'r9' UNION ALL SELECT run FROM verdicts"
+        )
+        assert found["run"].to_pylist() == ["r9", "r1"]
+
+
+def test_a_verdict_is_kept_without_building_the_database_for_it(store: Store) -> None:
+    assert store.save_verdicts(a_report("r2")) is None
+    assert not store.database.exists()
+    assert store.query("SELECT run FROM verdicts")["run"].to_pylist() == ["r2"]
+
+
 @pytest.mark.parametrize("damage", ["garbage", "truncated", "empty header", "flipped"])
 def test_a_corrupt_database_says_rebuild_and_rebuild_repairs_it(store: Store, damage: str) -> None:
     store.add("r1")
@@ -319,13 +366,14 @@ def test_a_store_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 def test_waiting_for_another_writer_ends_and_names_it(store: Store) -> None:
     impatient = Store(store.path, wait=0.2)
     impatient.add("r1")
-    with (
-        locks.held(store.path / "results.duckdb.lock"),
-        pytest.raises(StoreError, match=r"being written by process \d+ on .*waited 0.2 s"),
-    ):
-        impatient.save_verdicts(a_report("r2"))
-    # The decision is in the run folder all the same.
+    with locks.held(store.path / "results.duckdb.lock"):
+        said = r"being written by process \d+ on .*waited 0.2 s"
+        with pytest.raises(StoreError, match=said):
+            impatient.query("SELECT 1")
+        assert re.search(said, impatient.save_verdicts(a_report("r2")) or "")
+    # The decision is in the run folder all the same, and from there in the database.
     assert len(store.decisions("r2")) == 1
+    assert store.query("SELECT verdict FROM verdicts")["verdict"].to_pylist() == ["regressed"]
 
 
 HOLD = """

@@ -92,5 +92,8 @@ def _gated(
     today = datetime.datetime.now(datetime.UTC).date()
     decided = policy.gate(recorded, baseline, chosen, today=today, rerun=rerun)
     decided = msgspec.structs.replace(decided, notes=(*notes[0], *notes[1], *decided.notes))
-    store.save_verdicts(decided)
+    not_kept = store.save_verdicts(decided)
+    if not_kept:
+        note = f"the verdict is kept in the run folder, and not in the database: {not_kept}"
+        decided = msgspec.structs.replace(decided, notes=(*decided.notes, note))
     return msgspec.structs.replace(report, gate=decided)

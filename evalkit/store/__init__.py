@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,8 +18,9 @@ from evalkit.folders import (
     JOURNAL,
     LOCK,
     SCHEMA_VERSION,
-    Manifest,
+    Listed,
     locks,
+    read_listed,
     read_manifest,
     run_folder,
     run_folders,
@@ -46,18 +47,12 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["Decision", "Rebuilt", "Store"]
+__all__ = ["Decision", "Store"]
 
 DATABASE = "results.duckdb"
 WAIT_S = 30.0
 _SHOWN = 8
-
-
-class Rebuilt(NamedTuple):
-    """What a rebuild put into the database, and the folders that it could not read, with why."""
-
-    runs: tuple[str, ...]
-    damaged: tuple[tuple[str, str], ...]
+_R = TypeVar("_R", Run, Listed)
 
 
 class Store:
@@ -74,56 +69,69 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All readable runs, newest first, finished or not. Damaged folders are left out."""
-        found = [manifest.run for manifest in self._manifests() if isinstance(manifest, Manifest)]
-        return sorted(found, key=lambda run: (run.started, run.id), reverse=True)
+        return self._newest_first(lambda folder: read_manifest(folder).run)
 
     def damaged(self) -> list[tuple[str, str]]:
         """Names of run folders that cannot be read, with the reasons."""
-        return [broken for broken in self._manifests() if not isinstance(broken, Manifest)]
+        found = []
+        for folder in run_folders(self.path):
+            try:
+                read_manifest(folder)
+            except StoreError as error:
+                found.append((folder.name, str(error)))
+        return found
 
     def find(self, ref: str, suite: str | None = None) -> Run:
         """The run that ``ref`` means: its id, a label, or the beginning of one run's id.
 
         A label means the newest complete run that bears it, of that suite if one is given; a run
         that was promoted to the label bears it from then on. Raises NotFoundError, which lists
-        what there is.
+        what there is, and StoreError where the run that is meant is damaged.
         """
-        return self._find(ref, suite, self.runs())
+        return self.run(self._find(ref, suite, self._listed()))
 
     def find_all(self, refs: Sequence[str]) -> list[Run]:
         """The runs that several names mean, each as :meth:`find` says; every run once."""
-        runs = self.runs()
-        found = {run.id: run for run in (self._find(ref, None, runs) for ref in refs)}
-        return list(found.values())
-
-    def _find(self, ref: str, suite: str | None, runs: list[Run]) -> Run:
-        for run in runs:
-            if run.id == ref:
-                return run
-        labelled = [run for run in self._bearing(ref, runs) if _of(run, suite)]
-        for run in labelled:
-            if run.status == "complete":
-                return run
-        begun = [run for run in runs if ref and run.id.startswith(ref)]
-        if len(begun) == 1:
-            return begun[0]
-        raise NotFoundError(self._not_found(ref, suite, runs, labelled or begun))
+        listed = self._listed()
+        return [self.run(one) for one in dict.fromkeys(self._find(r, None, listed) for r in refs)]
 
     def run(self, run_id: str) -> Run:
         """The run of exactly this id, without a look at any other. Raises NotFoundError."""
         return self._folder(run_id)[1]
 
-    def _bearing(self, label: str, runs: Sequence[Run]) -> list[Run]:
+    def bearing(self, label: str, suite: str | None = None) -> list[str]:
+        """The ids of the complete runs that bear a label, the one that it means first."""
+        found = self._bearing(label, self._listed())
+        return [run.id for run in found if run.status == "complete" and _of(run, suite)]
+
+    def _find(self, ref: str, suite: str | None, runs: list[Listed]) -> str:
+        if any(run.id == ref for run in runs):
+            return ref
+        labelled = [run for run in self._bearing(ref, runs) if _of(run, suite)]
+        for run in labelled:
+            if run.status == "complete":
+                return run.id
+        begun = [run for run in runs if ref and run.id.startswith(ref)]
+        if len(begun) == 1:
+            return begun[0].id
+        raise NotFoundError(self._not_found(ref, suite, runs, labelled or begun))
+
+    def _bearing(self, label: str, runs: Sequence[Listed]) -> list[Listed]:
         """The runs that bear a label, by their own or by promotion, the newest bearer first."""
         since = {run.id: run.started for run in runs if run.label == label}
         since |= {one.run: one.promoted for one in self.promotions() if one.label == label}
         bearing = [run for run in runs if run.id in since]
         return sorted(bearing, key=lambda run: since[run.id], reverse=True)
 
-    def bearing(self, label: str, suite: str | None = None) -> list[Run]:
-        """The complete runs that bear a label, the one that it means first."""
-        found = self._bearing(label, self.runs())
-        return [run for run in found if run.status == "complete" and _of(run, suite)]
+    def _listed(self) -> list[Listed]:
+        return self._newest_first(read_listed)
+
+    def _newest_first(self, read: Callable[[Path], _R]) -> list[_R]:
+        found = []
+        for folder in run_folders(self.path):
+            with suppress(StoreError):  # told by damaged()
+                found.append(read(folder))
+        return sorted(found, key=lambda run: (run.started, run.id), reverse=True)
 
     def promotions(self) -> list[Promotion]:
         """All promotions to baseline, oldest first."""
@@ -181,7 +189,7 @@ class Store:
     def decisions(self, run_id: str) -> list[Decision]:
         """The gate's decisions on a run, oldest first."""
         folder, _ = self._folder(run_id)
-        return database.read_decisions(folder)
+        return list(database.read_decisions(folder))
 
     def add(self, run_id: str) -> None:
         """Makes sure that the database has a complete run, and all others that it lacks.
@@ -189,54 +197,54 @@ class Store:
         Safe to repeat. Raises InputError for an unfinished run, StoreError for a database that
         is damaged, of a newer evalkit, or held by others for too long.
         """
-        folder, run = self._folder(run_id)
+        run = self.run(run_id)
         if run.status != "complete":
             raise InputError(f"run {run_id} is {run.status}: only complete runs are in {DATABASE}")
         with self._writing() as connection:
-            for lacking in database.missing_runs(connection, self.path):
-                try:
-                    database.load_run(connection, lacking, read_manifest(lacking))
-                except StoreError:
-                    # Another run's damage is told by damaged(); it must not stop this one.
-                    if lacking == folder:
-                        raise
+            damaged = dict(database.catch_up(connection, self.path).damaged)
+        # Another run's damage is told by damaged(); it must not stop this one.
+        if run_id in damaged:
+            raise StoreError(damaged[run_id])
 
-    def save_verdicts(self, report: GateReport) -> None:
-        """Keeps a gate's decision: in the candidate's run folder, then in the database."""
+    def save_verdicts(self, report: GateReport) -> str | None:
+        """Keeps a gate's decision: in the candidate's run folder, then in the database.
+
+        Gives why the database could not take it, if so; the folder has it all the same. A
+        database that is not there is not built for this. Raises StoreError for the folder.
+        """
         folder, _ = self._folder(report.run)
         decision = Decision(time.time(), report)
         with locks.held(folder / LOCK, wait=self._wait):
             _append_line(folder / GATES, msgspec.json.encode(decision))
-        with self._writing() as connection:
-            database.load_verdicts(connection, folder)
+        try:
+            with self._locked():
+                if self.database.exists():
+                    with database.opened(self.database, wait=self._wait) as connection:
+                        if self._current(connection):
+                            database.load_verdicts(connection, folder)
+        except StoreError as error:
+            return str(error)
+        return None
 
-    def rebuild(self) -> Rebuilt:
+    def rebuild(self) -> database.Loaded:
         """Builds the database anew from all run folders and puts it in place of the old one."""
         with self._locked():
-            loaded, damaged = database.build(self.database, self.path, self._wait)
-        return Rebuilt(tuple(loaded), tuple(damaged))
+            return database.build(self.database, self.path, self._wait)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """What a read-only query gives; it can reach no file, setting or network.
 
         Raises InputError for a query that fails, StoreError as :meth:`add` does.
         """
-        with self._writing():
-            pass  # the database is there and of this version
+        with self._writing() as connection:
+            database.catch_up(connection, self.path)
         with self._locked(shared=True):
             return database.locked_down(self.database, sql, parameters, self._wait)
-
-    def _manifests(self) -> Iterator[Manifest | tuple[str, str]]:
-        for folder in run_folders(self.path):
-            try:
-                yield read_manifest(folder)
-            except StoreError as error:
-                yield folder.name, str(error)
 
     def _folder(self, run_id: str) -> tuple[Path, Run]:
         folder = run_folder(self.path, run_id)
         if not folder.is_dir():
-            raise NotFoundError(self._not_found(run_id, None, self.runs(), []))
+            raise NotFoundError(self._not_found(run_id, None, self._listed(), []))
         return folder, read_manifest(folder).run
 
     @contextmanager
@@ -262,15 +270,19 @@ class Store:
         with self._locked():
             if self.database.exists():
                 with database.opened(self.database, wait=self._wait) as connection:
-                    if database.schema_version(connection, self.database) == SCHEMA_VERSION:
+                    if self._current(connection):
                         yield connection
                         return
             database.build(self.database, self.path, self._wait)
             with database.opened(self.database, wait=self._wait) as connection:
                 yield connection
 
+    def _current(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the database is not of an older schema. Raises StoreError for a newer one."""
+        return database.schema_version(connection, self.database) == SCHEMA_VERSION
+
     def _not_found(
-        self, ref: str, suite: str | None, runs: Sequence[Run], near: Sequence[Run]
+        self, ref: str, suite: str | None, runs: Sequence[Listed], near: Sequence[Listed]
     ) -> str:
         """What there is instead, for the person who asked for ``ref``."""
         asked = f"{ref[:200]!r}" + (f" of suite {suite[:200]!r}" if suite is not None else "")
@@ -295,7 +307,7 @@ class Store:
         return f"no run {asked} {where}.{hint} Labels, newest first: {known}{more}"
 
 
-def _of(run: Run, suite: str | None) -> bool:
+def _of(run: Listed, suite: str | None) -> bool:
     return suite is None or run.suite.name == suite
 
 

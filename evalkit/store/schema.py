@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -147,8 +147,8 @@ def case_rows(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def verdict_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
-    """Gate decisions as rows of ``verdicts``, one per route and scorer."""
+def verdict_rows(decision: Decision) -> list[dict[str, Any]]:
+    """A gate's decision as rows of ``verdicts``, one per route and scorer."""
     return [
         {name: getattr(row, name) for name in VERDICTS if hasattr(row, name)}
         | {name: _json(getattr(row, name)) for name in ("broken", "owners", "changes", "steps")}
@@ -161,7 +161,6 @@ def verdict_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
             "exit": int(decision.report.exit),
             "alpha": decision.report.alpha,
         }
-        for decision in decisions
         for row in decision.report.rows
     ]
 

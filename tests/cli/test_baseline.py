@@ -23,7 +23,9 @@ def exported(evalkit, main_run, project):
 
 def verdicts(out):
     rows = json.loads(out)["routes"]
-    return [(row["route"], row["scorer"], row["verdict"], row["p"]) for row in rows]
+    # How long it took is another matter each time.
+    judged = [row for row in rows if row["blocking"]]
+    return [(row["route"], row["scorer"], row["verdict"], row["p"]) for row in judged]
 
 
 def test_a_file_gates_in_an_empty_store_as_the_run_itself_does(evalkit, exported):
