@@ -19,6 +19,7 @@ from evalkit.observations import (
     cases_by_route,
     observations,
     score_rows,
+    taken,
     trial_rows,
 )
 from evalkit.results import Recorded
@@ -230,7 +231,7 @@ def _of_steps(limit: Limit, tables: Tables) -> Floats:
 
 def _trial_of_step(tables: Tables, steps: pa.Table) -> Whole:
     """The position of each step's trial among the rows of trials; -1 where it has none."""
-    trials = tables.recorded.trials.take(tables.trials.row)
+    trials = taken(tables.recorded.trials, tables.trials.row)
     keys = zip(trials["case"].to_pylist(), trials["trial"].to_pylist(), strict=True)
     known = {key: at for at, key in enumerate(keys)}
     of = zip(steps["case"].to_pylist(), steps["trial"].to_pylist(), strict=True)

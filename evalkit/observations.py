@@ -175,7 +175,7 @@ def trial_rows(recorded: Recorded) -> TrialRows:
 
 def codes(column: pa.ChunkedArray, known: Sequence[str]) -> Whole:
     """Each text's position among the known ones; -1 for others and nulls."""
-    texts, at = _encoded(column)
+    texts, at = encoded(column)
     places = {text: place for place, text in enumerate(known)}
     # Every text is looked up once, however often it is there.
     found: Whole = np.array([*(places.get(text, -1) for text in texts), -1], dtype=np.intp)[at]
@@ -189,7 +189,7 @@ def column(table: pa.Table, name: str) -> list[Any]:
     found = table[name]
     if not pa.types.is_dictionary(found.type):
         return found.to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
-    texts, at = _encoded(found)
+    texts, at = encoded(found)
     return [*map([*texts, None].__getitem__, at.tolist())]
 
 
@@ -209,7 +209,7 @@ def floats(column: pa.ChunkedArray) -> Floats:
     return found
 
 
-def _encoded(column: pa.ChunkedArray) -> tuple[list[str], Whole]:
+def encoded(column: pa.ChunkedArray) -> tuple[list[str], Whole]:
     """The different texts of a column, and the place of each row's among them; -1 for nulls."""
     import pyarrow as pa
 

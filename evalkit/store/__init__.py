@@ -178,7 +178,7 @@ class Store:
         folder, run = self._folder(run_id)
         if run.status == "complete":
             trials = read_table(folder, "trials", TOLD_TRIALS)
-            return told_by_route(trials, read_table(folder, "steps", TOLD_STEPS, TOLD_STEPS))
+            return told_by_route(trials, read_table(folder, "steps", TOLD_STEPS))
         tables = as_tables(read_journal(folder / JOURNAL))
         return told_by_route(tables["trials"].select(TOLD_TRIALS), tables["steps"])
 
