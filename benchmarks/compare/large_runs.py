@@ -1,4 +1,4 @@
-"""Writes large runs as run folders: `python benchmarks/compare/large_runs.py STORE KIND=RUN ...`."""
+"""Writes large runs as run folders: `python benchmarks/compare/large_runs.py STORE KIND=RUN`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from evalkit.suite import GatePolicy, Pipeline, Suite
 
 SCORERS = ("task_completion", "tool_selection", "trajectory_match", "step_efficiency")
 STEPS = ("classify", "retrieve", "tool", "answer")
-DROPS = {"worse": 0.1}
-"""What a kind of run takes from every chance to pass; ``slightly`` is by the run's name."""
+DROPS = {"worse": 0.1, "little": 0.02}
+"""What a kind of run takes from every chance to pass."""
+
+COVERAGE = '{"spans":%d,"understood":%d,"scopes":{"instrumentation.langgraph":"1.2.3"}}'
 
 
 def write_run(store: Path, name: str, kind: str, routes: int, cases: int, trials: int) -> None:
     """One complete run folder.
 
     ``kind``: ``same`` as all others of its kind but for chance, ``worse`` by 10 points on every
-    route, ``unequal`` with a tenth of the trials lost, ``graded`` with scores that are shares of
-    a case's few steps, ``fine`` with scores on no grid at all.
+    route, ``little`` by 2, ``unequal`` with a tenth of the trials lost, ``graded`` with scores
+    that are shares of a case's few steps, ``fine`` with scores on no grid at all.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     ids = [(f"route-{r}-case-{c}", f"route-{r}") for r in range(routes) for c in range(cases)]
@@ -54,6 +56,7 @@ def write_run(store: Path, name: str, kind: str, routes: int, cases: int, trials
         "tokens_in": rng.integers(500, 2000, count),
         "tokens_out": rng.integers(50, 200, count),
         "cost_usd": rng.lognormal(-6, 0.3, count),
+        "coverage": np.array([COVERAGE % (n, n) for n in range(12)])[np.arange(count) % 12],
     }
     passed = rng.random((count, len(SCORERS))) < chances[of][:, None]
     value = passed.astype(float)
