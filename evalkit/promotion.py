@@ -35,8 +35,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A case that nobody has reviewed yet: it gates nothing. All of it is redacted.
 
     ``proposal`` says where the expected steps come from; ``path`` is what the trace did, a line
-    a step; ``conflicts`` where accepted cases say otherwise; ``not_checked`` what redaction
-    cannot find.
+    a step; ``conflicts`` where accepted cases say otherwise; ``second_pass`` what looked for
+    secrets once more; ``not_checked`` what redaction cannot find.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     duplicates: tuple[Duplicate, ...] = ()
     conflicts: tuple[str, ...] = ()
     created: float = 0.0
+    second_pass: str | None = None
     not_checked: str = NOT_CHECKED
 
 
@@ -223,6 +224,7 @@ def _redacted(
         duplicates=promoting.golden.duplicates(clean),
         conflicts=promoting.golden.conflicts(clean),
         created=time.time(),
+        second_pass=redactor.second.said if redactor.second else None,
     )
     leaked = redactor.leaks(msgspec.json.encode(found))
     if leaked:

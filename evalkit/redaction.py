@@ -17,7 +17,18 @@ from urllib.parse import quote
 
 from evalkit.redacting.finding import Item, apart, find, find_encoded
 from evalkit.redacting.pseudonyms import Pseudonyms
+from evalkit.redacting.second import SecondPass, second_pass
 from evalkit.redacting.secrets import MARK, is_secret_value, key_kind
+
+__all__ = [
+    "NOT_CHECKED",
+    "Redacted",
+    "Redactor",
+    "Replaced",
+    "redact",
+    "redact_secrets",
+    "second_pass",
+]
 
 MAX_DEPTH = 100
 MAX_KNOWN = 2000
@@ -70,9 +81,20 @@ def redact(value: Any, *, key: bytes | None = None, names: Iterable[str] = ()) -
 
 
 class Redactor:
-    """Redacts values one after another, with the same pseudonyms for the same items."""
+    """Redacts values one after another, with the same pseudonyms for the same items.
 
-    def __init__(self, key: bytes, *, names: Iterable[str] = (), personal: bool = True) -> None:
+    ``second`` looks for secrets once more, see :mod:`evalkit.redacting.second`.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        names: Iterable[str] = (),
+        personal: bool = True,
+        second: SecondPass | None = None,
+    ) -> None:
+        self.second = second
         self._pseudonyms = Pseudonyms(key)
         self._personal = personal
         self._names = _name_pattern(names)
@@ -147,7 +169,7 @@ class Redactor:
         return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
 
     def _bytes(self, data: bytes, layer: int) -> bytes:
-        found = find(data, personal=self._personal, known=self._pattern)
+        found = find(data, personal=self._personal, known=self._pattern, second=self.second)
         encoded = find_encoded(data, self._bytes, layer) if len(data) >= 16 else []
         items = apart(found + encoded) if encoded else found
         if not items:
@@ -162,7 +184,8 @@ class Redactor:
         if item.inner is not None:
             return item.inner
         said = self._replacement(item.kind, item.text)
-        return (quote(said, safe="") if item.percent and b"%" in original else said).encode()
+        encoded = item.percent and (b"%" in original or (b"+" in original and " " in item.text))
+        return (quote(said, safe="") if encoded else said).encode()
 
     def _replacement(self, kind: str, text: str) -> str:
         if text.startswith(MARK):

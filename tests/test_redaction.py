@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import random
 import re
 import string
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.redaction import Redactor, redact, redact_secrets
+from evalkit.redaction import Redactor, redact, redact_secrets, second_pass
 from tests import redaction_corpus as corpus
 
 KEY = b"a key of a test"
@@ -71,6 +72,78 @@ def test_leaves_look_alikes_alone() -> None:
     flagged = [text for text in clean if redact(text, key=KEY).value != text]
     assert len(clean) >= 500
     assert len(flagged) <= 0.01 * len(clean), flagged
+
+
+def made(alphabet: str, size: int) -> str:
+    """A random text: no file holds anything like a credential."""
+    return "".join(random.Random(size).choices(alphabet, k=size))
+
+
+ALNUM = string.ascii_letters + string.digits
+MIXED = made(ALNUM, 40)
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        (MIXED, f"CLOUDFLARE_API_TOKEN={MIXED}"),
+        (MIXED, f"AZURE_DEVOPS_EXT_PAT: '{MIXED}'"),
+        ("figd_" + MIXED, f"design at figd_{MIXED}"),
+        ("ci-o!77xyz", "The password is: ci-o!77xyz"),
+        ("ci-o!77xyz", "curl -u admin:ci-o!77xyz https://acme.io"),
+        ("8677561113:AA" + MIXED[:33], f"https://api.telegram.org/bot8677561113:AA{MIXED[:33]}/x"),
+        (MIXED, f"PuTTY-User-Key-File-3: x\nPrivate-Lines: 1\n{MIXED}\nPrivate-MAC: 0"),
+        (MIXED[:20] + "\n" + MIXED[20:], f"X-API-KEY: {MIXED[:20]}\n{MIXED[20:]}"),
+        (MIXED, "q=" + quote_plus(f"aws_secret_access_key = {MIXED}")),
+        (MIXED, "https://x.io/?log=" + quote(json.dumps({"log": f'api_key: "{MIXED}"'}))),
+    ],
+)
+def test_secrets_told_by_name_or_place(secret: str, text: str) -> None:
+    written = decodings(json.dumps(redact_secrets(text)[0]))
+    assert not any(part in written for part in secret.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "07700 900123", "044 668 18 00", "03-1234-5678", "(11) 91234-5678", "8 (495) 123-45-67",
+        "0171-5551234", "089/1234567", "0049 89 63648018", "+49 (0)171 5551234", "001 415 555 2671",
+        "2200 1234 5678 9019", "6304 1234 5678 9015", "2a01:b926:efd0::8ac2", "用户@例子.广告",
+        "o'brien+news@sub.dept.corp.co.uk",
+    ],
+)  # fmt: skip
+def test_personal_data_of_many_countries(item: str) -> None:
+    for text in (f"reach {item} now", f"q={quote_plus(item)}&x=1", json.dumps({"to": [item]})):
+        redacted = redact(text, key=KEY).value
+        assert item not in decodings(redacted) + unquote_plus(redacted)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "next_page_token=aB3dE6gH9jK2mN5pQ8sT",
+        "password is wrong, password is required",
+        "EAN 4999468861066",
+        "api_key=${KEY}\n2026-11-21 10:00:01 started",
+        "token = tokenizerFactoryCreateDefault",
+    ],
+)
+def test_what_only_looks_like_it_stays(text: str) -> None:
+    assert redact(text, key=KEY).value == text
+
+
+def test_a_second_pass_finds_what_the_first_has_no_pattern_for_and_flags_no_look_alike() -> None:
+    pytest.importorskip("detect_secrets", reason="the extra `secrets` is not installed")
+    second = second_pass()
+    assert second is not None
+    token = "AKC" + made(ALNUM, 30)
+    text = f'{{"log": "uploading with {token} now"}}'
+    assert token in json.dumps(redact_secrets(text)[0])
+    found = Redactor(KEY, second=second).redact(text)
+    assert token not in found.value
+    assert [one.kind for one in found.replaced] == ["artifactory-credentials"]
+    again = [Redactor(KEY, second=second).redact(text) for text in corpus.look_alikes()]
+    assert [one.value for one in again] == [redact(t, key=KEY).value for t in corpus.look_alikes()]
 
 
 def test_what_was_found_once_is_replaced_wherever_it_stands() -> None:

@@ -48,7 +48,7 @@ def promote(
     from evalkit.golden import Golden
     from evalkit.listing import listed_problem
     from evalkit.promotion import Promoting, draft
-    from evalkit.redaction import Redactor
+    from evalkit.redaction import Redactor, second_pass
     from evalkit.reviewing import redaction_key, save
     from evalkit.store import Store
 
@@ -61,7 +61,11 @@ def promote(
     listed = read_text(names).splitlines() if names else []
     promoting = Promoting(
         Golden(golden_cases(dataset)),
-        Redactor(redaction_key(store), names=[name for name in listed if name.strip()]),
+        Redactor(
+            redaction_key(store),
+            names=[name for name in listed if name.strip()],
+            second=second_pass(),
+        ),
         str(dataset.resolve()),
         by or current_user(),
         found.label,
@@ -97,6 +101,7 @@ def shown(one: Draft) -> Iterator[str]:
     yield f"   expected steps (proposal): from {line(one.proposal)}"
     for what in one.replaced:
         yield f"   redacted: {what.kind}, {what.times} times, now {line(what.pseudonym, 60)}"
+    yield f"   second pass for secrets: {one.second_pass or 'none; the extra `secrets` adds one'}"
     yield f"   not checked: {one.not_checked}"
     for other in one.duplicates:
         kind = "the same as" if other.exact else f"{other.similarity:.0%} like"

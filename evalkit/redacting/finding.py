@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.redacting.personal import PERSONAL, PersonalKind
-from evalkit.redacting.secrets import SECRETS, SecretKind
+from evalkit.redacting.second import SecondPass
+from evalkit.redacting.secrets import SECRETS, SecretKind, key_kind
 from evalkit.redacting.views import View, views
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ MAX_LAYERS = 2
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
 _TEXT = re.compile(r"[\t\n\r\x20-\x7e\xa0-\uffff]+")
-_LOOSE = frozenset({"password", "secret", "cookie", "phone", "ip"})
+_LOOSE = frozenset({"password", "phone", "ip"})
 """Kinds too easily met by chance to look for them across line breaks."""
+_NAMED = frozenset({"secret", "cookie"})
+"""Kinds that only the name before them tells."""
+_TOKEN = re.compile(rb"[A-Za-z0-9+/_.~-]{8,}={0,2}")
 _ALL: tuple[SecretKind | PersonalKind, ...] = (*SECRETS, *PERSONAL)
 
 
@@ -43,8 +47,17 @@ class Item(NamedTuple):
 Replace = Callable[[bytes, int], bytes]
 
 
-def find(data: bytes, *, personal: bool, known: re.Pattern[bytes] | None) -> list[Item]:
-    """The items in a text in order, none overlapping another. ``known`` finds further ones."""
+def find(
+    data: bytes,
+    *,
+    personal: bool,
+    known: re.Pattern[bytes] | None,
+    second: SecondPass | None = None,
+) -> list[Item]:
+    """The items in a text in order, none overlapping another. ``known`` finds further ones.
+
+    What ``second`` finds counts where nothing else was found.
+    """
     if len(data) < 4:
         return _known(View("plain", data, range(len(data)), range(1, len(data) + 1)), known)
     found: list[Item] = []
@@ -54,6 +67,11 @@ def find(data: bytes, *, personal: bool, known: re.Pattern[bytes] | None) -> lis
                 continue
             found.append(_item(view, start, end, kind))
         found += _known(view, known)
+        if second is not None and view.name != "joined":
+            for place in second.found_in(view.data):
+                item = _item(view, *place)
+                if not any(one.start < item.end and item.start < one.end for one in found):
+                    found.append(item)
     return _apart(found)
 
 
@@ -63,7 +81,7 @@ def find_encoded(data: bytes, replace: Replace, layer: int) -> list[Item]:
         return []
     found = []
     for view in views(data):
-        if view.name not in ("plain", "joined"):
+        if view.name not in ("plain", "joined", "percent"):
             continue
         for match in _BASE64.finditer(view.data):
             inner = _inside(match[0], replace, layer)
@@ -96,16 +114,22 @@ def _found_in(data: bytes, personal: bool) -> Iterator[tuple[int, int, str]]:
     for number in _prefilter(personal).Match(data) or ():
         kind = _kinds(personal)[number]
         for match in _compiled(kind.pattern).finditer(data):
-            group = next((one for one in range(1, match.re.groups + 1) if match[one]), 0)
-            start, end = match.span(group)
             if number < len(SECRETS):
-                check = SECRETS[number].check
-                if check is None or check(data[start:end]):
-                    yield start, end, kind.name
+                yield from _secret_in(SECRETS[number], match)
             else:
-                place = PERSONAL[number - len(SECRETS)].locate(data, start, end)
+                place = PERSONAL[number - len(SECRETS)].locate(data, *match.span())
                 if place is not None:
                     yield *place, kind.name
+
+
+def _secret_in(kind: SecretKind, match: re2._Match[bytes]) -> Iterator[tuple[int, int, str]]:
+    """The secret in a match of its pattern: its first group that matched, or all of it."""
+    first = 2 if kind.named else 1
+    if kind.named and key_kind(match[1].decode("utf-8", "replace")) is None:
+        return
+    group = next((one for one in range(first, match.re.groups + 1) if match[one]), 0)
+    if kind.check is None or kind.check(match[group]):
+        yield *match.span(group), kind.name
 
 
 def _across(view: View, start: int, end: int, kind: str, found: Sequence[Item]) -> bool:
@@ -118,8 +142,11 @@ def _across(view: View, start: int, end: int, kind: str, found: Sequence[Item]) 
         return not any(item.start < last and first < item.end for item in found)
     # A token goes on in the next line if that looks like one, too: words have no digits.
     rest = view.data[cuts[0] : end]
+    digits = sum(48 <= one <= 57 for one in rest)
+    if kind in _NAMED:  # its form says nothing: a date or a setting may follow
+        return _TOKEN.fullmatch(rest) is not None and 0 < digits < len(rest.strip(b".-"))
     whole = any(item.kind == kind and item.start == first for item in found)
-    return not whole or (len(rest) >= 8 and any(48 <= one <= 57 for one in rest))
+    return not whole or (len(rest) >= 8 and digits > 0)
 
 
 def _known(view: View, known: re.Pattern[bytes] | None) -> list[Item]:
@@ -131,7 +158,7 @@ def _known(view: View, known: re.Pattern[bytes] | None) -> list[Item]:
 def _item(view: View, start: int, end: int, kind: str) -> Item:
     first, last = view.original(start, end)
     text = view.data[start:end].decode("utf-8", "replace")
-    return Item(first, last, kind, text, percent=view.name == "percent")
+    return Item(first, last, kind, text, percent=view.name in ("percent", "form"))
 
 
 def _apart(found: list[Item]) -> list[Item]:

@@ -22,6 +22,11 @@ _VERSION = re.compile(rb"(?i)(?:\bv|version|release|build|section|chapter|sdk)[\
 _NUMBERED = re.compile(rb"(?i)(?:order|invoice|ticket|case|tracking|sku|part|serial|ref\w{0,8}|po|id"
                        rb"|number|no|nr)[\s.:#=\"']{0,5}$")  # fmt: skip
 
+_CARD = re.compile(
+    rb"(?i)\b(?:card|credit|debit|pan|cc|maestro)[a-z_ ]{0,10}(?:number|no|nr)?[\W_]{0,8}$"
+)
+_EXPIRES = re.compile(rb"(?i)\W{1,4}(?:exp|valid|cv[cv]|(?:0[1-9]|1[0-2])/2)")
+
 IBAN_LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22,
     "BR": 29, "BY": 28, "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28,
@@ -73,6 +78,12 @@ def _phone(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     return (start, end) if 7 <= len(digits) <= 15 and len(set(digits)) > 2 else None
 
 
+def _national(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    digits = b"".join(_DIGITS.findall(data[start:end]))
+    value_added_tax = re.search(rb"\b[A-Z]{2} ?$", data[max(0, start - 4) : start]) is not None
+    return _phone(data, start, end) if len(digits) >= 9 and not value_added_tax else None
+
+
 def _north_american(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     digits = b"".join(_DIGITS.findall(data[start:end]))[-10:]
     real = digits[1:3] != b"11" and digits[4:6] != b"11"
@@ -86,17 +97,33 @@ def _labelled_phone(data: bytes, start: int, end: int) -> tuple[int, int] | None
 
 def _card(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     """The card number at the start of a run of digit groups, the longest that checks out."""
-    if _goes_on_before(data, start):
-        return None
+    first = re.match(rb"[0-9]+", data[start:end])
+    if _goes_on_before(data, start) or first is None or 4 != len(first[0]) < 13:
+        return None  # a card's first group is of four digits
     at = [index for index in range(start, end) if 48 <= data[index] <= 57]
     for length in (19, 18, 17, 16, 15, 14, 13):
         if len(at) < length:
             continue
         stop = at[length - 1] + 1
         digits = bytes(data[index] for index in at[:length]).decode()
-        if _issued(digits) and luhn(digits) and not _goes_on_after(data, stop):
+        known = _issued(digits) or (_often_other(digits) and _is_told(data, start, stop))
+        if known and luhn(digits) and not _goes_on_after(data, stop):
             return start, stop
     return None
+
+
+def _often_other(digits: str) -> bool:
+    """Whether it may be a Maestro or an old Visa number: so many other numbers begin so."""
+    return (
+        digits[:2] == "50" or "56" <= digits[:2] <= "69" or (digits[0] == "4" and len(digits) == 13)
+    )
+
+
+def _is_told(data: bytes, start: int, stop: int) -> bool:
+    """Whether a number is laid out in groups as cards are, or called a card before."""
+    grouped = re.fullmatch(rb"[0-9]{4}([ -])[0-9]{4}(?:\1[0-9]{1,4}){2,3}", data[start:stop])
+    told = _CARD.search(data[max(0, start - 30) : start]) or _EXPIRES.match(data[stop : stop + 20])
+    return grouped is not None or told is not None
 
 
 def _issued(digits: str) -> bool:
@@ -105,7 +132,8 @@ def _issued(digits: str) -> bool:
     if len(set(digits)) < 3 and size != 16:
         return False
     return (
-        (digits[0] == "4" and size in (13, 16, 19))
+        (digits[0] == "4" and size in (16, 19))
+        or (size in (16, 17, 18, 19) and 2200 <= four <= 2204)
         or (size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720))
         or (size == 15 and two in (34, 37))
         or (size in (16, 19) and (four == 6011 or two == 65 or 6440 <= four <= 6499))
@@ -149,7 +177,9 @@ def _ipv6(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     around = data[max(0, start - 1) : start] + data[end : end + 1]
     text = data[start:end].decode()
     groups = [group for group in text.split(":") if group]
-    if _glued(data, start, end) or b":" in around or len(groups) < 3:
+    prefixed = re.match(rb"/[0-9]{1,3}(?![0-9A-Za-z])", data[end : end + 5]) is not None
+    glued = _goes_on_before(data, start) or (_goes_on_after(data, end) and not prefixed)
+    if glued or b":" in around or len(groups) < 3:
         return None
     return (start, end) if any(map(str.isdigit, text)) and _is_someones(text) else None
 
@@ -211,6 +241,11 @@ PERSONAL: tuple[PersonalKind, ...] = (
                  _north_american),
     PersonalKind("phone", r"\b0[1-9](?:[ .][0-9]{2}){4}", _phone),
     PersonalKind("phone", r"\b0[1-9][0-9]{1,4} [0-9]{3,4} [0-9]{3,4}", _phone),
+    PersonalKind("phone", r"\b0[1-9][0-9]{1,4}[ /-][0-9]{5,8}", _phone),
+    PersonalKind("phone", r"\b0[1-9][0-9]{1,2}(?:[ -][0-9]{2,4}){2,3}", _national),
+    PersonalKind("phone", r"\b0[1-9]-[0-9]{4}-[0-9]{4}", _phone),
+    PersonalKind("phone", r"\b00[1-9][0-9]{0,2}(?:[ ./-]{1,2}\(?[0-9]{1,8}\)?){2,6}", _phone),
+    PersonalKind("phone", r"(?:\b8 ?)?\([1-9][0-9]{1,3}\) ?[0-9]{3,5}-[0-9]{2,4}(?:-[0-9]{2})?", _phone),
     PersonalKind("phone", r"(?i:\b[a-z_]{0,20}(?:phone|mobile|cell|tel|fax|whatsapp)(?:[ _]?(?:number|no|nr))?)"
                           r"[\\\"'.:= ]{1,6}(?:is )?\+?[(0-9][0-9 ()./-]{5,22}[0-9]", _labelled_phone),
     PersonalKind("ip", rf"\b{_OCTET}(?:\.{_OCTET}){{3}}", _ipv4),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 MARK = "REDACTED-"
@@ -18,8 +19,21 @@ MARK = "REDACTED-"
 
 
 def _random_looking(found: bytes) -> bool:
-    """Whether a token has digits and letters beyond words: ``sk-learn-tutorial`` has not."""
-    return sum(48 <= one <= 57 for one in found) >= 2 and len(set(found)) >= 8
+    """Whether a token is none of words: ``sk-learn-tutorial`` and ``getUserName`` are.
+
+    It has two digits, or it is long, and has one or letters that change case every few: words
+    put together do not.
+    """
+    if len(set(found)) < 8:
+        return False
+    digits = sum(48 <= one <= 57 for one in found)
+    if digits >= 2 or (digits and len(found) >= 20 and found.lower() != found):
+        return True
+    changes = sum(
+        65 <= min(one, other) <= 90 and 97 <= max(one, other) <= 122
+        for one, other in pairwise(found)
+    )
+    return len(found) >= 20 and 3 * changes > len(found)
 
 
 def _is_value(found: bytes) -> bool:
@@ -28,18 +42,77 @@ def _is_value(found: bytes) -> bool:
     return is_secret_value(text) and (not text.isalpha() or len(text) > 20 or not text.islower())
 
 
+def _password_in_prose(found: bytes) -> bool:
+    """Whether what a sentence says that a password is can be one: ``password is wrong`` cannot."""
+    return any(48 <= one <= 57 for one in found) and _is_value(found)
+
+
 class SecretKind(NamedTuple):
-    """One kind of secret: its name, how it looks, and a check that RE2 cannot express."""
+    """One kind of secret: its name, how it looks, and a check that RE2 cannot express.
+
+    Of a ``named`` kind, the first group is the name before the secret, judged as a key is.
+    """
 
     name: str
     pattern: str
     check: Callable[[bytes], bool] | None = None
+    named: bool = False
 
 
 _VALUE = r"""(?:"([^"\\\r\n]{4,})"|'([^'\\\r\n]{4,})'|([^\s"'`,;&<>(){}\[\]\\]{6,}))"""
 _IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"""
 
+_PREFIXED = {
+    "1password-token": r"ops_eyJ[A-Za-z0-9+/=_-]{50,}",
+    "adafruit-key": r"aio_[A-Za-z0-9]{28}",
+    "alibaba-key": r"LTAI[A-Za-z0-9]{12,24}",
+    "buildkite-token": r"bkua_[0-9a-f]{40}",
+    "circleci-token": r"CCIPAT_[A-Za-z0-9]{22}_[0-9a-f]{40}",
+    "clojars-token": r"CLOJARS_[0-9a-z]{60}",
+    "cloudflare-key": r"v1\.0-[0-9a-f]{24}-[0-9a-f]{146}",
+    "contentful-token": r"CFPAT-[A-Za-z0-9_-]{40,}",
+    "crates-token": r"cio[A-Za-z0-9]{32}",
+    "doppler-token": r"dp\.(?:st|pt|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{40,}",
+    "dropbox-token": r"sl\.[A-Za-z0-9_-]{100,}",
+    "dynatrace-token": r"dt0[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+    "easypost-key": r"EZ[AT]K[A-Za-z0-9]{54}",
+    "facebook-token": r"EAA[A-Za-z0-9]{90,}",
+    "figma-token": r"figd_[A-Za-z0-9_-]{40,}",
+    "fireworks-key": r"fw_[A-Za-z0-9]{20,}",
+    "flutterwave-key": r"FLWSECK(?:_TEST)?-[0-9A-Za-z]{12,}",
+    "fly-token": r"f(?:o1|m[12])_[A-Za-z0-9+/=_-]{40,}",
+    "frameio-token": r"fio-u-[A-Za-z0-9=_-]{64}",
+    "heroku-key": r"HRKU-[A-Za-z0-9_-]{36,}",
+    "infracost-key": r"ico-[A-Za-z0-9]{32}",
+    "mapbox-token": r"[st]k\.eyJ[A-Za-z0-9_-]{60,}\.[A-Za-z0-9_-]{20,}",
+    "netlify-token": r"nfp_[A-Za-z0-9]{36}",
+    "nvidia-key": r"nvapi-[A-Za-z0-9_-]{60,}",
+    "pinecone-key": r"pcsk_[A-Za-z0-9_]{40,}",
+    "planetscale-token": r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9=._-]{32,}",
+    "prefect-key": r"pnu_[A-Za-z0-9]{36}",
+    "pulumi-token": r"pul-[0-9a-f]{40}",
+    "readme-key": r"rdme_[a-z0-9]{70}",
+    "render-key": r"rnd_[A-Za-z0-9]{28,}",
+    "rubygems-key": r"rubygems_[0-9a-f]{48}",
+    "sendinblue-key": r"xkeysib-[0-9a-f]{64}-[A-Za-z0-9]{16}",
+    "sentry-token": r"sntry[su]_[A-Za-z0-9+/=_-]{40,}",
+    "shippo-token": r"shippo_(?:live|test)_[0-9a-f]{40}",
+    "sonarqube-token": r"sq[upa]_[0-9a-f]{40}",
+    "supabase-key": r"sb(?:p_[0-9a-f]{40}|_secret_[A-Za-z0-9_-]{20,})",
+    "tailscale-key": r"tskey-[a-z]{3,10}-[A-Za-z0-9]{8,}-[A-Za-z0-9]{20,}",
+    "tavily-key": r"tvly-[A-Za-z0-9-]{30,}",
+    "typeform-token": r"tfp_[A-Za-z0-9_.=-]{59}",
+    "voyage-key": r"pa-[A-Za-z0-9_-]{40,}",
+}
+"""Kinds that their beginning tells."""
+
 SECRETS: tuple[SecretKind, ...] = (
+    *(SecretKind(name, rf"\b{pattern}", _random_looking) for name, pattern in _PREFIXED.items()),
+    SecretKind("private-key", r"PuTTY-User-Key-File-[0-9][^\x00]*?Private-Lines:\s{0,4}[0-9]{1,4}"
+               r"\s{1,4}([A-Za-z0-9+/=\s\\]{16,}?)(?:Private-MAC|$)"),
+    SecretKind("password", r"(?i:\b(?:password|passwd|passphrase|passcode|pin)) (?i:is|was|to|of)(?: set to| now)?\s{0,2}:?\s{1,4}"
+               r"[\"'`]?([^\s\"'`,;<>]{6,})", _password_in_prose),
+    SecretKind("password", r"(?:\s(?:-u|--user)[ =][\"']?[^\s:\"'@/]{1,60}:)([^\s\"'`]{4,})", _is_value),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
                r"[A-Za-z0-9+/=\s\\:,.()-]{16,}?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
@@ -75,7 +148,7 @@ SECRETS: tuple[SecretKind, ...] = (
     SecretKind("mailchimp-key", r"\b[0-9a-f]{32}-us[0-9]{1,2}\b"),
     SecretKind("npm-token", r"\bnpm_[A-Za-z0-9]{36}\b"),
     SecretKind("pypi-token", r"\bpypi-[A-Za-z0-9_-]{50,}"),
-    SecretKind("telegram-token", r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{32,34}"),
+    SecretKind("telegram-token", r"(?:\bbot|\b)([0-9]{8,10}:AA[A-Za-z0-9_-]{32,34})"),
     SecretKind("discord-token", r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", _random_looking),
     SecretKind("shopify-token", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
     SecretKind("digitalocean-token", r"\bdo[opr]_v1_[0-9a-f]{64}\b"),
@@ -104,6 +177,7 @@ SECRETS: tuple[SecretKind, ...] = (
                r"private[_-]?key|signing[_-]?key|encryption[_-]?key|access[_-]?token|auth[_-]?token|"
                r"refresh[_-]?token|session[_-]?token|id[_-]?token|bot[_-]?token|csrf[_-]?token|"
                r"client[_-]?secret|credential))" + _IS + _VALUE, _is_value),
+    SecretKind("secret", r"([A-Za-z0-9_.-]{1,60}(?i:token|[_-]pat))" + _IS + _VALUE, _random_looking, named=True),
 )  # fmt: skip
 
 _PASSWORDS = {"password", "passwd", "pwd", "passphrase", "passcode", "pin", "otp", "cvv", "cvc"}
@@ -142,6 +216,8 @@ def key_kind(key: str) -> str | None:
     if last in _PASSWORDS:
         return "password"
     if last in _LAST and before not in _NO_SECRET:
+        return "secret"
+    if last == "pat" and before:
         return "secret"
     if last == "key" and before in _KEYS:
         return "secret"

@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-MAX_ESCAPES = 3
-"""JSON in a string in JSON in a string: how many layers are unescaped."""
+MAX_VIEWS = 10
+"""How many ways of reading a text are looked at: JSON in a string in a URL, and so on."""
 
+_ENCODED = re.compile(rb"[\\%+\n\r]")
 _ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([\"'\\/nrt]))")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_FORM = re.compile(rb"%([0-9A-Fa-f]{2})|\+")
 # Also the soft breaks of quoted-printable, and quote marks and indentation of the next line.
 _BREAK = re.compile(rb"=?(?:\r\n|\n|\r)[ \t>|]*")
 _PLAIN = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
@@ -24,8 +26,8 @@ _PLAIN = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 class View(NamedTuple):
     """Decoded bytes; byte ``i`` came from ``starts[i]`` up to ``ends[i]`` of the original.
 
-    ``name`` is ``plain``, ``escaped``, ``percent`` or ``joined``. ``breaks`` are the positions
-    where lines were joined.
+    ``name`` is ``plain``, or how it was decoded last: ``escaped``, ``percent``, ``form`` (percent
+    with ``+`` for spaces) or ``joined``. ``breaks`` are the positions where lines were joined.
     """
 
     name: str
@@ -40,26 +42,39 @@ class View(NamedTuple):
 
 
 def views(data: bytes) -> Iterator[View]:
-    """The text itself, then every decoding that changes it."""
-    plain = View("plain", data, range(len(data)), range(1, len(data) + 1))
-    yield plain
-    latest = plain
-    for _ in range(MAX_ESCAPES):
-        if b"\\" not in latest.data:
+    """The text itself, then every decoding that changes it, also of what was decoded."""
+    found = [View("plain", data, range(len(data)), range(1, len(data) + 1))]
+    if not _ENCODED.search(data):
+        yield found[0]
+        return
+    seen = {data}
+    for at in range(MAX_VIEWS):
+        if at >= len(found):
             break
-        unescaped = _decoded("escaped", latest, _ESCAPE, _unescape)
-        if unescaped is None:
-            break
-        yield unescaped
-        latest = unescaped
+        yield found[at]
+        for view in _decodings(found[at]):
+            if view.data not in seen and len(found) < MAX_VIEWS:
+                seen.add(view.data)
+                found.append(view)
+
+
+def _decodings(view: View) -> Iterator[View]:
+    """What a view reads as, decoded once more; joined lines are the last step."""
+    if view.name == "joined":
+        return
+    data = view.data
+    if b"\\" in data:
+        yield from _decoded("escaped", view, _ESCAPE, _unescape)
     if b"%" in data:
-        unquoted = _decoded("percent", plain, _PERCENT, lambda one: bytes([int(one[1], 16)]))
-        if unquoted is not None:
-            yield unquoted
-    if b"\n" in latest.data or b"\r" in latest.data:
-        joined = _decoded("joined", latest, _BREAK, lambda one: b"")
-        if joined is not None:
-            yield joined
+        yield from _decoded("percent", view, _PERCENT, _unquote)
+    if b"+" in data and b" " not in data and (b"%" in data or b"=" in data):
+        yield from _decoded("form", view, _FORM, _unquote)
+    if b"\n" in data or b"\r" in data:
+        yield from _decoded("joined", view, _BREAK, lambda one: b"")
+
+
+def _unquote(found: re.Match[bytes]) -> bytes:
+    return b" " if found[0] == b"+" else bytes([int(found[1], 16)])
 
 
 def _unescape(found: re.Match[bytes]) -> bytes:
@@ -74,8 +89,8 @@ def _decoded(
     view: View,
     pattern: re.Pattern[bytes],
     decode: Callable[[re.Match[bytes]], bytes],
-) -> View | None:
-    """The view with every match decoded, or None if there is none."""
+) -> Iterator[View]:
+    """The view with every match decoded; none where nothing matches."""
     out = bytearray()
     starts: list[int] = []
     ends: list[int] = []
@@ -93,8 +108,8 @@ def _decoded(
         ends.extend([view.ends[end - 1]] * len(new))
         at = end
     if not breaks:
-        return None
+        return
     out += view.data[at:]
     starts.extend(view.starts[at:])
     ends.extend(view.ends[at:])
-    return View(name, bytes(out), starts, ends, tuple(breaks) if name == "joined" else ())
+    yield View(name, bytes(out), starts, ends, tuple(breaks) if name == "joined" else ())
