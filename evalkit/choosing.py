@@ -182,7 +182,7 @@ def read_cells(
     """A run's scores on the reference's cases; a case that changed counts as not scored."""
     rows = score_rows(recorded)
     planned = reference.planned
-    if recorded.run is reference:
+    if recorded.run.planned is planned:
         place = np.arange(len(planned))
     else:
         known = {case.id: at for at, case in enumerate(planned)}

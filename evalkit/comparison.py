@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
     scored, failed = table(scores.judged), table(scores.failed)
     total = table(np.where(scores.judged, scores.value, 0.0))
     passed = table(np.where(scores.judged, scores.passed, 0.0))
+    hats = [_pass_hats(*both) for both in zip(passed, scored, strict=True)]
     routes = cases_by_route(recorded)
     tried = trials_by_route(trials, routes)
     summaries = []
@@ -85,7 +87,9 @@ def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
                 infrastructure=len(mine) - len(done),
                 scorers=tuple(
                     _scorer_summary(
-                        name, *(part[at][cases] for part in (scored, failed, total, passed))
+                        name,
+                        *(scored[at][cases], failed[at][cases], total[at][cases]),
+                        [hat[cases] for hat in hats[at]],
                     )
                     for at, name in enumerate(scores.scorers)
                     if scored[at][cases].any() or failed[at][cases].any()
@@ -100,26 +104,29 @@ def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
 
 
 def _scorer_summary(
-    name: str, scored: Floats, failed: Floats, total: Floats, passed: Floats
+    name: str, scored: Floats, failed: Floats, total: Floats, hats: Sequence[Floats]
 ) -> ScorerSummary:
     some = scored > 0
-    counts, passes = scored[some], passed[some]
+    counts = scored[some]
     found = mean_interval(total[some] / counts)
+    half = int(np.median(counts)) if len(counts) else 0
     return ScorerSummary(
         scorer=name,
         estimate=Estimate(*found) if found else Estimate(None, None, None),
-        pass_hat=_pass_hats(passes, counts),
+        # over the cases with at least k scored trials, for every k that half of them have
+        pass_hat={k: float(hats[k - 1][scored >= k].mean()) for k in range(1, half + 1)},
         scored=int(scored.sum()),
         not_judged=int(failed.sum()),
     )
 
 
-def _pass_hats(passes: Floats, counts: Floats) -> dict[int, float]:
-    """pass^k over the cases with at least k scored trials, for every k that half of them have."""
-    hats: dict[int, float] = {}
-    for k in range(1, int(np.median(counts)) + 1 if len(counts) else 1):
+def _pass_hats(passes: Floats, counts: Floats) -> list[Floats]:
+    """pass^k of each case for k from 1; NaN where it has fewer scored trials than k."""
+    hats = []
+    for k in range(1, int(counts.max(initial=0)) + 1):
         enough = counts >= k
-        hats[k] = float(pass_hat(passes[enough], counts[enough], k).mean())
+        hats.append(np.full(len(counts), np.nan))
+        hats[-1][enough] = pass_hat(passes[enough], counts[enough], k)
     return hats
 
 

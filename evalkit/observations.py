@@ -142,6 +142,8 @@ def trials_by_route(trials: TrialRows, routes: Mapping[str, Whole]) -> dict[str,
     return {route: found.of(place) for place, route in enumerate(routes)}
 
 
+# What several look at one after another is read once; only the last two runs are held.
+@lru_cache(maxsize=2)
 def score_rows(recorded: Recorded) -> ScoreRows:
     """The scores table as arrays; scorers in the suite's order, then as they appear."""
     table = recorded.scores
@@ -160,6 +162,7 @@ def score_rows(recorded: Recorded) -> ScoreRows:
     return ScoreRows(cases, scorers, case[keep], scorer, value, passed, judged, failed, keep)
 
 
+@lru_cache(maxsize=2)
 def trial_rows(recorded: Recorded) -> TrialRows:
     """The trials table as arrays."""
     table = recorded.trials
@@ -178,7 +181,8 @@ def codes(column: pa.ChunkedArray, known: Sequence[str]) -> Whole:
     texts, at = encoded(column)
     places = {text: place for place, text in enumerate(known)}
     # Every text is looked up once, however often it is there.
-    found: Whole = np.array([*(places.get(text, -1) for text in texts), -1], dtype=np.intp)[at]
+    code = np.array([*(places.get(text, -1) for text in texts), -1], dtype=np.intp)
+    found: Whole = code[at]
     return found
 
 

@@ -196,7 +196,7 @@ class Told:
     missing: Mapping[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recorded:
     """A stored run with its tables, as comparison and gate read it.
 

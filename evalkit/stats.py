@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 CONFIDENCE = 0.95
 _ITERATIONS = 12  # of a fixed point that settles to three digits in about eight
 _TINY = 1e-9
+_KEPT = 4096  # of the few different cases that a large run has: each is reckoned once
 
 
 class Interval(NamedTuple):
@@ -129,13 +131,10 @@ def trial_interval(
     are the one-sided p-values of the test that decides: no change is outside of the interval
     exactly where one of them is at most 2.5 %. Measured coverage in docs/gate.md.
     """
-    differences = [
-        math.fsum(now) / len(now) - math.fsum(was) / len(was)
-        for was, now in zip(baseline, candidate, strict=True)
-    ]
+    before, after = ([_spread(tuple(case)) for case in arm] for arm in (baseline, candidate))
+    differences = [now.mean - was.mean for was, now in zip(before, after, strict=True)]
     mean = math.fsum(differences) / len(differences)
-    arms = (case for arm in (baseline, candidate) for case in arm)
-    variance = math.fsum(_smoothed_variance(case) / len(case) for case in arms)
+    variance = math.fsum(case.variance for case in (*before, *after))
     reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(variance) / len(differences)
     low, high = max(-1.0, mean - reach), min(1.0, mean + reach)
     tail = (1 - CONFIDENCE) / 2
@@ -144,10 +143,19 @@ def trial_interval(
     return Interval(mean, low, high)
 
 
-def _smoothed_variance(values: Sequence[float]) -> float:
+class _Spread(NamedTuple):
+    mean: float
+    variance: float  # of the mean, over a case's trials
+
+
+@lru_cache(maxsize=_KEPT)
+def _spread(values: tuple[float, ...]) -> _Spread:
+    """Of one case, whose variance counts half a trial at 0 and half a one at 1 as well."""
     count = len(values) + 1
     mean = (math.fsum(values) + 0.5) / count
-    return max(0.0, (math.fsum(value * value for value in values) + 0.5) / count - mean * mean)
+    squares = math.fsum(value * value for value in values) + 0.5
+    variance = max(0.0, squares / count - mean * mean)
+    return _Spread(math.fsum(values) / len(values), variance / len(values))
 
 
 def percentile(values: Sequence[float] | NDArray[np.float64], q: float) -> float | None:
@@ -172,22 +180,14 @@ def detectable(
     the share of cases that must flip fully before the permutation test can reach ``alpha``.
     """
     cases = len(baseline)
-    splits = sorted(
-        (
-            math.log(math.comb(len(before) + len(after), len(after)))
-            for before, after in zip(baseline, candidate, strict=True)
-        ),
-        reverse=True,
-    )
+    pairs = [_pair(*map(tuple, pair)) for pair in zip(baseline, candidate, strict=True)]
+    before, after, splits, means, variances = np.array(pairs).T
+    splits = np.sort(splits)[::-1]
     enough = np.flatnonzero(np.cumsum(splits) >= -math.log(alpha))
     if not len(enough):
         return None
     normal = NormalDist()
     sure = normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)
-    pairs = list(zip(baseline, candidate, strict=True))
-    before, after = (np.array([len(arm) for arm in side], float) for side in (baseline, candidate))
-    means = np.array([(sum(was) + sum(now)) / (len(was) + len(now)) for was, now in pairs])
-    variances = np.array([_trial_variance(was, now) for was, now in pairs])
     smallest = (int(enough[0]) + 1) / cases
     # Scores lie on steps, and a tie counts against the drop.
     tie = 1 / (cases * float(after.mean()))
@@ -200,6 +200,14 @@ def detectable(
         spread = math.sqrt(float((pooled * (1 / before + 1 / after)).sum())) / cases
         drop = min(1.0, max(smallest, sure * spread + tie))
     return drop
+
+
+@lru_cache(maxsize=_KEPT)
+def _pair(before: tuple[float, ...], after: tuple[float, ...]) -> tuple[float, ...]:
+    """Of one case: trials in each arm, the log of the ways to split them, mean and variance."""
+    ways = math.comb(len(before) + len(after), len(after))
+    mean = (sum(before) + sum(after)) / (len(before) + len(after))
+    return len(before), len(after), math.log(ways), mean, _trial_variance(before, after)
 
 
 def _trial_variance(before: Sequence[float], after: Sequence[float]) -> float:

@@ -39,6 +39,8 @@ def compare(
     ] = CompareFormat.TABLE,
 ) -> int:
     """Compare stored runs per route: scorers, pass^k, latency, cost, and which to choose."""
+    import dataclasses
+
     import msgspec
 
     from evalkit.choosing import choose, read_cells
@@ -53,7 +55,7 @@ def compare(
     cells, scorers = [], tuple(on or ())
     for run in found:
         # One at a time: twenty large runs need no more memory than one, and their numbers.
-        recorded = opened.load(run.id, texts=False)
+        recorded = dataclasses.replace(opened.load(run.id, texts=False), run=run)
         summaries = summarize(recorded)
         scorers = scorers or _gating(run, summaries)
         cells.append(read_cells(recorded, summaries, found[0], scorers))

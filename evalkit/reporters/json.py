@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evalkit.power import Plan
     from evalkit.self_test import SelfTest
 
+_PLAIN = frozenset({str, int, bool, type(None)})
 MAX_DEPTH = 300
 """What is nested deeper is cut off with ``…``: steps take 200 levels at most, values the rest."""
 
@@ -192,10 +193,15 @@ def plain(value: Any, depth: int = 0) -> Any:
         return value if math.isfinite(value) else None
     if depth > MAX_DEPTH:
         return "…"
+    # Most values are plain already: of those, not even this function is called.
+    below = depth + 1
     if isinstance(value, Mapping):
-        return {str(key): plain(one, depth + 1) for key, one in value.items()}
+        return {
+            str(key): one if type(one) in _PLAIN else plain(one, below)
+            for key, one in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(one, depth + 1) for one in value]
+        return [one if type(one) in _PLAIN else plain(one, below) for one in value]
     if isinstance(value, msgspec.Struct):
         return plain(msgspec.structs.asdict(value), depth)
     return str(value)

@@ -93,7 +93,13 @@ class Store:
     def find_all(self, refs: Sequence[str]) -> list[Run]:
         """The runs that several names mean, each as :meth:`find` says; every run once."""
         listed = self._listed()
-        return [self.run(one) for one in dict.fromkeys(self._find(r, None, listed) for r in refs)]
+        found: list[Run] = []
+        for one in dict.fromkeys(self._find(ref, None, listed) for ref in refs):
+            run = self.run(one)
+            if found and run.planned == found[0].planned:  # held once: it is most of a record
+                run = msgspec.structs.replace(run, planned=found[0].planned)
+            found.append(run)
+        return found
 
     def run(self, run_id: str) -> Run:
         """The run of exactly this id, without a look at any other. Raises NotFoundError."""
