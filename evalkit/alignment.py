@@ -10,7 +10,7 @@ import msgspec
 from evalkit.arguments import Mismatch
 from evalkit.dataset import Expected, ExpectedStep
 from evalkit.expectation import Plan
-from evalkit.trajectory import Step, Visit
+from evalkit.trajectory import Step
 
 
 class Pair(NamedTuple):
@@ -53,14 +53,15 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True):
     are considered steps that nothing asked for. ``considered`` are all considered steps without
     containers. ``necessary`` are the positions of required steps that this mode looks at, as
     often as they must happen. Positions are places among ``leaves``, the single steps of the
-    expectation as written; ``plan`` is the way of satisfying it that was compared.
+    expectation as written; ``plan`` is the way of satisfying it that was compared; ``steps`` are
+    all actual steps by their number.
     ``precision``, ``recall`` and ``f1`` are in [0, 1]; with nothing expected and nothing done, 1.
     """
 
     expect: Expected
     leaves: tuple[ExpectedStep, ...]
     plan: Plan
-    visits: Sequence[Visit]
+    steps: Sequence[Step]
     pairs: tuple[Pair, ...]
     wrong: tuple[WrongArguments, ...]
     missing: tuple[int, ...]
@@ -81,4 +82,4 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True):
 
     def step(self, number: int) -> Step:
         """The actual step of that number in the trajectory's walk."""
-        return self.visits[number].step
+        return self.steps[number]

@@ -8,7 +8,7 @@ Among equals, early rows go with early columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import isqrt
 
@@ -32,7 +32,11 @@ class TooLargeError(InputError):
 
 def in_any_order(weights: Weights) -> Pairing:
     """The assignment of greatest weight."""
-    at_best = _each_its_best(weights)
+    at_best = each_its_best(
+        [sorted(options) for options in weights],
+        lambda row, column: weights[row][column],
+        lambda row: max(weights[row].values(), default=0),
+    )
     if at_best is not None:
         return at_best
     pairing: Pairing = [None] * len(weights)
@@ -46,21 +50,34 @@ def in_any_order(weights: Weights) -> Pairing:
     return pairing
 
 
-def _each_its_best(weights: Weights) -> Pairing | None:
+def each_its_best(
+    columns: Sequence[Sequence[int]],
+    weight: Callable[[int, int], int],
+    most: Callable[[int], int],
+) -> Pairing | None:
     """Every row with a column that it is worth most with, if they can all have one at once: no
-    assignment can be worth more. None where that is not seen at first sight."""
+    assignment can be worth more. None where that is not seen at first sight.
+
+    ``columns[row]`` are ascending; no weight of a row is above ``most(row)``, and 0 is no pair.
+    """
     used: set[int] = set()
     pairing: Pairing = []
-    for options in weights:
-        if not options:
-            pairing.append(None)
-            continue
-        top = max(options.values())
-        free = [column for column, worth in options.items() if worth == top and column not in used]
-        if not free:
-            return None
-        column = min(free)
-        used.add(column)
+    for row, places in enumerate(columns):
+        column, top = None, most(row)
+        for place in places:
+            if place not in used and weight(row, place) == top:
+                column = place
+                break
+        else:
+            weights = {place: weight(row, place) for place in places}
+            top = max(weights.values(), default=0)
+            if top:
+                free = (one for one in places if weights[one] == top and one not in used)
+                column = next(free, None)
+                if column is None:
+                    return None
+        if column is not None:
+            used.add(column)
         pairing.append(column)
     return pairing
 
@@ -176,21 +193,26 @@ def _hungarian(cost: list[list[int]]) -> list[tuple[int, int]]:
 # --- in list order ------------------------------------------------------------------------
 
 
-def in_sequence(weights: Weights) -> Pairing:
+def in_sequence(weights: Weights, begun: Sequence[tuple[int, int]] = ()) -> Pairing:
     """The alignment of greatest weight in which rows and columns keep their order.
 
-    Raises TooLargeError beyond 25 million cells of rows x columns that go with any.
+    ``begun`` are first pairs that are known to be part of it. Raises TooLargeError beyond 25
+    million cells of rows x columns that go with any.
     """
     pairing: Pairing = [None] * len(weights)
-    rows = [row for row, options in enumerate(weights) if options]
-    columns = sorted({column for row in rows for column in weights[row]})
-    top = max((max(weights[row].values()) for row in rows), default=0)
-    done = 0
-    for row, column in zip(rows, columns, strict=False):  # what fits at once needs no table
-        if weights[row].get(column) != top:
-            break
+    for row, column in begun:
         pairing[row] = column
-        done += 1
+    first_row, first_column = (begun[-1][0] + 1, begun[-1][1] + 1) if begun else (0, 0)
+    rows = [row for row in range(first_row, len(weights)) if weights[row]]
+    columns = sorted({column for row in rows for column in weights[row] if column >= first_column})
+    done = 0
+    if not begun:
+        top = max((max(weights[row].values()) for row in rows), default=0)
+        for row, column in zip(rows, columns, strict=False):  # what fits at once needs no table
+            if weights[row].get(column) != top:
+                break
+            pairing[row] = column
+            done += 1
     _align(weights, rows[done:], columns[done:], pairing)
     return pairing
 
@@ -243,7 +265,7 @@ def in_partial_order(weights: Weights, before: Sequence[int]) -> Pairing:
     Raises TooLargeError beyond a million states.
     """
     pairing = in_any_order(weights)
-    if _in_order(pairing, before):
+    if keeps_order(pairing, before):
         return pairing
     pairing = [None] * len(weights)
     spent = 0
@@ -268,7 +290,8 @@ def _is_chain(ordered: list[int], before: Sequence[int]) -> bool:
     return True
 
 
-def _in_order(pairing: Pairing, before: Sequence[int]) -> bool:
+def keeps_order(pairing: Pairing, before: Sequence[int]) -> bool:
+    """Whether no row comes before one of ``before[row]``."""
     for row, column in enumerate(pairing):
         if column is not None:
             for earlier in _bits(before[row]):

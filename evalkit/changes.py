@@ -9,7 +9,7 @@ from evalkit.dataset import ExpectedStep
 from evalkit.effects import sets_by_name
 from evalkit.expectation import Plan, Row, projected
 from evalkit.suite import Effects
-from evalkit.trajectory import Step, Visit
+from evalkit.trajectory import Step
 from evalkit.values import canonical
 
 
@@ -26,18 +26,18 @@ class Changes(NamedTuple):
         return stated.tool is not None and self.tool(stated.tool)
 
 
-def changing(visits: Sequence[Visit], effects: Effects) -> Changes:
+def changing(steps: Sequence[Step], effects: Effects) -> Changes:
     """Which tools change state in this trial."""
-    return Changes(changes_state(visits, effects), frozenset(effects.write or ()))
+    return Changes(changes_state(steps, effects), frozenset(effects.write or ()))
 
 
-def changes_state(visits: Sequence[Visit], effects: Effects) -> Callable[[str], bool]:
+def changes_state(steps: Sequence[Step], effects: Effects) -> Callable[[str], bool]:
     """Which tools change state: as the suite states, else as the trace tells, else by name."""
     told: dict[str, bool] = {}
     if effects.write is None:
-        for visit in visits:
-            if visit.step.read_only is not None:
-                told.setdefault(visit.step.name, not visit.step.read_only)
+        for step in steps:
+            if step.read_only is not None:
+                told.setdefault(step.name, not step.read_only)
 
     def changes(tool: str) -> bool:
         return told[tool] if tool in told else effects.changes_state(tool)
@@ -56,12 +56,12 @@ def changed_by(plan: Plan, changes: Changes) -> Plan:
     return projected(plan, changing)
 
 
-def state_changes(visits: Sequence[Visit], changes: Changes) -> tuple[list[int], set[int]]:
+def state_changes(steps: Sequence[Step], changes: Changes) -> tuple[list[int], set[int]]:
     """Calls of tools that change state, and those of them that changed nothing (further)."""
     numbers: list[int] = []
     idle: set[int] = set()
     last: Step | None = None
-    for number, _, _, step in visits:
+    for number, step in enumerate(steps):
         if step.kind == "tool" and changes.tool(step.name):
             numbers.append(number)
             if step.status != "ok" or _sets_again(step, last):

@@ -25,14 +25,14 @@ tool, arguments and recorded output) changed nothing further. An expected step o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
 from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArguments
 from evalkit.arguments import arguments_hold, mismatches, superfluous, without
-from evalkit.assignment import Weights, in_any_order, in_partial_order, in_sequence
+from evalkit.candidates import Candidates, Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
 from evalkit.dataset import Expected, ExpectedStep
 from evalkit.expectation import (
@@ -47,7 +47,7 @@ from evalkit.expectation import (
 )
 from evalkit.soundness import problems
 from evalkit.suite import Effects
-from evalkit.trajectory import Step, Trajectory, Visit
+from evalkit.trajectory import Flat, Step, Trajectory
 
 __all__ = (
     "Alignment",
@@ -63,18 +63,6 @@ __all__ = (
 
 NOTHING_MORE = frozenset({"exact", "unordered", "subset", "effects"})
 PARTIAL_CREDIT = 0.5
-
-
-class _Columns(NamedTuple):
-    """The considered actual steps: their numbers, and their arguments without ignored keys.
-
-    ``free`` may pair, but are never unexpected: the user's, and those that changed nothing.
-    """
-
-    numbers: list[int]
-    steps: list[Step]
-    arguments: list[Any]
-    free: frozenset[int]
 
 
 def align(
@@ -94,15 +82,15 @@ def align(
     Raises :class:`evalkit.assignment.TooLargeError` where an exact alignment would take too long,
     or the expectation can be satisfied in more than 1,000 ways.
     """
-    visits = list(trajectory.walk())
-    changes = changing(visits, effects) if expect.match == "effects" else None
-    columns = _columns(expect, visits, changes, kinds)
-    forbidden = tuple(_forbidden(expect, visits))
+    flat = trajectory.flat()
+    changes = changing(flat.steps, effects) if expect.match == "effects" else None
+    columns = _columns(expect, flat.steps, changes, kinds)
+    forbidden = tuple(_forbidden(expect, flat.steps))
     stated = leaves(expect)
     best: Alignment | None = None
     for whole in _plans(expect, columns, changes):
         plan = whole if view is None else view(whole)
-        found = _aligned(expect, plan, visits, columns, stated, forbidden, ordered)
+        found = _aligned(expect, plan, flat, columns, stated, forbidden, ordered)
         if best is None or (found.passed, found.f1) > (best.passed, best.f1):
             best = found
         if best.passed and best.f1 >= 1:
@@ -119,39 +107,34 @@ def may_call_nothing_more(expect: Expected) -> bool:
 def _aligned(
     expect: Expected,
     plan: Plan,
-    visits: Sequence[Visit],
-    columns: _Columns,
+    flat: Flat,
+    columns: Columns,
     stated: tuple[ExpectedStep, ...],
     forbidden: tuple[Forbidden, ...],
     ordered: bool,
 ) -> Alignment:
     rows, numbers = plan.rows, columns.numbers
-    weights = _weights(rows, columns, expect)
-    found = _order(plan, weights) if ordered else in_any_order(weights)
-    paired = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
-    full, wrong, extra = _split(
-        [
-            (row, place, _is_full(row, weights[number][place], columns.steps[place], expect))
-            for number, (row, place) in enumerate(zip(rows, found, strict=True))
-            if place is not None
-        ],
-        columns,
-        expect,
-    )
-    displaced = _displaced(weights, found)
+    candidates = Candidates(plan, columns, expect)
+    found = candidates.paired(ordered=ordered)
+    displaced = candidates.displaced(found) if None in found else []
+    full, wrong, extra = _split(plan, found, candidates, columns, expect)
     out_of_order = tuple(Pair(rows[row].position, numbers[place]) for row, place in displaced)
-    served = {number for number, place in enumerate(found) if place is not None}
-    served.update(row for row, _ in displaced)
-    used = {numbers[place] for _, place in paired}
-    containers = _enclosing(used, visits)
+    served = {row for row, _ in displaced}
+    used = {numbers[place] for place in found if place is not None}
+    missing = tuple(
+        row.position
+        for number, (row, place) in enumerate(zip(rows, found, strict=True))
+        if place is None and not row.optional and number not in served
+    )
+    containers = _enclosing(used, flat.parents)
     considered = tuple(number for number in numbers if number in used or number not in containers)
     strays = used.union((pair.step for pair in out_of_order), columns.free)
     unexpected = tuple(number for number in considered if number not in strays)
-    missing = tuple(
-        row.position for number, row in enumerate(rows) if not row.optional and number not in served
-    )
     credit = len(full) + PARTIAL_CREDIT * len(wrong)
-    wanted = sum(not row.optional for row in rows) + sum(row.optional for row, _ in paired)
+    necessary = tuple(row.position for row in rows if not row.optional)
+    wanted = len(necessary) + sum(
+        row.optional for row, place in zip(rows, found, strict=True) if place is not None
+    )
     taken = {*used, *unexpected, *(pair.step for pair in out_of_order)}
     taken.update(one.step for one in forbidden)
     if expect.paths is not None:
@@ -160,7 +143,7 @@ def _aligned(
         expect=expect,
         leaves=stated,
         plan=plan,
-        visits=visits,
+        steps=flat.steps,
         pairs=full,
         wrong=wrong,
         missing=missing,
@@ -169,7 +152,7 @@ def _aligned(
         superfluous=extra,
         forbidden=forbidden,
         considered=considered,
-        necessary=tuple(row.position for row in rows if not row.optional),
+        necessary=necessary,
         precision=_share(credit, len(taken), wanted),
         recall=_share(credit, wanted, len(taken)),
         f1=2 * credit / (len(taken) + wanted) if taken or wanted else 1.0,
@@ -187,19 +170,29 @@ def _share(credit: float, whole: int, other: int) -> float:
 # --- what is compared ---------------------------------------------------------------------
 
 
-def _plans(expect: Expected, columns: _Columns, changes: Changes | None) -> list[Plan]:
+def _plans(expect: Expected, columns: Columns, changes: Changes | None) -> list[Plan]:
     """The ways to satisfy the expectation, as this mode looks at them; at least one."""
     if expect.steps is None and expect.paths is None:
         return [Plan(0, (), None, False)]
-    counts = Counter((step.name, step.actor) for step in columns.steps)
-    ways = plans(
-        expect, lambda every: max((counts[one.name or "", one.actor] for one in every), default=0)
-    )
+    ways = plans(expect, _Occurrences(columns.steps))
     if expect.ignore:
         ways = [
             way._replace(rows=tuple(_compared(row, expect) for row in way.rows)) for way in ways
         ]
     return ways if changes is None else [changed_by(way, changes) for way in ways]
+
+
+class _Occurrences:
+    """How many actual steps there are of the most frequent of some names; counted when asked."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self._counts: Counter[tuple[str, str]] | None = None
+
+    def __call__(self, every: Sequence[ExpectedStep]) -> int:
+        if self._counts is None:
+            self._counts = Counter((step.name, step.actor) for step in self._steps)
+        return max((self._counts[one.name or "", one.actor] for one in every), default=0)
 
 
 def _compared(row: Row, expect: Expected) -> Row:
@@ -214,26 +207,26 @@ def _compared(row: Row, expect: Expected) -> Row:
 
 def _columns(
     expect: Expected,
-    visits: Sequence[Visit],
+    every: Sequence[Step],
     changes: Changes | None,
     kinds: frozenset[str] | None,
-) -> _Columns:
+) -> Columns:
     numbers: list[int] = []
     free: set[int] = set()
     if expect.steps is None and expect.paths is None:
         pass
     elif changes is not None:
-        numbers, free = state_changes(visits, changes)
+        numbers, free = state_changes(every, changes)
     else:
         kinds = named_kinds(expect) if kinds is None else kinds
-        numbers = [number for number, _, _, step in visits if is_considered(step, kinds)]
-    steps = [visits[number].step for number in numbers]
-    free.update(number for number in numbers if visits[number].step.actor == "user")
+        numbers = [number for number, step in enumerate(every) if is_considered(step, kinds)]
+    steps = [every[number] for number in numbers]
+    free.update(number for number in numbers if every[number].actor == "user")
     if expect.ignore:
         arguments = [without(step.arguments, ignored(expect, step.name)) for step in steps]
     else:
         arguments = [step.arguments for step in steps]
-    return _Columns(numbers, steps, arguments, frozenset(free))
+    return Columns(numbers, steps, arguments, frozenset(free))
 
 
 def ignored(expect: Expected, tool: str) -> tuple[str, ...]:
@@ -241,96 +234,36 @@ def ignored(expect: Expected, tool: str) -> tuple[str, ...]:
     return (*expect.ignore.get(tool, ()), *expect.ignore.get("*", ()))
 
 
-def _weights(rows: Sequence[Row], columns: _Columns, expect: Expected) -> Weights:
-    """By name alone 1; optional in full more than all of those; required in full more still.
-
-    Where effects are compared, a refused call pairs in full or not at all, and only with an
-    expected step that allows it; a call that changed something is worth a little more.
-    """
-    by_name: dict[tuple[str | None, str | None, str], list[int]] = {}
-    steps = columns.steps
-    for place, step in enumerate(steps):
-        by_name.setdefault((step.kind, step.name, step.actor), []).append(place)
-        if step.kind != "workflow":
-            by_name.setdefault(("step", step.name, step.actor), []).append(place)
-    size = min(len(rows), len(steps)) + 1
-    succeeded = expect.match == "effects"
-    weights: list[dict[int, int]] = []
-    for row in rows:
-        in_full = size if row.optional else size * size
-        options: dict[int, int] = {}
-        for one in row.alternatives:
-            for place in by_name.get((one.kind, one.name, one.actor), ()):
-                refused = steps[place].status == "error"
-                if not _may_end(one, steps[place], succeeded):
-                    continue
-                if arguments_hold(one.args, columns.arguments[place], expect.args):
-                    options[place] = in_full - (succeeded and refused)
-                elif not row.optional and not (succeeded and refused):
-                    options.setdefault(place, 1)
-        weights.append(options)
-    return weights
-
-
-def _may_end(stated: ExpectedStep, step: Step, succeeded: bool) -> bool:
-    """Whether an actual step ended as the expected one must."""
-    if stated.status is None:
-        return not succeeded or step.status == "ok"
-    return stated.status in ("any", step.status)
-
-
-# --- in which order -----------------------------------------------------------------------
-
-
-def _order(plan: Plan, weights: Weights) -> list[int | None]:
-    if plan.before is not None:
-        return in_partial_order(weights, plan.before)
-    return in_sequence(weights) if plan.listed else in_any_order(weights)
-
-
-def _displaced(weights: Weights, found: Sequence[int | None]) -> list[tuple[int, int]]:
-    """Steps left without a pair in order that have one out of order."""
-    used = set(found)
-    left: list[Mapping[int, int]] = [
-        {place: weight for place, weight in options.items() if place not in used}
-        if found[row] is None
-        else {}
-        for row, options in enumerate(weights)
-    ]
-    if not any(left):
-        return []
-    pairing = in_any_order(left)
-    return [(row, place) for row, place in enumerate(pairing) if place is not None]
-
-
 # --- what came of it ----------------------------------------------------------------------
 
 
 def _split(
-    paired: Sequence[tuple[Row, int, bool]], columns: _Columns, expect: Expected
+    plan: Plan,
+    found: Sequence[int | None],
+    candidates: Candidates,
+    columns: Columns,
+    expect: Expected,
 ) -> tuple[tuple[Pair, ...], tuple[WrongArguments, ...], tuple[Superfluous, ...]]:
     full: list[Pair] = []
     wrong: list[WrongArguments] = []
     extra: list[Superfluous] = []
-    for row, place, holds in paired:
-        number, arguments = columns.numbers[place], columns.arguments[place]
+    for number, (row, place) in enumerate(zip(plan.rows, found, strict=True)):
+        if place is None:
+            continue
+        pair = Pair(row.position, columns.numbers[place])
+        if candidates.is_same(number, place):
+            full.append(pair)
+            continue
+        arguments = columns.arguments[place]
         stated = _closest(row, columns.steps[place], arguments, expect)
-        if holds:
-            full.append(Pair(row.position, number))
+        if candidates.is_full(number, place):
+            full.append(pair)
         else:
             failing = mismatches(stated.args, arguments, expect.args)
-            wrong.append(WrongArguments(row.position, number, failing, arguments is None))
-        if expect.args != "stated" or stated.args is None or stated.args == arguments:
-            continue
-        if paths := superfluous(stated.args, arguments):
-            extra.append(Superfluous(row.position, number, paths))
+            wrong.append(WrongArguments(*pair, failing, arguments is None))
+        if expect.args == "stated" and (paths := superfluous(stated.args, arguments)):
+            extra.append(Superfluous(*pair, paths))
     return tuple(full), tuple(wrong), tuple(extra)
-
-
-def _is_full(row: Row, weight: int, step: Step, expect: Expected) -> bool:
-    """Whether a pair holds in full: by name alone it weighs 1 (see :func:`_weights`)."""
-    refused = expect.match == "effects" and step.status == "error"
-    return weight > 1 or row.optional or refused
 
 
 def _closest(row: Row, step: Step, arguments: Any, expect: Expected) -> ExpectedStep:
@@ -342,24 +275,26 @@ def _closest(row: Row, step: Step, arguments: Any, expect: Expected) -> Expected
     return next(holding, named[0])
 
 
-def _enclosing(numbers: set[int], visits: Sequence[Visit]) -> set[int]:
+def _enclosing(numbers: set[int], parents: Sequence[int | None]) -> set[int]:
     """All ancestors of these steps."""
     found: set[int] = set()
+    if not parents:
+        return found
     for number in numbers:
-        parent = visits[number].parent
+        parent = parents[number]
         while parent is not None and parent not in found:
             found.add(parent)
-            parent = visits[parent].parent
+            parent = parents[parent]
     return found
 
 
-def _forbidden(expect: Expected, visits: Sequence[Visit]) -> Iterator[Forbidden]:
+def _forbidden(expect: Expected, steps: Sequence[Step]) -> Iterator[Forbidden]:
     if not expect.never:
         return
     patterns = [
         (place, one) for place, stated in enumerate(expect.never) for one in alternatives(stated)
     ]
-    for number, _, _, step in visits:
+    for number, step in enumerate(steps):
         for place, one in patterns:
             if same_name(one, step) and one.status in (None, "any", step.status):
                 found = without(step.arguments, ignored(expect, step.name))

@@ -90,10 +90,7 @@ def same(one: Any, other: Any) -> bool:
 
 def all_hold(stated: Mapping[str, Any], found: Any, *, exact: bool = False) -> bool:
     """Whether an object's values hold by key; the object itself is never read as a predicate."""
-    if type(found) is dict:
-        if _equal_literals(stated, found):
-            return True
-        # Most differ in a plain value: told without further ado.
+    if type(found) is dict:  # most differ in a plain value: told without further ado
         for key, value in stated.items():
             if type(value) in SCALARS and not _equal_scalars(value, at_key(found, key)):
                 return False
@@ -103,21 +100,42 @@ def all_hold(stated: Mapping[str, Any], found: Any, *, exact: bool = False) -> b
         return False
 
 
-_NOT_LITERAL = re.compile(rb'null|"(?:%s)":' % "|".join(PREDICATES).encode())
+_encode = msgspec.json.Encoder().encode
+_PREDICATE_WRITTEN = re.compile(rb'\{"(?:%s)":' % "|".join(PREDICATES).encode())
 
 
-def _equal_literals(stated: Mapping[str, Any], found: dict[str, Any]) -> bool:
-    """Whether both are the same and there is nothing in it that equality could get wrong."""
+def written(values: Sequence[Any]) -> list[bytes | None]:
+    """Each value as JSON text, or None: of no JSON, and of what is too deep or too large.
+
+    Values of the same text are the same, but where it says ``null``: that may have been no number.
+    """
     try:
-        if stated != found:
-            return False
-        written = msgspec.json.encode(stated)
-        # Python takes True for 1; written out they differ.
-        plain = b"true" not in written and b"false" not in written
-        alike = plain or written == msgspec.json.encode(found)
+        texts: list[bytes | None] = [_encode(value) for value in values]
     except (RecursionError, TypeError, ValueError, OverflowError):
-        return False  # too deep, or no JSON: the bounded comparison tells
-    return alike and len(written) < MAX_COMPARISONS and _NOT_LITERAL.search(written) is None
+        texts = [_written(value) for value in values]
+    return [text if text and len(text) < MAX_COMPARISONS else None for text in texts]
+
+
+def _written(value: Any) -> bytes | None:
+    try:
+        return _encode(value)
+    except (RecursionError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def literals(stated: Sequence[Any]) -> list[bytes | None]:
+    """The JSON text of each value that holds for every value of the same text; None for others.
+
+    That is every value in which there is no predicate, and no ``null`` (see :func:`written`).
+    """
+    texts = written(stated)
+    if _is_literal(b"".join(filter(None, texts))):
+        return texts
+    return [text if text and _is_literal(text) else None for text in texts]
+
+
+def _is_literal(text: bytes) -> bool:
+    return b"null" not in text and _PREDICATE_WRITTEN.search(text) is None
 
 
 def at_key(found: Mapping[str, Any], key: str) -> Any:

@@ -79,6 +79,13 @@ class Visit(NamedTuple):
     step: Step
 
 
+class Flat(NamedTuple):
+    """All steps in pre-order, and the number of each one's parent; no parents where none nest."""
+
+    steps: Sequence[Step]
+    parents: Sequence[int | None]
+
+
 class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of the spans of a trace: nothing is dropped without being counted.
 
@@ -138,6 +145,13 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 below = depth + 1
                 pending += [(below, number, child) for child in reversed(step.steps)]
             number += 1
+
+    def flat(self) -> Flat:
+        """Every step in pre-order: the n-th is that of number n on a :meth:`walk`."""
+        if not any(step.steps for step in self.steps):
+            return Flat(self.steps, ())
+        visits = list(self.walk())
+        return Flat([visit.step for visit in visits], [visit.parent for visit in visits])
 
     @property
     def tokens_in(self) -> int | None:

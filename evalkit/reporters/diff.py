@@ -98,7 +98,7 @@ def diff(
         why = "the case as it was in this run is not at hand" if case is None else ""
         return tuple(_plain(trajectory)), why
     try:
-        return tuple(_aligned(align(case.expect, trajectory, effects))), ""
+        return tuple(_aligned(align(case.expect, trajectory, effects), trajectory)), ""
     except TooLargeError as error:
         return tuple(_plain(trajectory)), line(error)
 
@@ -108,14 +108,14 @@ def _plain(trajectory: Trajectory) -> Iterator[Row]:
         yield Row("·", "", line(step.label, 80), depth, _about(step), step.status == "error")
 
 
-def _aligned(found: Alignment) -> Iterator[Row]:
+def _aligned(found: Alignment, trajectory: Trajectory) -> Iterator[Row]:
     pairs = {pair.step: ("✓", pair.expected) for pair in found.pairs}
     pairs |= {one.step: ("≠", one.expected) for one in found.wrong}
     pairs |= {pair.step: ("↕", pair.expected) for pair in found.out_of_order}
     unexpected, forbidden = set(found.unexpected), {one.step for one in found.forbidden}
     extra = "+" if may_call_nothing_more(found.expect) else "·"
     missing = list(found.missing)
-    for number, depth, _, step in found.visits:
+    for number, depth, _, step in trajectory.walk():
         mark, position = pairs.get(number, (extra if number in unexpected else "·", None))
         while position is not None and missing and missing[0] < position:
             yield _missing(found, missing.pop(0))

@@ -250,15 +250,13 @@ def _abstention(alignment: Alignment, chosen: _Choices) -> str | None:
 def _hallucinated(alignment: Alignment, trajectory: Trajectory) -> list[str] | None:
     """Tools that the agent called though no model was offered them; None if the trace is silent."""
     offered: set[str] = set()
-    for visit in alignment.visits:
-        if visit.step.offered is not None:
-            offered.update(visit.step.offered)
+    for step in alignment.steps:
+        if step.offered is not None:
+            offered.update(step.offered)
     if not offered:
         return None
     called = (
-        visit.step.name
-        for visit in alignment.visits
-        if visit.step.kind == "tool" and visit.step.actor == "agent"
+        step.name for step in alignment.steps if step.kind == "tool" and step.actor == "agent"
     )
     return [name for name in dict.fromkeys(called) if name not in offered][:MAX_LISTED]
 
