@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -13,14 +12,14 @@ from evalkit.expectation import Plan
 from evalkit.trajectory import Step
 
 
-class Pair(NamedTuple):
+class Pair(msgspec.Struct, frozen=True):
     """An expected step (its position) and the actual one (its number in the walk)."""
 
     expected: int
     step: int
 
 
-class WrongArguments(NamedTuple):
+class WrongArguments(msgspec.Struct, frozen=True):
     """A pair by name whose arguments fail; ``unrecorded`` if the trace tells no arguments."""
 
     expected: int
@@ -29,7 +28,7 @@ class WrongArguments(NamedTuple):
     unrecorded: bool = False
 
 
-class Superfluous(NamedTuple):
+class Superfluous(msgspec.Struct, frozen=True):
     """A pair whose actual step has arguments that are not stated: their paths."""
 
     expected: int
@@ -37,7 +36,7 @@ class Superfluous(NamedTuple):
     paths: tuple[str, ...]
 
 
-class Forbidden(NamedTuple):
+class Forbidden(msgspec.Struct, frozen=True):
     """An actual step that the case says must never happen: position in ``never``, number."""
 
     never: int

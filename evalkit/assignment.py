@@ -34,8 +34,8 @@ def in_any_order(weights: Weights) -> Pairing:
     """The assignment of greatest weight."""
     at_best = each_its_best(
         [sorted(options) for options in weights],
+        [max(options.values(), default=0) for options in weights],
         lambda row, column: weights[row][column],
-        lambda row: max(weights[row].values(), default=0),
     )
     if at_best is not None:
         return at_best
@@ -51,28 +51,26 @@ def in_any_order(weights: Weights) -> Pairing:
 
 
 def each_its_best(
-    columns: Sequence[Sequence[int]],
-    weight: Callable[[int, int], int],
-    most: Callable[[int], int],
+    columns: Sequence[Sequence[int]], most: Sequence[int], weight: Callable[[int, int], int]
 ) -> Pairing | None:
     """Every row with a column that it is worth most with, if they can all have one at once: no
     assignment can be worth more. None where that is not seen at first sight.
 
-    ``columns[row]`` are ascending; no weight of a row is above ``most(row)``, and 0 is no pair.
+    ``columns[row]`` are ascending; no weight of a row is above ``most[row]``, and 0 is no pair.
     """
     used: set[int] = set()
     pairing: Pairing = []
-    for row, places in enumerate(columns):
-        column, top = None, most(row)
+    for row, (places, top) in enumerate(zip(columns, most, strict=True)):
+        column = None
         for place in places:
             if place not in used and weight(row, place) == top:
                 column = place
                 break
         else:
             weights = {place: weight(row, place) for place in places}
-            top = max(weights.values(), default=0)
-            if top:
-                free = (one for one in places if weights[one] == top and one not in used)
+            best = max(weights.values(), default=0)
+            if best:
+                free = (one for one in places if weights[one] == best and one not in used)
                 column = next(free, None)
                 if column is None:
                     return None

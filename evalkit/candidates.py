@@ -44,19 +44,24 @@ class Columns(NamedTuple):
 class Candidates:
     """The pairs that the rows of a plan and the considered steps can form."""
 
-    __slots__ = ("_columns", "_effects", "_found", "_mode", "_places", "_plan", "_size", "_stated")
+    __slots__ = (
+        *("_columns", "_effects", "_found", "_mode", "_most", "_places", "_plan", "_stated"),
+    )
 
     def __init__(self, plan: Plan, columns: Columns, expect: Expected) -> None:
         self._plan = plan
         self._columns = columns
         self._effects = expect.match == "effects"
         self._mode = expect.args
-        self._size = min(len(plan.rows), len(columns.steps)) + 1
+        size = min(len(plan.rows), len(columns.steps)) + 1
+        self._most = [size if row.optional else size * size for row in plan.rows]
         self._places = _places(plan.rows, columns.steps)
-        self._stated = literals(
-            [row.alternatives[0].args if len(row.alternatives) == 1 else None for row in plan.rows]
-        )
+        self._stated = literals([_only_arguments(row) for row in plan.rows])
         self._found = written(columns.arguments)
+        if self._effects:
+            for place, step in enumerate(columns.steps):
+                if step.status == "error":
+                    self._found[place] = None
 
     def paired(self, *, ordered: bool) -> Pairing:
         """The place of each row, in the plan's order or in any: the greatest worth possible.
@@ -67,7 +72,7 @@ class Candidates:
         if ordered and plan.listed:
             begun = self._beginning()
             return in_sequence(self._weights(len(begun) and begun[-1][0] + 1), begun)
-        found = each_its_best(self._places, self._worth, self._most)
+        found = each_its_best(self._places, self._most, self._worth)
         if found is None:
             found = in_any_order(self._weights())
         if not ordered or plan.before is None or keeps_order(found, plan.before):
@@ -88,7 +93,7 @@ class Candidates:
         return [(row, place) for row, place in enumerate(pairing) if place is not None]
 
     def is_same(self, row: int, place: int) -> bool:
-        """Whether the arguments are the very ones that the row states."""
+        """Whether the arguments are the very ones that the row states, and all that it states."""
         text = self._stated[row]
         return text is not None and text == self._found[place]
 
@@ -103,11 +108,11 @@ class Candidates:
 
     # --- what a pair is worth -------------------------------------------------------------
 
-    def _most(self, row: int) -> int:
-        return self._size if self._plan.rows[row].optional else self._size * self._size
-
     def _worth(self, row: int, place: int) -> int:
         """What a row and one of its places are worth together; 0: they don't go together."""
+        text = self._stated[row]
+        if text is not None and text == self._found[place]:
+            return self._most[row]
         stated = self._plan.rows[row]
         step = self._columns.steps[place]
         several = len(stated.alternatives) > 1
@@ -115,10 +120,8 @@ class Candidates:
         for one in stated.alternatives:
             if (several and not same_name(one, step)) or not self._may_end(one, step):
                 continue
-            if self.is_same(row, place) or arguments_hold(
-                one.args, self._columns.arguments[place], self._mode
-            ):
-                return self._most(row) - self._is_refused(place)
+            if arguments_hold(one.args, self._columns.arguments[place], self._mode):
+                return self._most[row] - self._is_refused(place)
             fits = True
         return int(fits and not stated.optional and not self._is_refused(place))
 
@@ -150,10 +153,18 @@ class Candidates:
         begun: list[tuple[int, int]] = []
         wanted = (row for row, places in enumerate(self._places) if places)
         for row, place in zip(wanted, columns, strict=False):
-            if place not in self._places[row] or self._worth(row, place) != self._most(row):
+            if place not in self._places[row] or self._worth(row, place) != self._most[row]:
                 break
             begun.append((row, place))
         return begun
+
+
+def _only_arguments(row: Row) -> Any:
+    """What the row states, if that is nothing but arguments; else None."""
+    if len(row.alternatives) > 1:
+        return None
+    (stated,) = row.alternatives
+    return stated.args if stated.status is None else None
 
 
 def _places(rows: Sequence[Row], steps: Sequence[Step]) -> list[Sequence[int]]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
 
 from evalkit.assignment import TooLargeError
 from evalkit.dataset import Expected, ExpectedStep, Times
-from evalkit.trajectory import Step
+from evalkit.trajectory import STEP_KINDS, Step
 
 MAX_WAYS = 1_000
 """An expectation that can be satisfied in more ways than these is refused."""
@@ -26,8 +27,10 @@ MAX_ORDERED = 4_000
 LISTED = frozenset({"exact", "in_order"})
 """The modes in which the list's own order counts."""
 
+_ANY_KIND = frozenset(STEP_KINDS) - {"workflow"}
 
-class Row(NamedTuple):
+
+class Row(msgspec.Struct, frozen=True):
     """An expected step that one actual step satisfies; ``position`` as in :func:`leaves`."""
 
     position: int
@@ -84,7 +87,8 @@ Occurrences = Callable[[Sequence[ExpectedStep]], int]
 
 
 def named_kinds(expect: Expected) -> frozenset[str]:
-    """The kinds that the expected steps name; ``tool`` where nothing is expected."""
+    """The kinds of step that the expected ones name: all but workflow for a ``step`` of any kind,
+    ``tool`` where nothing is expected."""
     kinds: set[str] = set()
     for reference in expect.references:
         for stated in reference:
@@ -94,12 +98,7 @@ def named_kinds(expect: Expected) -> frozenset[str]:
                 kinds.update(one.kind or "" for one in stated.alternatives)
         if not reference:
             kinds.add("tool")
-    return frozenset(kinds)
-
-
-def is_considered(step: Step, kinds: frozenset[str]) -> bool:
-    """Whether a step is of one of these kinds; ``step`` is any kind but workflow."""
-    return step.kind in kinds or ("step" in kinds and step.kind != "workflow")
+    return frozenset(_ANY_KIND | kinds if "step" in kinds else kinds)
 
 
 def same_name(stated: ExpectedStep, step: Step) -> bool:
@@ -130,7 +129,10 @@ def leaves(expect: Expected) -> tuple[ExpectedStep, ...]:
     found: list[ExpectedStep] = []
     for reference in expect.references:
         for stated in reference:
-            found.extend(_leaves(stated))
+            if stated.any_of is stated.parallel:  # None both: no group
+                found.append(stated)
+            else:
+                found.extend(_leaves(stated))
     return tuple(found)
 
 
@@ -153,30 +155,35 @@ def plans(expect: Expected, occurrences: Occurrences) -> list[Plan]:
     in_list_order = expect.match in LISTED
     for path, reference in enumerate(expect.references):
         if _is_plain(reference):
-            rows = [_row(start + place, stated) for place, stated in enumerate(reference)]
+            rows = [
+                Row(
+                    position,
+                    (stated,) if stated.any_of is None else alternatives(stated),
+                    stated.optional,
+                )
+                for position, stated in enumerate(reference, start)
+            ]
             found.append(Plan(path, tuple(rows), None, listed=in_list_order))
+            start += len(rows)
         else:
             ways = _Reader(in_list_order, occurrences).sequence(reference, start)
             found += [_plan(path, way, in_list_order) for way in ways]
-        start += sum(1 for stated in reference for _ in _leaves(stated))
+            start += sum(1 for stated in reference for _ in _leaves(stated))
         _bound(found)
     return found
 
 
+_shape = attrgetter("parallel", "times", "after", "any_of")
+_STEP_ONCE = (None, None, (), None)
+
+
 def _is_plain(reference: Sequence[ExpectedStep]) -> bool:
-    return all(
-        one.parallel is None
-        and one.times is None
-        and not one.after
-        and (one.any_of is None or one.is_single)
-        for one in reference
-    )
-
-
-def _row(position: int, stated: ExpectedStep) -> Row:
-    if stated.any_of is None:
-        return Row(position, (stated,), stated.optional)
-    return Row(position, alternatives(stated), stated.optional)
+    """Whether each step of a list, or one of its alternatives, happens once, and in its place."""
+    for stated in reference:
+        shape = _shape(stated)
+        if shape != _STEP_ONCE and not (shape[:-1] == _STEP_ONCE[:-1] and stated.is_single):
+            return False
+    return True
 
 
 class _Reader(NamedTuple):
@@ -213,10 +220,10 @@ class _Reader(NamedTuple):
     def _repeated_step(self, stated: ExpectedStep, start: int) -> _Way:
         """A row for each time that it must happen, an optional one for each that it may."""
         least, most = self._counts(stated)
-        position, every, _ = _row(start, stated)
+        every = alternatives(stated)
         ids = frozenset({stated.id} if stated.id else ())
         after = frozenset(stated.after)
-        made = [_Leaf(Row(position, every, place >= least), ids, after) for place in range(most)]
+        made = [_Leaf(Row(start, every, place >= least), ids, after) for place in range(most)]
         if self.in_list_order and most > 1:
             if most > MAX_ORDERED:
                 raise TooLargeError(_too_many_rows(most))

@@ -39,7 +39,6 @@ from evalkit.expectation import (
     Plan,
     Row,
     alternatives,
-    is_considered,
     leaves,
     named_kinds,
     plans,
@@ -116,25 +115,27 @@ def _aligned(
     rows, numbers = plan.rows, columns.numbers
     candidates = Candidates(plan, columns, expect)
     found = candidates.paired(ordered=ordered)
-    displaced = candidates.displaced(found) if None in found else []
     full, wrong, extra = _split(plan, found, candidates, columns, expect)
-    out_of_order = tuple(Pair(rows[row].position, numbers[place]) for row, place in displaced)
+    displaced = candidates.displaced(found) if None in found else []
+    out_of_order = tuple([Pair(rows[row].position, numbers[place]) for row, place in displaced])
     served = {row for row, _ in displaced}
-    used = {numbers[place] for place in found if place is not None}
     missing = tuple(
-        row.position
-        for number, (row, place) in enumerate(zip(rows, found, strict=True))
-        if place is None and not row.optional and number not in served
+        [
+            row.position
+            for number, row in enumerate(rows)
+            if found[number] is None and not row.optional and number not in served
+        ]
     )
-    containers = _enclosing(used, flat.parents)
-    considered = tuple(number for number in numbers if number in used or number not in containers)
-    strays = used.union((pair.step for pair in out_of_order), columns.free)
-    unexpected = tuple(number for number in considered if number not in strays)
+    used = {numbers[place] for place in found if place is not None}
+    strays = used.union([pair.step for pair in out_of_order], columns.free)
+    considered = tuple(numbers)
+    if containers := _enclosing(used, flat.parents) - used:
+        considered = tuple([number for number in numbers if number not in containers])
+    unexpected = tuple([number for number in considered if number not in strays])
     credit = len(full) + PARTIAL_CREDIT * len(wrong)
-    necessary = tuple(row.position for row in rows if not row.optional)
-    wanted = len(necessary) + sum(
-        row.optional for row, place in zip(rows, found, strict=True) if place is not None
-    )
+    necessary = tuple([row.position for row in rows if not row.optional])
+    wanted = len(full) + len(wrong) + len(missing)
+    wanted += sum([not rows[row].optional for row in served])
     taken = {*used, *unexpected, *(pair.step for pair in out_of_order)}
     taken.update(one.step for one in forbidden)
     if expect.paths is not None:
@@ -197,11 +198,12 @@ class _Occurrences:
 
 def _compared(row: Row, expect: Expected) -> Row:
     """The row without stated arguments that the case ignores."""
-    return row._replace(
+    return msgspec.structs.replace(
+        row,
         alternatives=tuple(
             msgspec.structs.replace(one, args=without(one.args, ignored(expect, one.name or "")))
             for one in row.alternatives
-        )
+        ),
     )
 
 
@@ -219,9 +221,9 @@ def _columns(
         numbers, free = state_changes(every, changes)
     else:
         kinds = named_kinds(expect) if kinds is None else kinds
-        numbers = [number for number, step in enumerate(every) if is_considered(step, kinds)]
+        numbers = [number for number, step in enumerate(every) if step.kind in kinds]
     steps = [every[number] for number in numbers]
-    free.update(number for number in numbers if every[number].actor == "user")
+    free.update([number for number in numbers if every[number].actor == "user"])
     if expect.ignore:
         arguments = [without(step.arguments, ignored(expect, step.name)) for step in steps]
     else:
@@ -260,9 +262,9 @@ def _split(
             full.append(pair)
         else:
             failing = mismatches(stated.args, arguments, expect.args)
-            wrong.append(WrongArguments(*pair, failing, arguments is None))
+            wrong.append(WrongArguments(pair.expected, pair.step, failing, arguments is None))
         if expect.args == "stated" and (paths := superfluous(stated.args, arguments)):
-            extra.append(Superfluous(*pair, paths))
+            extra.append(Superfluous(pair.expected, pair.step, paths))
     return tuple(full), tuple(wrong), tuple(extra)
 
 

@@ -60,22 +60,22 @@ def match(
 def _expected(given: Mapping[str, Any] | ExpectedStep) -> ExpectedStep:
     if isinstance(given, ExpectedStep):
         return given
-    return ExpectedStep(tool=_name(given), args=given.get("args"))
+    name, arguments = _call(given)
+    return ExpectedStep(tool=name, args=arguments)
 
 
 def _actual(given: Mapping[str, Any] | Step) -> Step:
     if isinstance(given, Step):
         return given
-    arguments = given.get("args")
-    return Step(kind="tool", name=_name(given), arguments={} if arguments is None else arguments)
+    name, arguments = _call(given)
+    return Step(kind="tool", name=name, arguments={} if arguments is None else arguments)
 
 
-def _name(given: Mapping[str, Any]) -> str:
-    unknown = set(given) - {"name", "args"}
+def _call(given: Mapping[str, Any]) -> tuple[str, Any]:
     name = given.get("name")
-    if unknown or not isinstance(name, str):
+    if not isinstance(name, str) or len(given) != 1 + ("args" in given):
         raise InputError(f'a step is {{"name": ..., "args": {{...}}}}, found keys {sorted(given)}')
-    return name
+    return name, given.get("args")
 
 
 def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
