@@ -33,7 +33,7 @@ class TooLargeError(InputError):
 def in_any_order(weights: Weights) -> Pairing:
     """The assignment of greatest weight."""
     at_best = each_its_best(
-        [sorted(options) for options in weights],
+        lambda row: sorted(weights[row]),
         [max(options.values(), default=0) for options in weights],
         lambda row, column: weights[row][column],
     )
@@ -51,32 +51,33 @@ def in_any_order(weights: Weights) -> Pairing:
 
 
 def each_its_best(
-    columns: Sequence[Sequence[int]], most: Sequence[int], weight: Callable[[int, int], int]
+    columns: Callable[[int], Sequence[int]],
+    most: Sequence[int],
+    weight: Callable[[int, int], int],
 ) -> Pairing | None:
     """Every row with a column that it is worth most with, if they can all have one at once: no
     assignment can be worth more. None where that is not seen at first sight.
 
-    ``columns[row]`` are ascending; no weight of a row is above ``most[row]``, and 0 is no pair.
+    ``columns`` of a row are ascending; none of its weights is above ``most[row]``, and 0 is no
+    pair. Weights are asked for only as far as needed.
     """
-    used: set[int] = set()
+    used: set[int | None] = set()
     pairing: Pairing = []
-    for row, (places, top) in enumerate(zip(columns, most, strict=True)):
-        column = None
-        for place in places:
-            if place not in used and weight(row, place) == top:
-                column = place
+    for row, top in enumerate(most):
+        places = columns(row)
+        for column in places:
+            if column not in used and weight(row, column) == top:
+                used.add(column)
+                pairing.append(column)
                 break
         else:
-            weights = {place: weight(row, place) for place in places}
+            weights = {column: weight(row, column) for column in places}
             best = max(weights.values(), default=0)
-            if best:
-                free = (one for one in places if weights[one] == best and one not in used)
-                column = next(free, None)
-                if column is None:
-                    return None
-        if column is not None:
-            used.add(column)
-        pairing.append(column)
+            free = (one for one, at in weights.items() if at == best and one not in used)
+            pairing.append(next(free, None) if best else None)
+            if best and pairing[-1] is None:
+                return None
+            used.add(pairing[-1])
     return pairing
 
 
@@ -191,26 +192,21 @@ def _hungarian(cost: list[list[int]]) -> list[tuple[int, int]]:
 # --- in list order ------------------------------------------------------------------------
 
 
-def in_sequence(weights: Weights, begun: Sequence[tuple[int, int]] = ()) -> Pairing:
+def in_sequence(weights: Weights) -> Pairing:
     """The alignment of greatest weight in which rows and columns keep their order.
 
-    ``begun`` are first pairs that are known to be part of it. Raises TooLargeError beyond 25
-    million cells of rows x columns that go with any.
+    Raises TooLargeError beyond 25 million cells of rows x columns that go with any.
     """
     pairing: Pairing = [None] * len(weights)
-    for row, column in begun:
-        pairing[row] = column
-    first_row, first_column = (begun[-1][0] + 1, begun[-1][1] + 1) if begun else (0, 0)
-    rows = [row for row in range(first_row, len(weights)) if weights[row]]
-    columns = sorted({column for row in rows for column in weights[row] if column >= first_column})
+    rows = [row for row, options in enumerate(weights) if options]
+    columns = sorted({column for row in rows for column in weights[row]})
+    top = max((max(weights[row].values()) for row in rows), default=0)
     done = 0
-    if not begun:
-        top = max((max(weights[row].values()) for row in rows), default=0)
-        for row, column in zip(rows, columns, strict=False):  # what fits at once needs no table
-            if weights[row].get(column) != top:
-                break
-            pairing[row] = column
-            done += 1
+    for row, column in zip(rows, columns, strict=False):  # what fits at once needs no table
+        if weights[row].get(column) != top:
+            break
+        pairing[row] = column
+        done += 1
     _align(weights, rows[done:], columns[done:], pairing)
     return pairing
 

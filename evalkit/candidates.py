@@ -10,6 +10,7 @@ Nothing is compared before it is asked for: a path that is as expected takes one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from evalkit.arguments import arguments_hold
@@ -25,8 +26,6 @@ from evalkit.dataset import Expected, ExpectedStep
 from evalkit.expectation import Plan, Row, same_name
 from evalkit.predicates import literals, written
 from evalkit.trajectory import Step
-
-_Places = Sequence[int]
 
 
 class Columns(NamedTuple):
@@ -44,10 +43,6 @@ class Columns(NamedTuple):
 class Candidates:
     """The pairs that the rows of a plan and the considered steps can form."""
 
-    __slots__ = (
-        *("_columns", "_effects", "_found", "_mode", "_most", "_places", "_plan", "_stated"),
-    )
-
     def __init__(self, plan: Plan, columns: Columns, expect: Expected) -> None:
         self._plan = plan
         self._columns = columns
@@ -55,12 +50,17 @@ class Candidates:
         self._mode = expect.args
         size = min(len(plan.rows), len(columns.steps)) + 1
         self._most = [size if row.optional else size * size for row in plan.rows]
-        self._places = _places(plan.rows, columns.steps)
-        self._stated = literals([_only_arguments(row) for row in plan.rows])
-        self._found = written(columns.arguments)
+        # A row and a step of the same text hold in full; of others it takes a comparison.
+        self._stated = literals([_stated(row) for row in plan.rows])
+        self._found = written(
+            [
+                (step.kind, step.name, step.actor, arguments)
+                for step, arguments in zip(columns.steps, columns.arguments, strict=True)
+            ]
+        )
         if self._effects:
-            for place, step in enumerate(columns.steps):
-                if step.status == "error":
+            for place in range(len(columns.steps)):
+                if self._is_refused(place):
                     self._found[place] = None
 
     def paired(self, *, ordered: bool) -> Pairing:
@@ -68,23 +68,22 @@ class Candidates:
 
         Raises :class:`evalkit.assignment.TooLargeError`.
         """
-        plan = self._plan
-        if ordered and plan.listed:
-            begun = self._beginning()
-            return in_sequence(self._weights(len(begun) and begun[-1][0] + 1), begun)
+        if ordered and self._plan.listed:
+            return self._in_sequence()
         found = each_its_best(self._places, self._most, self._worth)
         if found is None:
             found = in_any_order(self._weights())
-        if not ordered or plan.before is None or keeps_order(found, plan.before):
+        before = self._plan.before if ordered else None
+        if before is None or keeps_order(found, before):
             return found
-        return in_partial_order(self._weights(), plan.before)
+        return in_partial_order(self._weights(), before)
 
     def displaced(self, found: Pairing) -> list[tuple[int, int]]:
         """Rows left without a place in order that have one out of order."""
         used = set(found)
         left: list[dict[int, int]] = [{} for _ in found]
         for row, place in enumerate(found):
-            if place is None and not used.issuperset(self._places[row]):
+            if place is None and not used.issuperset(self._places(row)):
                 options = self._options(row)
                 left[row] = {one: worth for one, worth in options.items() if one not in used}
         if not any(left):
@@ -99,26 +98,35 @@ class Candidates:
 
     def is_full(self, row: int, place: int) -> bool:
         """Whether a pair holds in full, and not by name alone."""
-        return (
-            self.is_same(row, place)
-            or self._plan.rows[row].optional
-            or self._is_refused(place)
-            or self._worth(row, place) > 1
-        )
+        optional = self._plan.rows[row].optional
+        return optional or self._is_refused(place) or self._worth(row, place) > 1
+
+    # --- in which order -------------------------------------------------------------------
+
+    def _in_sequence(self) -> Pairing:
+        """Where a list begins with required steps that are the same, no order of it is worth more
+        than with them: what comes after is aligned."""
+        start, end = 0, min(len(self._stated), len(self._found))
+        rows = self._plan.rows
+        while start < end and not rows[start].optional and self.is_same(start, start):
+            start += 1
+        after = [
+            {place: worth for place, worth in self._options(row).items() if place >= start}
+            for row in range(start, len(rows))
+        ]
+        return [*range(start), *in_sequence(after)]
 
     # --- what a pair is worth -------------------------------------------------------------
 
     def _worth(self, row: int, place: int) -> int:
         """What a row and one of its places are worth together; 0: they don't go together."""
-        text = self._stated[row]
-        if text is not None and text == self._found[place]:
+        if self.is_same(row, place):
             return self._most[row]
         stated = self._plan.rows[row]
         step = self._columns.steps[place]
-        several = len(stated.alternatives) > 1
         fits = False
         for one in stated.alternatives:
-            if (several and not same_name(one, step)) or not self._may_end(one, step):
+            if not (same_name(one, step) and self._may_end(one, step)):
                 continue
             if arguments_hold(one.args, self._columns.arguments[place], self._mode):
                 return self._most[row] - self._is_refused(place)
@@ -135,56 +143,32 @@ class Candidates:
         return self._effects and self._columns.steps[place].status == "error"
 
     def _options(self, row: int) -> dict[int, int]:
-        worths = ((place, self._worth(row, place)) for place in self._places[row])
+        worths = [(place, self._worth(row, place)) for place in self._places(row)]
         return {place: worth for place, worth in worths if worth}
 
-    def _weights(self, start: int = 0) -> list[dict[int, int]]:
-        """All options of the rows from ``start`` on."""
-        rows = range(start, len(self._plan.rows))
-        return [*({} for _ in range(start)), *map(self._options, rows)]
+    def _weights(self) -> list[dict[int, int]]:
+        return [self._options(row) for row in range(len(self._plan.rows))]
 
-    def _beginning(self) -> list[tuple[int, int]]:
-        """The first pairs of a list that holds in full from its first step on: no order of the
-        list can be worth more than with them."""
-        rows = self._plan.rows
-        if any(row.optional or any(one.status for one in row.alternatives) for row in rows):
-            return []
-        columns = sorted(set().union(*{id(one): one for one in self._places}.values()))
-        begun: list[tuple[int, int]] = []
-        wanted = (row for row, places in enumerate(self._places) if places)
-        for row, place in zip(wanted, columns, strict=False):
-            if place not in self._places[row] or self._worth(row, place) != self._most[row]:
-                break
-            begun.append((row, place))
-        return begun
+    def _places(self, row: int) -> Sequence[int]:
+        """The columns, ascending, of a name that the row asks for."""
+        every = self._plan.rows[row].alternatives
+        if len(every) == 1:
+            return self._named.get(every[0].name or "", ())
+        return sorted({place for one in every for place in self._named.get(one.name or "", ())})
+
+    @cached_property
+    def _named(self) -> dict[str, list[int]]:
+        named: dict[str, list[int]] = {}
+        for place, step in enumerate(self._columns.steps):
+            named.setdefault(step.name, []).append(place)
+        return named
 
 
-def _only_arguments(row: Row) -> Any:
-    """What the row states, if that is nothing but arguments; else None."""
+def _stated(row: Row) -> Any:
+    """All that the row states, if that is one step with arguments of one kind; else None."""
     if len(row.alternatives) > 1:
         return None
-    (stated,) = row.alternatives
-    return stated.args if stated.status is None else None
-
-
-def _places(rows: Sequence[Row], steps: Sequence[Step]) -> list[Sequence[int]]:
-    """For each row the columns, ascending, of a name that it asks for."""
-    named: dict[tuple[str, str, str], list[int]] = {}
-    for place, step in enumerate(steps):
-        named.setdefault((step.kind, step.name, step.actor), []).append(place)
-    kinds = {kind for kind, _, _ in named} - {"workflow"}
-
-    def of(one: ExpectedStep) -> Sequence[int]:
-        if one.tool is not None:
-            return named.get(("tool", one.tool, one.actor), ())
-        if one.step is None:
-            return named.get((one.kind or "", one.name or "", one.actor), ())
-        every = (named.get((kind, one.step, one.actor), ()) for kind in kinds)
-        return sorted(place for places in every for place in places)
-
-    return [
-        of(row.alternatives[0])
-        if len(row.alternatives) == 1
-        else sorted({place for one in row.alternatives for place in of(one)})
-        for row in rows
-    ]
+    (one,) = row.alternatives
+    if one.status is not None or one.step is not None:
+        return None
+    return (one.kind, one.name, one.actor, one.args)
