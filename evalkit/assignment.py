@@ -37,16 +37,15 @@ def in_any_order(weights: Weights) -> Pairing:
         [max(options.values(), default=0) for options in weights],
         lambda row, column: weights[row][column],
     )
-    if at_best is not None:
-        return at_best
+    return assigned(weights) if at_best is None else at_best
+
+
+def assigned(weights: Weights) -> Pairing:
+    """As :func:`in_any_order`, where that not all can have their best is known."""
     pairing: Pairing = [None] * len(weights)
-    for rows in _components(weights, [0] * len(weights)):
-        if len(rows) == 1:
-            options = weights[rows[0]]
-            pairing[rows[0]] = min(options, key=lambda column: (-options[column], column))
-        else:
-            for row, column in _assign(weights, rows):
-                pairing[row] = column
+    for rows in _components(weights, ()):
+        for row, column in _assign(weights, rows):
+            pairing[row] = column
     return pairing
 
 
@@ -94,14 +93,33 @@ def _components(weights: Weights, before: Sequence[int]) -> list[list[int]]:
     owner: dict[int, int] = {}
     for row, options in enumerate(weights):
         for column in options:
-            root[find(row)] = find(owner.setdefault(column, row))
-        for other in _bits(before[row]):
-            root[find(row)] = find(other)
+            other = owner.setdefault(column, row)
+            if other != row:
+                root[find(row)] = find(other)
+    for rows in _ordered_together(before):
+        first, *others = _bits(rows)
+        for other in others:
+            root[find(other)] = find(first)
     groups: dict[int, list[int]] = {}
     for row, options in enumerate(weights):
         if options:
             groups.setdefault(find(row), []).append(row)
     return list(groups.values())
+
+
+def _ordered_together(before: Sequence[int]) -> list[int]:
+    """Rows that have an order, directly or through others: a bit mask for each such set."""
+    found: list[int] = []
+    for row, earlier in enumerate(before):
+        if earlier:
+            together, apart = earlier | 1 << row, []
+            for other in found:
+                if other & together:
+                    together |= other
+                else:
+                    apart.append(other)
+            found = [*apart, together]
+    return found
 
 
 def _bits(mask: int) -> Iterable[int]:
@@ -112,7 +130,14 @@ def _bits(mask: int) -> Iterable[int]:
 
 
 def _assign(weights: Weights, rows: list[int]) -> list[tuple[int, int]]:
+    if len(rows) == 1:
+        (row,) = rows
+        options = weights[row]
+        return [(row, min(options, key=lambda column: (-options[column], column)))]
     columns = sorted({column for row in rows for column in weights[row]})
+    if len(columns) == 1:
+        (column,) = columns
+        return [(min(rows, key=lambda row: (-weights[row][column], row)), column)]
     place = {column: number for number, column in enumerate(columns)}
     if len(rows) * len(columns) > _SMALL:
         solved = _assign_large(weights, rows, place)
@@ -222,15 +247,16 @@ def _align(weights: Weights, rows: list[int], columns: list[int], pairing: Pairi
     stride = len(rows) + 1 if is_small else isqrt(len(rows)) + 1
     kept = {0: [0] * (len(columns) + 1)}
     line = kept[0]
+    place = {column: number for number, column in enumerate(columns)}
     for number, row in enumerate([] if is_small else rows, 1):
-        line = _next_line(line, weights[row], columns)
+        line = _next_line(line, weights[row], place)
         if number % stride == 0:
             kept[number] = line
     column_at = len(columns)
     for first in range((len(rows) // stride) * stride, -1, -stride):
         table = [kept.pop(first)]
         for row in rows[first : first + stride]:
-            table.append(_next_line(table[-1], weights[row], columns))
+            table.append(_next_line(table[-1], weights[row], place))
         row_at = len(table) - 1
         while row_at and column_at:
             best = table[row_at][column_at]
@@ -243,8 +269,11 @@ def _align(weights: Weights, rows: list[int], columns: list[int], pairing: Pairi
                 pairing[rows[first + row_at]] = columns[column_at]
 
 
-def _next_line(above: list[int], options: Mapping[int, int], columns: list[int]) -> list[int]:
-    gains = map(int.__add__, above, (options.get(column, 0) for column in columns))
+def _next_line(above: list[int], options: Mapping[int, int], place: Mapping[int, int]) -> list[int]:
+    gains = above[:-1]
+    for column, weight in options.items():
+        if column in place:
+            gains[place[column]] += weight
     return [0, *accumulate(map(max, above[1:], gains), max)]
 
 
@@ -259,18 +288,21 @@ def in_partial_order(weights: Weights, before: Sequence[int]) -> Pairing:
     Raises TooLargeError beyond a million states.
     """
     pairing = in_any_order(weights)
-    if keeps_order(pairing, before):
-        return pairing
-    pairing = [None] * len(weights)
+    return pairing if keeps_order(pairing, before) else put_in_order(weights, before)
+
+
+def put_in_order(weights: Weights, before: Sequence[int]) -> Pairing:
+    """As :func:`in_partial_order`, where that no assignment in any order will do is known."""
+    pairing: Pairing = [None] * len(weights)
     spent = 0
     for rows in _components(weights, before):
-        ordered = sorted(rows, key=lambda row: before[row].bit_count())
-        if _is_chain(ordered, before):
-            in_order = in_sequence([weights[row] for row in ordered])
-            for row, column in zip(ordered, in_order, strict=True):
+        in_turn = sorted(rows, key=lambda row: before[row].bit_count())
+        if _is_chain(in_turn, before):
+            found = in_sequence([weights[row] for row in in_turn])
+            for row, column in zip(in_turn, found, strict=True):
                 pairing[row] = column
         else:
-            spent = _search(weights, before, ordered, pairing, spent)
+            spent = _search(weights, before, in_turn, pairing, spent)
     return pairing
 
 
@@ -286,12 +318,12 @@ def _is_chain(ordered: list[int], before: Sequence[int]) -> bool:
 
 def keeps_order(pairing: Pairing, before: Sequence[int]) -> bool:
     """Whether no row comes before one of ``before[row]``."""
-    for row, column in enumerate(pairing):
-        if column is not None:
-            for earlier in _bits(before[row]):
-                other = pairing[earlier]
-                if other is not None and other >= column:
-                    return False
+    found = sorted((column, row) for row, column in enumerate(pairing) if column is not None)
+    to_come = sum(1 << row for _, row in found)
+    for _, row in found:
+        if before[row] & to_come:
+            return False
+        to_come ^= 1 << row
     return True
 
 
@@ -342,23 +374,32 @@ def _through(
     """One block, column by column, over the sets of its rows that may still be paired.
 
     That set decides all that can follow: pairing a row rules out it and all that had to come
-    before it.
+    before it. A set is a bit mask of places in the block.
     """
     twin = _twins(weights, before, block)
-    last = {row: max(weights[row]) for row in block}
-    begin = sum(1 << row for row in block)
+    last = [max(weights[row]) for row in block]
+    rules_out = [
+        1 << place | sum(1 << other for other, one in enumerate(block) if before[row] >> one & 1)
+        for place, row in enumerate(block)
+    ]
+    fitting: dict[int, list[int]] = {}
+    for place, row in enumerate(block):
+        for column in weights[row]:
+            fitting.setdefault(column, []).insert(0, place)
+    begin = (1 << len(block)) - 1
     states: dict[int, tuple[int, _Trail]] = {}
     top: tuple[int, _Trail] = (-1, None)
     after: _Best = []
-    for place, column in enumerate(columns):
-        if begin not in states or best[place][0] > states[begin][0]:
-            states[begin] = best[place]
-        top = max(top, best[place], key=_weight)
+    for number, column in enumerate(columns):
+        so_far = best[number]
+        top = max(top, so_far, key=_weight)
         after.append(top)
-        here = [row for row in block if column in weights[row]]
-        if not here:
+        here = fitting.get(column)
+        if here is None:
             continue
-        still_open = sum(1 << row for row in block if last[row] > column)
+        if begin not in states or so_far[0] > states[begin][0]:
+            states[begin] = so_far
+        still_open = sum(1 << place for place, end in enumerate(last) if end > column)
         following: dict[int, tuple[int, _Trail]] = {}
         spent += len(states)
         if spent > MAX_STATES:
@@ -366,10 +407,12 @@ def _through(
                 f"more than {MAX_STATES:,} partial orders of {len(block)} expected steps fit: "
                 "name fewer steps alike, or order more of them with `after`"
             )
-        for mask, (weight, trail) in states.items():
-            usable = {twin[row]: row for row in reversed(here) if mask >> row & 1}
-            for row in usable.values():
-                left = mask & ~(1 << row) & ~before[row] & still_open
+        for mask, state in states.items():
+            weight, trail = state
+            usable = {twin[place]: place for place in here if mask >> place & 1}
+            for place in usable.values():
+                row = block[place]
+                left = mask & ~rules_out[place] & still_open
                 gain = weight + weights[row][column]
                 if left not in following or gain > following[left][0]:
                     following[left] = (gain, (trail, row, column))
@@ -377,7 +420,7 @@ def _through(
                         top = following[left]
             left = mask & still_open
             if left not in following or weight > following[left][0]:
-                following[left] = (weight, trail)
+                following[left] = state
         states = following
         begin &= still_open
     after.append(max(top, best[-1], key=_weight))
@@ -388,10 +431,14 @@ def _weight(state: tuple[int, _Trail]) -> int:
     return state[0]
 
 
-def _twins(weights: Weights, before: Sequence[int], rows: list[int]) -> dict[int, object]:
-    """What interchangeable rows have in common: the first of them may stand for all."""
+def _twins(weights: Weights, before: Sequence[int], rows: list[int]) -> list[int]:
+    """Interchangeable rows have the same number: the first of them may stand for all."""
     after = {row: [other for other in rows if before[other] >> row & 1] for row in rows}
-    return {row: (before[row], *after[row], *sorted(weights[row].items())) for row in rows}
+    alike: dict[object, int] = {}
+    return [
+        alike.setdefault((before[row], *after[row], *sorted(weights[row].items())), len(alike))
+        for row in rows
+    ]
 
 
 def _too_large(rows: int, columns: int) -> str:

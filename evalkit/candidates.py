@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 from evalkit.arguments import arguments_hold
 from evalkit.assignment import (
     Pairing,
+    assigned,
     each_its_best,
     in_any_order,
-    in_partial_order,
     in_sequence,
     keeps_order,
+    put_in_order,
 )
 from evalkit.dataset import Expected, ExpectedStep
 from evalkit.expectation import Plan, Row, same_name
@@ -48,6 +49,7 @@ class Candidates:
         self._columns = columns
         self._effects = expect.match == "effects"
         self._mode = expect.args
+        self._known: dict[tuple[bytes | int, int], dict[int, int]] = {}
         size = min(len(plan.rows), len(columns.steps)) + 1
         self._most = [size if row.optional else size * size for row in plan.rows]
         # A row and a step of the same text hold in full; of others it takes a comparison.
@@ -72,11 +74,11 @@ class Candidates:
             return self._in_sequence()
         found = each_its_best(self._places, self._most, self._worth)
         if found is None:
-            found = in_any_order(self._weights())
+            found = assigned(self._weights)
         before = self._plan.before if ordered else None
         if before is None or keeps_order(found, before):
             return found
-        return in_partial_order(self._weights(), before)
+        return put_in_order(self._weights, before)
 
     def displaced(self, found: Pairing) -> list[tuple[int, int]]:
         """Rows left without a place in order that have one out of order."""
@@ -143,9 +145,34 @@ class Candidates:
         return self._effects and self._columns.steps[place].status == "error"
 
     def _options(self, row: int) -> dict[int, int]:
+        """The places that a row goes with, and what each is worth; one for all rows alike."""
+        alike = (self._stated[row] or row, self._most[row])
+        if alike not in self._known:
+            worths = self._each_worth if self._stated[row] is None else self._worths_by_text
+            self._known[alike] = worths(row)
+        return self._known[alike]
+
+    def _each_worth(self, row: int) -> dict[int, int]:
         worths = [(place, self._worth(row, place)) for place in self._places(row)]
         return {place: worth for place, worth in worths if worth}
 
+    def _worths_by_text(self, row: int) -> dict[int, int]:
+        """Of a row that states nothing but arguments: steps of the same text are worth the same."""
+        by_text: dict[bytes, int] = {}
+        found: dict[int, int] = {}
+        for place in self._places(row):
+            text = self._found[place]
+            if text is None:
+                worth = self._worth(row, place)
+            elif text in by_text:
+                worth = by_text[text]
+            else:
+                worth = by_text[text] = self._worth(row, place)
+            if worth:
+                found[place] = worth
+        return found
+
+    @cached_property
     def _weights(self) -> list[dict[int, int]]:
         return [self._options(row) for row in range(len(self._plan.rows))]
 

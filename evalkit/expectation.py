@@ -129,11 +129,16 @@ def leaves(expect: Expected) -> tuple[ExpectedStep, ...]:
     found: list[ExpectedStep] = []
     for reference in expect.references:
         for stated in reference:
-            if stated.any_of is stated.parallel:  # None both: no group
+            if _is_alone(stated):
                 found.append(stated)
             else:
                 found.extend(_leaves(stated))
     return tuple(found)
+
+
+def _is_alone(stated: ExpectedStep) -> bool:
+    """Whether it is no group."""
+    return stated.any_of is None and stated.parallel is None
 
 
 def _leaves(stated: ExpectedStep) -> Iterator[ExpectedStep]:
@@ -307,10 +312,10 @@ def _plan(path: int, way: _Way, in_list_order: bool) -> Plan:
     rows = tuple(leaf.row for leaf in way.leaves)
     before = list(way.before)
     if any(leaf.after for leaf in way.leaves):
+        meant = _meant(way.leaves)
         for place, leaf in enumerate(way.leaves):
             for name in leaf.after:
-                for other in _referred(way.leaves, name):
-                    before[place] |= 1 << other
+                before[place] |= meant.get(name, 0)
         _close(before)
     if not any(before):
         return Plan(path, rows, None, listed=False)
@@ -319,24 +324,25 @@ def _plan(path: int, way: _Way, in_list_order: bool) -> Plan:
     return Plan(path, rows, before, listed=False)
 
 
-def _referred(among: Sequence[_Leaf], name: str) -> list[int]:
-    """The rows that ``after`` means by a name: those of that id, else of that name."""
-    by_id = [place for place, leaf in enumerate(among) if name in leaf.ids]
-    return by_id or [
-        place
-        for place, leaf in enumerate(among)
-        if any(one.name == name for one in leaf.row.alternatives)
-    ]
+def _meant(among: Sequence[_Leaf]) -> dict[str, int]:
+    """The rows that ``after`` means by a name, as a bit mask: those of that id, else of that
+    name."""
+    by_id: dict[str, int] = {}
+    by_name: dict[str, int] = {}
+    for place, leaf in enumerate(among):
+        for name in leaf.ids:
+            by_id[name] = by_id.get(name, 0) | 1 << place
+        for one in leaf.row.alternatives:
+            by_name[one.name or ""] = by_name.get(one.name or "", 0) | 1 << place
+    return by_name | by_id
 
 
 def _close(before: list[int]) -> None:
     """Adds what comes before what comes before."""
     for middle in range(len(before)):
-        through = before[middle]
+        bit, through = 1 << middle, before[middle]
         if through:
-            for row, mask in enumerate(before):
-                if mask >> middle & 1:
-                    before[row] |= through
+            before[:] = [mask | through if mask & bit else mask for mask in before]
 
 
 # --- what need not happen ---------------------------------------------------------------------
@@ -350,8 +356,9 @@ def open_places(expect: Expected) -> frozenset[int]:
     found: set[int] = set()
     start = 0
     for reference in expect.references:
-        found |= _open(reference, start)
-        start += sum(1 for stated in reference for _ in _leaves(stated))
+        if not (_is_plain(reference) and all([not stated.optional for stated in reference])):
+            found |= _open(reference, start)
+        start += sum([1 if _is_alone(stated) else len([*_leaves(stated)]) for stated in reference])
     return frozenset(found)
 
 

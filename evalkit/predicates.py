@@ -92,8 +92,10 @@ def all_hold(stated: Mapping[str, Any], found: Any, *, exact: bool = False) -> b
     """Whether an object's values hold by key; the object itself is never read as a predicate."""
     if type(found) is dict:  # most differ in a plain value: told without further ado
         for key, value in stated.items():
-            if type(value) in SCALARS and not _equal_scalars(value, at_key(found, key)):
-                return False
+            if type(value) in SCALARS:
+                inner = found[key] if key in found else at_key(found, key)
+                if not _equal_scalars(value, inner):
+                    return False
     try:
         return _object(stated, found, _Comparison(exact), 0)
     except _TooMuchError:

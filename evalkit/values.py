@@ -141,6 +141,10 @@ _short.maxstring = _short.maxother = 100
 
 def show(value: Any) -> str:
     """A value on one line, cut to a length that a person reads."""
+    if type(value) in SCALARS and type(value) is not int:  # the short way, for most
+        text = repr(value[:100]) if type(value) is str else repr(value)
+        if len(text) <= 100:
+            return text
     try:
         return _short.repr(value)
     except ValueError:  # Python refuses to print integers of thousands of digits

@@ -155,10 +155,10 @@ def _findings(alignment: Alignment) -> Iterator[Finding]:
 
 def _failed(alignment: Alignment) -> Iterator[Pair]:
     """Expected steps that happened as expected, and whose last try ended in an error."""
-    if all(visit.step.status == "ok" for visit in alignment.visits):
+    if all([step.status == "ok" for step in alignment.steps]):
         return
     last: dict[tuple[str, str, str], int] = {}
-    for number, _, _, step in alignment.visits:
+    for number, step in enumerate(alignment.steps):
         last[step.kind, step.name, step.actor] = number
         if step.kind != "workflow":
             last["step", step.name, step.actor] = number
