@@ -356,9 +356,9 @@ def open_places(expect: Expected) -> frozenset[int]:
     found: set[int] = set()
     start = 0
     for reference in expect.references:
-        if not (_is_plain(reference) and all([not stated.optional for stated in reference])):
+        if not _is_plain(reference) or any(stated.optional for stated in reference):
             found |= _open(reference, start)
-        start += sum([1 if _is_alone(stated) else len([*_leaves(stated)]) for stated in reference])
+        start += sum(len([*_leaves(stated)]) for stated in reference)
     return frozenset(found)
 
 

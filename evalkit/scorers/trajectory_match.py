@@ -155,7 +155,7 @@ def _findings(alignment: Alignment) -> Iterator[Finding]:
 
 def _failed(alignment: Alignment) -> Iterator[Pair]:
     """Expected steps that happened as expected, and whose last try ended in an error."""
-    if all([step.status == "ok" for step in alignment.steps]):
+    if not any(step.status == "error" for step in alignment.steps):
         return
     last: dict[tuple[str, str, str], int] = {}
     for number, step in enumerate(alignment.steps):
