@@ -27,7 +27,8 @@ MAX_ORDERED = 4_000
 LISTED = frozenset({"exact", "in_order"})
 """The modes in which the list's own order counts."""
 
-_ANY_KIND = frozenset(STEP_KINDS) - {"workflow"}
+ANY_KIND = frozenset(STEP_KINDS) - {"workflow"}
+"""The kinds that an expected ``step`` may be of."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -98,7 +99,7 @@ def named_kinds(expect: Expected) -> frozenset[str]:
                 kinds.update(one.kind or "" for one in stated.alternatives)
         if not reference:
             kinds.add("tool")
-    return frozenset(_ANY_KIND | kinds if "step" in kinds else kinds)
+    return frozenset(ANY_KIND | kinds if "step" in kinds else kinds)
 
 
 def same_name(stated: ExpectedStep, step: Step) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from evalkit.dataset import Case, Limits
-from evalkit.expectation import named_kinds
+from evalkit.expectation import ANY_KIND, named_kinds
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.trajectory import Trajectory
 
@@ -61,7 +61,7 @@ def _taken(case: Case, stated: Limits, trajectory: Trajectory) -> Iterator[_Limi
 
 
 def _steps(case: Case, trajectory: Trajectory) -> int:
-    kinds = named_kinds(case.expect) if case.expect.references else frozenset({"step"})
+    kinds = named_kinds(case.expect) if case.expect.references else ANY_KIND
     return sum(
         visit.step.actor == "agent" and visit.step.kind in kinds for visit in trajectory.walk()
     )
