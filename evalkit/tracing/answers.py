@@ -66,13 +66,23 @@ def _inside(found: Mapping[str, Any]) -> Any:
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:
-    content = message.get("content", message.get("text"))
-    if isinstance(content, Mapping):  # Gemini: {"parts": [..]}
-        content = content.get("parts")
+    content = _content(message)
     if isinstance(content, str):
         return [content] if content else []
-    said = [part.get("text") for part in as_list(content) if isinstance(part, Mapping)]
+    said = [first(part, ("text", "content")) for part in as_list(content) if _is_text(part)]
     return [text for text in said if isinstance(text, str) and text]
+
+
+def _content(message: Mapping[str, Any]) -> Any:
+    """A message's text, or its parts."""
+    content = first(message, ("content", "text", "parts"))
+    if isinstance(content, Mapping):  # Gemini: {"parts": [..]}
+        content = content.get("parts")
+    return content
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and ("text" in part or part.get("type") == "text")
 
 
 def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -80,11 +90,12 @@ def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     listed = as_list(message.get("tool_calls")) or as_list(extra.get("tool_calls"))
     if message.get("type") == "function_call":
         listed = [message]
-    content = message.get("content")
-    parts = content.get("parts") if isinstance(content, Mapping) else content
+    parts = _content(message)
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, Mapping):
-            listed += [part[key] for key in ("tool_call", "function_call") if part.get(key)]
+            inside = [part[key] for key in ("tool_call", "function_call") if part.get(key)]
+            is_call = part.get("type") in ("tool_use", "tool_call", "function_call")
+            listed += inside or ([part] if is_call else [])
     return [_call(call) for call in listed if isinstance(call, Mapping)]
 
 

@@ -101,6 +101,12 @@ def _flattened(source: Mapping[str, Any], key: str, old_key: str) -> list[Mappin
             {name.removeprefix("tool_call."): value for name, value in call.items()}
             for call in indexed(message, "tool_calls")
         ]
+        if "content" not in message:
+            parts = indexed(message, "content") or [
+                {name.removeprefix("message_content."): value for name, value in part.items()}
+                for part in indexed(message, "contents")
+            ]
+            message["content"] = parts or message.get("text")
         found.append(message)
     return found
 

@@ -7,15 +7,21 @@ from typing import Any
 
 from evalkit.trajectory import Step
 
+_PARTS = frozenset({"llm", "tool", "handoff", "retriever", "reranker", "embedding", "guardrail"})
+"""Kinds of steps whose output is not yet an answer."""
+
 
 def final_output(steps: Sequence[Step]) -> Any:
-    """The output of the first root step that has one, else what the last agent said.
+    """What the first workflow, agent or node at the root gave, else what the last agent said.
 
     An agent whose span keeps its answer to itself said what its last call to a model gave, if
-    that is a text: with a tool call in it, it was not the last word.
+    that is a text: with a tool call in it, it was not the last word. Where neither tells, it is
+    the last root step's output.
     """
-    told = next((step.output for step in steps if step.output is not None), None)
-    return _last_word(steps) if told is None else told
+    given = [step for step in steps if step.output is not None]
+    whole = next((step.output for step in given if step.kind not in _PARTS), None)
+    said = _last_word(steps) if whole is None else whole
+    return given[-1].output if said is None and given else said
 
 
 def _last_word(steps: Sequence[Step]) -> Any:

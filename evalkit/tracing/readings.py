@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from evalkit.spans import Span
+from evalkit.tracing.answers import model_answer
 from evalkit.tracing.attributes import (
     amount,
     as_list,
@@ -216,14 +219,38 @@ def agent_name(found: Mapping[str, Any]) -> str | None:
 def whole(kind: Any, name: str, span: Span) -> Step:
     """A workflow or an agent: the messages it was given, and the text that it answered."""
     given = messages(span, "input")
-    said = answer(span)
+    said = [one for one in messages(span, "output") if one["role"] != "tool"]
+    last: dict[str, Any] = said[-1] if said else {"content": None}
     return Step(
         kind=kind,
         name=name,
         arguments=plain({"messages": given}) if given else None,
-        output=plain(model_output(said.text, said.calls)),
+        output=plain(model_output(last["content"], last.get("tool_calls", []))),
         agent=agent_name(span.attributes),
         **usage(span.attributes),
+    )
+
+
+def filled(step: Step, span: Span) -> Step:
+    """The step with the input and output that stand beside the convention's own names.
+
+    Langfuse's export, and others after it, have them as ``input.value`` and ``output.value``.
+    """
+    found = span.attributes
+    if "input.value" not in found and "output.value" not in found:
+        return step
+    given, said = structured(found.get("input.value")), structured(found.get("output.value"))
+    if step.kind == "llm":
+        answered = model_answer(said) if step.output is None else None
+        output = model_output(answered.text, answered.calls) if answered else None
+        return replace(step, output=plain(output)) if output is not None else step
+    if step.kind == "agent" and isinstance(said, list):
+        last = [one for one in said if as_map(one).get("role") != "tool"][-1:]
+        said = model_answer(last).text or said
+    return replace(
+        step,
+        arguments=plain(given) if step.arguments is None else step.arguments,
+        output=plain(only_text(said)) if step.output is None else step.output,
     )
 
 

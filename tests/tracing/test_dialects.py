@@ -334,3 +334,67 @@ def test_what_a_plain_span_states_itself_goes_before_its_bare_input() -> None:
         "evalkit.step.arguments": '{"id": 7}',
     }
     assert to_trajectory([span(1, "s", attributes=told)]).steps[0].arguments == {"id": 7}
+
+
+def test_input_and_output_beside_the_conventions_own_names() -> None:
+    calls = [{"type": "tool_call", "id": "c1", "name": "book", "arguments": {"city": "Paris"}}]
+    talk = [
+        {"role": "assistant", "parts": calls},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "42"}]},
+        {"role": "assistant", "parts": [{"type": "text", "content": "Booked."}]},
+    ]
+    found = to_trajectory(
+        [
+            genai(1, "invoke_agent", **{"output.value": json.dumps(talk)}),
+            genai(2, "chat", **{"output.value": json.dumps(talk[:1])}),
+            genai(
+                3,
+                "execute_tool",
+                **{
+                    "gen_ai.tool.name": "book",
+                    "input.value": '{"city": "Paris"}',
+                    "output.value": "42",
+                },
+            ),
+            genai(4, "chat", **{"output.value": json.dumps(talk[2:])}),
+        ]
+    )
+    agent, chat, tool, last = steps(found)
+    assert (agent.output, last.output) == ("Booked.", "Booked.")
+    assert chat.output["tool_calls"][0]["name"] == "book"
+    assert (tool.arguments, tool.output, tool.call_id) == ({"city": "Paris"}, "42", "c1")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"gen_ai.completion.0.text": "Hi"},
+        {"gen_ai.completion.0.content.0.text": "Hi"},
+        {"gen_ai.output.messages.0.message.contents.0.message_content.text": "Hi"},
+    ],
+)
+def test_flattened_messages_in_parts(content: dict[str, str]) -> None:
+    assert steps(to_trajectory([genai(1, "chat", **content)]))[0].output == "Hi"
+
+
+def test_google_adk_is_told_where_the_scope_is_lost() -> None:
+    call = {"function_call": {"id": "c1", "name": "book", "args": {}}}
+    response = {"content": {"parts": [call], "role": "model"}, "model_version": "gemini-3"}
+    found = to_trajectory(
+        [
+            span(
+                1,
+                "call_llm",
+                attributes={
+                    "gen_ai.request.model": "gemini",
+                    "gen_ai.system": "gcp.vertex.agent",
+                    "gcp.vertex.agent.event_id": "e",
+                    "gcp.vertex.agent.llm_response": json.dumps(response),
+                    "gen_ai.response.finish_reasons": ["stop"],
+                },
+            )
+        ]
+    )
+    [call_step] = [step for step in steps(found) if step.kind == "llm"]
+    assert (call_step.model_served, call_step.provider) == ("gemini-3", None)
+    assert (call_step.stop_reason, call_step.output["tool_calls"][0]["id"]) == ("tool_calls", "c1")

@@ -14,21 +14,25 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
+from evalkit.tracing.answers import ModelAnswer, model_answer
 from evalkit.tracing.attributes import (
     as_list,
     as_map,
     first,
     label,
+    model_output,
     parsed,
     plain,
     step_name,
+    stop_reason,
     structured,
 )
 from evalkit.tracing.logfire import is_logfire, read_logfire
-from evalkit.tracing.readings import model_call, tool_call, usage, whole
+from evalkit.tracing.readings import filled, model_call, tool_call, usage, whole
 from evalkit.trajectory import Step
 
 OPERATION = "gen_ai.operation.name"
+_ADK = "gcp.vertex.agent.event_id"
 
 _WRAPPERS = frozenset({"create_agent", "execute_event_loop_cycle", "execute_task", "agent_step"})
 
@@ -68,8 +72,12 @@ class GenAI:
         if reader is None:
             return Reading(role="unknown")
         step: Step | None = reader(span)
-        if step is not None and self.mend is not None:
-            step = self.mend(step, span)
+        if step is not None:
+            step = filled(step, span)
+        # Some backends lose the scope; Google ADK's own keys tell too.
+        mend = self.mend or (_adk if _ADK in span.attributes else None)
+        if step is not None and mend is not None:
+            step = mend(step, span)
         return Reading(role="wrapper") if step is None else Reading(role="step", step=step)
 
 
@@ -162,9 +170,13 @@ _READERS: dict[str, Callable[[Span], Step | None]] = {
 def _adk(step: Step, span: Span) -> Step:
     """Google ADK: the model that answered is in the response; a failed call has a made-up id."""
     response = as_map(span.attributes.get("gcp.vertex.agent.llm_response"))
+    said = model_answer(response) if step.kind == "llm" and response else ModelAnswer(None, [])
     return replace(
         step,
-        model_served=step.model_served or label(response.get("model_version")),
+        output=plain(model_output(said.text, said.calls)) if step.output is None else step.output,
+        stop_reason=stop_reason(step.stop_reason, calls=said.calls),
+        provider=None if step.provider == "gcp.vertex.agent" else step.provider,
+        model_served=step.model_served or label(said.model),
         call_id=None if step.call_id == "<not specified>" else step.call_id,
     )
 
@@ -201,6 +213,12 @@ def _pydantic_ai(step: Step, span: Span) -> Step:
         arguments=plain({"messages": given}) if given else step.arguments,
         output=plain(said) if step.output is None else step.output,
     )
+
+
+def _agent_framework(step: Step, span: Span) -> Step:
+    """Microsoft's Agent Framework: a tool's text is JSON too."""
+    is_json = isinstance(step.output, str) and step.output[:1] == step.output[-1:] == '"'
+    return replace(step, output=plain(parsed(step.output))) if is_json else step
 
 
 def _semantic_kernel(step: Step, span: Span) -> Step:
@@ -274,6 +292,7 @@ class AgentFramework(GenAI):
     name = "agent_framework"
     scopes = ("agent_framework",)
     wrappers = ("edge_group", "message.send", "workflow.build", "executor.process")
+    mend = staticmethod(_agent_framework)
 
 
 class Strands(GenAI):
@@ -290,7 +309,7 @@ class CrewAI(GenAI):
 
     name = "crewai"
     scopes = ("crewai",)
-    wrappers = ("execute task",)
+    wrappers = ("execute task", "Crew ", "Task ", "Tool ", "Flow ")  # the latter: usage data
     mend = staticmethod(_crewai)
 
 

@@ -14,6 +14,7 @@ from evalkit.tracing.attributes import (
     count,
     first,
     label,
+    literal,
     model_output,
     parsed,
     plain,
@@ -53,6 +54,8 @@ class Langfuse:
             return _step(Step(kind="embedding", name=step_name(span.name), **_used(span)))
         if kind == "guardrail":
             return _step(_unit("guardrail", span))
+        if kind == "span" and "tool_call_id" in as_map(_value(span, "output")):
+            return _step(_tool(span))  # older versions have no type for tools
         if kind in ("chain", "agent", "span"):
             return _chain(span, parent, kind)
         return Reading(role="wrapper" if kind == "event" else "unknown")
@@ -142,12 +145,17 @@ def _tool(span: Span) -> Step:
     return Step(
         kind="tool",
         name=step_name(span.name),
-        arguments=plain(_value(span, "input")),
+        arguments=plain(_arguments(_value(span, "input"))),
         output=plain(structured(message.output)),
         status="error" if message.error else status,
         error=error or message.error,
         call_id=told or label(message.call_id),
     )
+
+
+def _arguments(value: Any) -> Any:
+    """LangChain's tools are given their arguments as Python shows them."""
+    return literal(value) if isinstance(value, str) and value.startswith("{'") else value
 
 
 def _retriever(span: Span) -> Step:

@@ -17,6 +17,7 @@ from evalkit.tracing.answers import model_answer
 from evalkit.tracing.attributes import (
     as_map,
     count,
+    first,
     label,
     model_output,
     plain,
@@ -25,7 +26,7 @@ from evalkit.tracing.attributes import (
     structured,
 )
 from evalkit.tracing.langchain import as_outcome, chain_kind, tool_message
-from evalkit.tracing.readings import documents, usage
+from evalkit.tracing.readings import documents, only_text, usage
 from evalkit.trajectory import Step
 
 KIND = "langsmith.span.kind"
@@ -67,11 +68,11 @@ class LangSmith:
 
 
 def _given(span: Span) -> Any:
-    return structured(span.attributes.get("gen_ai.prompt"))
+    return structured(first(span.attributes, ("gen_ai.prompt", "input.value")))
 
 
 def _said(span: Span) -> Any:
-    return structured(span.attributes.get("gen_ai.completion"))
+    return structured(first(span.attributes, ("gen_ai.completion", "output.value")))
 
 
 def _chain(span: Span, parent: Span | None) -> Reading:
@@ -128,7 +129,10 @@ def _tool(span: Span) -> Step:
     found = span.attributes
     said = _said(span)
     result = said["output"] if isinstance(said, Mapping) and set(said) == {"output"} else said
-    message = tool_message(structured(result))
+    result = structured(result)
+    if isinstance(result, Mapping) and set(result) == {"content"}:  # as MCP has it
+        result = only_text(result["content"])
+    message = tool_message(result)
     given = _given(span)
     if isinstance(given, Mapping) and set(given) == {"input"}:
         given = structured(given["input"])

@@ -18,6 +18,7 @@ from evalkit.tracing.attributes import (
     amount,
     as_map,
     count,
+    first,
     indexed,
     label,
     literal,
@@ -40,6 +41,8 @@ KIND = "openinference.span.kind"
 _REQUESTED_MODEL_SCOPES = ("litellm", "dspy", "strands", "adk", "pydantic_ai", "llama_index")
 
 _HANDOFF = "handoff to "
+_FUNCTION_RESPONSE = frozenset({"id", "name", "response", "will_continue", "scheduling", "parts"})
+"""What Gemini's envelope of a tool's result, and so Google ADK's, consists of."""
 _METHODS = ("run", "retrieve", "aretrieve", "get_", "aget_")
 _LLAMA = ("llama_index", "llamaindex")
 
@@ -73,6 +76,8 @@ def _chain(span: Span, parent: Span | None) -> Reading:
         return Reading(role="wrapper") if kind is None else _step(_unit(kind, span, name))
     if framework(span.scope) == "haystack":
         return _step(_haystack(span))
+    if framework(span.scope) == "crewai" and span.name.endswith(".kickoff"):
+        return _step(_unit("workflow", span))
     kind = chain_kind(
         span.name,
         as_map(span.attributes.get("metadata")),
@@ -96,7 +101,7 @@ def _agent(span: Span, parent: Span | None) -> Reading:
     if framework(span.scope) in _LLAMA:
         kind, name = llama_chain(span.name)
         return Reading(role="wrapper") if kind is None else _step(_unit(kind, span, name))
-    named = label(span.attributes.get("agent.name"))
+    named = label(first(span.attributes, ("agent.name", "graph.node.id")))
     if span.scope.endswith("openai_agents") and named is None:
         return _step(_unit("workflow", span))
     metadata = as_map(span.attributes.get("metadata"))
@@ -143,10 +148,11 @@ def _llm(span: Span, parent: Span | None) -> Reading:
     requested, served = _models(span)
     messages = indexed(found, "llm.output_messages")
     calls = [call for message in messages for call in _tool_calls(message)]
+    said = _content(messages) if messages else model_answer(_value(span, "output")).text
     step = Step(
         kind="llm",
         name=step_name(span.name),
-        output=plain(model_output(_content(messages), calls)),
+        output=plain(model_output(said, calls)),
         stop_reason=stop_reason(
             found.get("llm.finish_reason"),
             *(message.get("message.finish_reason") for message in messages),
@@ -250,6 +256,8 @@ def _result(value: Any) -> Any:
     """What a tool gave, without LlamaIndex's and MCP's envelopes."""
     if isinstance(value, Mapping) and "raw_output" in value:
         return structured(value["raw_output"])
+    if isinstance(value, Mapping) and {"name", "response"} <= set(value) <= _FUNCTION_RESPONSE:
+        value = value["response"]
     if isinstance(value, str) and value.startswith("[{'"):  # Strands' content, as Python shows it
         value = literal(value)
     return only_text(value)

@@ -115,8 +115,9 @@ def _llm(span: Span) -> Step:
     """A model call; the model that answered stands, in some, where the one asked for belongs."""
     step = model_call(span)
     asked = as_map(span.attributes.get("gen_ai.request.parameters"))
-    response = as_map(_value(span, "output"))
-    said = model_answer(response) if response else ModelAnswer(None, [])
+    response = _value(span, "output")
+    told = isinstance(response, Mapping | list)
+    said = model_answer(response) if told else ModelAnswer(None, [])
     requested = label(asked.get("model")) or step.model_requested
     served = step.model_served or label(said.model)
     if "id" in asked and "created_at" in asked:  # a response of the Responses API, echoed

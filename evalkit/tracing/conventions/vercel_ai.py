@@ -11,6 +11,7 @@ from evalkit.spans import Span
 from evalkit.tracing.attributes import (
     as_list,
     as_map,
+    first,
     label,
     model_output,
     parsed,
@@ -19,7 +20,7 @@ from evalkit.tracing.attributes import (
     structured,
     text,
 )
-from evalkit.tracing.readings import model_call, tool_call, usage
+from evalkit.tracing.readings import filled, model_call, tool_call, usage
 from evalkit.trajectory import Step
 
 OPERATION = "ai.operationId"
@@ -40,8 +41,10 @@ class VercelAI:
         operation = span.attributes[OPERATION]
         if not isinstance(operation, str):
             return Reading(role="unknown")
+        operation = "ai." + operation.removeprefix("ai.")
         if operation == "ai.toolCall":
-            return _step(tool_call(span, label(span.attributes.get("ai.toolCall.name"))))
+            step = tool_call(span, label(span.attributes.get("ai.toolCall.name")))
+            return _step(filled(step, span))
         if "embed" in operation:
             inner = operation.endswith(".doEmbed")
             return Reading(role="wrapper") if inner else _step(_embedding(span))
@@ -59,15 +62,19 @@ def _llm(span: Span) -> Step:
 
 def _said(span: Span) -> Any:
     found = span.attributes
+    called = as_list(first(found, ("ai.response.toolCalls", "output.value")))
     calls = [
         {
             "id": label(call.get("toolCallId")),
             "name": step_name(call.get("toolName")),
             "arguments": parsed(call.get("input", call.get("args"))),
         }
-        for call in map(as_map, as_list(found.get("ai.response.toolCalls")))
+        for call in map(as_map, called)
+        if "toolName" in call
     ]
     said = text(found.get("ai.response.text")) or structured(found.get("ai.response.object"))
+    if said is None and not calls:
+        said = structured(found.get("output.value"))
     return model_output(said, calls)
 
 
@@ -78,7 +85,7 @@ def _whole(span: Span) -> Step:
     return Step(
         kind="agent",
         name=step_name(agent, span.name),
-        arguments=plain(structured(found.get("ai.prompt"))),
+        arguments=plain(structured(first(found, ("ai.prompt", "input.value")))),
         output=plain(_said(span)),
         agent=agent,
         **{**used, "model_served": None},

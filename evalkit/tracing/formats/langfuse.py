@@ -19,6 +19,8 @@ from evalkit.tracing.attributes import as_list, as_map, label, plain, text
 from evalkit.tracing.formats.times import to_ns
 from evalkit.tracing.parts import Part, Reasons, parts_of_spans
 
+_NO_METADATA = ("attributes", "resourceAttributes", "scope")
+
 KEYS = ("observations", "parentObservationId", "traceId")
 
 
@@ -78,7 +80,12 @@ def _attributes(
 ) -> dict[str, Any]:
     given: dict[str, Any] = plain(as_map(metadata.get("attributes")))
     usage, cost = as_map(found.get("usageDetails")), as_map(found.get("costDetails"))
-    told = {
+    told: dict[str, Any] = {
+        f"langfuse.observation.metadata.{key}": value
+        for key, value in metadata.items()
+        if key not in _NO_METADATA
+    }
+    told |= {
         "langfuse.observation.type": label(found.get("type")),
         "langfuse.observation.input": found.get("input"),
         "langfuse.observation.output": found.get("output"),
@@ -92,7 +99,6 @@ def _attributes(
         "gen_ai.usage.output_tokens": usage.get("output"),
         "session.id": label(trace.get("sessionId")),
         "user.id": label(trace.get("userId")),
-        "langgraph.node": label(metadata.get("langgraph_node")),
     }
     known = {key: plain(value) for key, value in told.items() if value is not None}
     return {**known, **given}

@@ -14,7 +14,7 @@ import msgspec
 from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
-from evalkit.tracing.attributes import as_list, as_map, label, plain, text
+from evalkit.tracing.attributes import amount, as_list, as_map, label, plain, text
 from evalkit.tracing.formats.times import to_ns
 from evalkit.tracing.parts import Part, Reasons, parts_of_spans
 
@@ -90,12 +90,15 @@ def _renamed(found: dict[str, Any]) -> dict[str, Any]:
             "gen_ai.tool.call.result": output,
         }
     elif operation == "call_llm":
+        costs = [amount(found.get(f"gen_ai.usage.{side}_cost")) for side in ("input", "output")]
         parts = [_called(as_map(one)) for one in as_list(output)]
         said = [one for one in parts if one] or [{"type": "text", "content": output}]
         told = {
             "gen_ai.operation.name": "chat",
             "gen_ai.output.messages": [{"role": "assistant", "parts": said}],
         }
+        if None not in costs:
+            told["gen_ai.usage.cost"] = sum(cost or 0 for cost in costs)
     else:
         return found
     return {**found, **told}

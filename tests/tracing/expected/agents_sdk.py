@@ -66,13 +66,13 @@ def bare(bad: bool = False) -> tuple[str, ...]:
 
 CALLED = (*(SERVED,) * 4, *(CHAT,) * 3, *(SERVED,) * 2)
 STARTED_OVER = ((None, None), *(SERVED,) * 5, *(CHAT,) * 5, *(SERVED,) * 2)
-UNTOLD = ("text", "served model")
+UNTOLD = ("served model",)
 NO_MODELS = ("model calls", "tokens")
 LATE_SAYS = "Error running tool"
 
 EXPECTED: dict[str, Run] = {}
 for way, guards in (("openinference", "guardrail"), ("langfuse", "guardrail"), ("traceai", "node")):
-    # One call is streamed: neither its text nor its tokens are recorded.
+    # One call is streamed: its tokens are not recorded.
     EXPECTED[f"agents__{way}__good"] = Run(
         GOOD, frame(guards), CALLED, tokens=(1652, 396), missing=UNTOLD
     )
