@@ -54,13 +54,13 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Promoting(NamedTuple):
-    """What all drafts of one promotion share. ``version`` is the service's that was recorded."""
+    """What all drafts of one promotion share. ``run`` is the label of the traces' run."""
 
     golden: Golden
     redactor: Redactor
     dataset: str
     by: str
-    version: str | None = None
+    run: str = ""
     input_path: str | None = None
 
 
@@ -126,9 +126,9 @@ def draft(
             kind="production",
             trace_id=trajectory.trace_id or trial.case,
             captured=_moment(trial.started),
-            version=promoting.version,
+            version=trajectory.coverage.service_version,
             promoted_by=promoting.by,
-            notes=f"expected steps proposed from {proposal.source}",
+            notes=f"run {promoting.run}; expected steps proposed from {proposal.source}",
         ),
     )
     return _redacted(proposed, signals, trajectory, promoting, proposal.source)

@@ -92,7 +92,8 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     ``missing`` lists what the instrumentation did not tell, and a scorer thus cannot judge:
     ``model calls``, ``tool calls``, ``tool spans`` (calls known from the model's messages alone),
     ``arguments``, ``outputs``, ``text``, ``tokens``, ``tokens per call`` (an agent's totals alone
-    are known), ``served model``. ``route_from`` says what the route was read from.
+    are known), ``served model``. ``route_from`` says what the route was read from;
+    ``service_version`` is what the traced service says its version is.
     """
 
     spans: int = 0
@@ -104,6 +105,7 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     scopes: dict[str, str] = {}
     missing: tuple[str, ...] = ()
     route_from: str | None = None
+    service_version: str | None = None
 
 
 class EndState(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,6 +16,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+SERVICE = {"service.name": "vendor-assistant", "service.version": "2.3.1"}
+
 
 class OtlpJson(SpanExporter):
     """Posts spans as OTLP JSON: the SDK alone has no exporter that talks HTTP."""
@@ -24,7 +26,7 @@ class OtlpJson(SpanExporter):
         self.url = endpoint.rstrip("/").removesuffix("/v1/traces") + "/v1/traces"
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        resource = {"attributes": _attributes({"service.name": "vendor-assistant"})}
+        resource = {"attributes": _attributes(SERVICE)}
         scope = {"scope": {"name": "production"}, "spans": [_span(span) for span in spans]}
         body = json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]})
         headers = {"content-type": "application/json"}
@@ -66,7 +68,7 @@ def _value(value: Any) -> dict[str, Any]:
 
 def main() -> None:
     endpoint, variant = sys.argv[1:]
-    provider = TracerProvider(resource=Resource.create({"service.name": "vendor-assistant"}))
+    provider = TracerProvider(resource=Resource.create(SERVICE))
     provider.add_span_processor(BatchSpanProcessor(OtlpJson(endpoint)))
     trace.set_tracer_provider(provider)
     from pipelines.vendor_assistant.app import answer

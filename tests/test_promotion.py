@@ -15,7 +15,7 @@ from evalkit.promotion import Promoting, draft, input_of
 from evalkit.redaction import Redactor
 from evalkit.results import Trial
 from evalkit.similarity import similarity
-from evalkit.trajectory import Step, Trajectory
+from evalkit.trajectory import Coverage, Step, Trajectory
 
 ASKED = {"question": "May I have a refund?", "amount": 70, "mail": "maria.lopez@acme.com"}
 
@@ -26,7 +26,10 @@ def trial(name: str, *tools: str, asked: Any = ASKED, failed: str | None = None)
         for tool in tools
     )
     root = Step(kind="workflow", name="app", arguments={"input": asked}, output="ok", steps=steps)
-    trajectory = Trajectory(steps=(root,), output="ok", route="refund", trace_id=name)
+    trajectory = Trajectory(
+        steps=(root,), output="ok", route="refund", trace_id=name,
+        coverage=Coverage(service_version="v7"),
+    )  # fmt: skip
     return Trial(case=name, trial=0, route="refund", trajectory=trajectory, started=1.79e9)
 
 
@@ -42,7 +45,7 @@ def case(name: str, *tools: str, asked: Any = ASKED, **more: Any) -> Case:
 
 
 def promoting(*cases: Case) -> Promoting:
-    return Promoting(Golden(cases), Redactor(b"key"), "golden.jsonl", by="lena", version="v7")
+    return Promoting(Golden(cases), Redactor(b"key"), "golden.jsonl", by="lena", run="production")
 
 
 def labels(one: Case) -> list[str]:
@@ -105,6 +108,7 @@ def test_a_draft_says_where_it_comes_from_and_what_is_wrong() -> None:
         "v7",
     )
     assert (origin.captured, origin.promoted_by) == ("2026-09-21T14:13:20Z", "lena")
+    assert origin.notes == "run production; expected steps proposed from golden case g"
     assert found.path == ("workflow app", "  tool check")
 
 

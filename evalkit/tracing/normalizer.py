@@ -36,6 +36,7 @@ SAID = "evalkit.said"
 
 FAILURES = ("error.type", "gen_ai.tool.status", "gen_ai.task.status", "pydantic_ai.is_error")
 
+_MAX_VERSION = 200
 _MAX_KEYS = 200
 _MAX_SCOPES = 100
 _MAX_ERROR = 500
@@ -406,4 +407,12 @@ def _coverage(
         scopes=dict(list(scopes.items())[:_MAX_KEYS]),
         missing=lacking,
         route_from=route_from,
+        service_version=_service_version(forest),
     )
+
+
+def _service_version(forest: Forest) -> str | None:
+    """The first that a span's resource states."""
+    told = (span.resource.get("service.version") for span in forest.spans)
+    found = next(filter(None, told), None)
+    return clean_text(found)[:_MAX_VERSION] if isinstance(found, str) else None

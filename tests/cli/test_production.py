@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from evalkit.cli import main
+from evalkit.cli.promote import current_user
 from evalkit.journal import Journal
 from evalkit.results import PlannedCase, Run, Trial, new_run_id
 from evalkit.store import Store
@@ -225,6 +226,10 @@ def test_the_example_from_live_traffic_to_a_failing_gate(
     assert main(["review", "--format", "json"]) == 0
     draft = said(capsys)["drafts"][0]["id"]
     assert main(["review", "--accept", draft]) == 0
+    source = json.loads((tmp_path / "golden.jsonl").read_text().splitlines()[-1])["source"]
+    assert (source["trace_id"], source["version"]) == (problem["representative"], "2.3.1")
+    assert source["captured"]
+    assert source["promoted_by"] == source["reviewed_by"] == current_user()
     everything = b"".join(
         path.read_bytes() for path in (tmp_path / "store" / "drafts").rglob("*.json")
     )
