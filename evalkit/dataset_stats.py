@@ -5,33 +5,48 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from evalkit.dataset import Case
 from evalkit.errors import InputError
 from evalkit.results import Trial
+from evalkit.triage import NO_ROUTE
 from evalkit.triaging.norms import demands
 from evalkit.triaging.signals import shape_of
 
 _PATH = ("tool", "node", "retriever", "reranker", "guardrail", "handoff")
 
 
-class RouteStats(msgspec.Struct, frozen=True, kw_only=True):
-    """The cases of one route. ``ages`` in days: of the oldest and the newest, None if not known.
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """Cases that have a route or a tag in common; None is what nothing tells.
 
-    ``seen`` are traces of the route in production; ``uncovered`` steps that these have and that
-    no case of the route demands, with the share of the traces that have each, most first.
+    The ages of the oldest and the newest are in days, as is the time since any of them last
+    failed; ``last_failed`` is which.
+    """
+
+    cases: int
+    oldest_days: float | None
+    newest_days: float | None
+    last_failure_days: float | None = None
+    last_failed: str | None = None
+
+
+class RouteStats(Held, frozen=True, kw_only=True):
+    """The cases of one route, all and by tag.
+
+    ``seen`` are traces of the route in production, ``steps_seen`` the different steps and tools
+    that these have; ``uncovered`` those of them that no case of the route demands, with the share
+    of the traces that have each, most first.
     """
 
     route: str
-    cases: int
     owners: tuple[str, ...]
-    tags: dict[str, int]
-    oldest_days: float | None
-    newest_days: float | None
+    tags: dict[str, Held]
     seen: int = 0
+    steps_seen: int = 0
     uncovered: tuple[tuple[str, float], ...] = ()
 
 
@@ -54,20 +69,27 @@ class DatasetDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stats(
-    cases: Sequence[Case], traces: Iterable[Trial] = (), now: float | None = None
+    cases: Sequence[Case],
+    traces: Iterable[Trial] = (),
+    *,
+    failures: Mapping[str, float] | None = None,
+    now: float | None = None,
 ) -> DatasetStats:
-    """The dataset per route, beside what production did. ``now`` is seconds since the epoch."""
-    moment = time.time() if now is None else now
+    """The dataset per route, beside what production did.
+
+    ``failures`` says when cases last failed; this and ``now`` are seconds since the epoch.
+    """
+    clock = _Clock(time.time() if now is None else now, failures or {})
     seen: Counter[str] = Counter()
     steps: dict[str, Counter[str]] = {}
     for trial in traces:
-        taken = (trial.trajectory.route if trial.trajectory else None) or trial.route
+        taken = (trial.trajectory.route if trial.trajectory else None) or trial.route or NO_ROUTE
         seen[taken] += 1
         labels = set(shape_of(trial.trajectory.walk())) if trial.trajectory else set()
         steps.setdefault(taken, Counter()).update(labels)
     routes = sorted({case.route for case in cases} | set(seen))
     found = [
-        _route([one for one in cases if one.route == route], route, seen, steps, moment)
+        _route([one for one in cases if one.route == route], route, seen, steps, clock)
         for route in routes
     ]
     return DatasetStats(
@@ -106,43 +128,66 @@ def split(cases: Sequence[Case], share: float, seed: str = "") -> tuple[list[Cas
     return parts
 
 
+class _Clock(NamedTuple):
+    """What time it is, and when cases last failed."""
+
+    now: float
+    failures: Mapping[str, float]
+
+    def days_since(self, moment: float) -> float:
+        return max(0.0, (self.now - moment) / 86400)
+
+
 def _route(
     cases: Sequence[Case],
     route: str,
     seen: Counter[str],
     steps: dict[str, Counter[str]],
-    now: float,
+    clock: _Clock,
 ) -> RouteStats:
-    days = sorted(age for case in cases if (age := _age(case, now)) is not None)
     demanded = {label for case in cases for label in demands(case)}
-    common = steps.get(route, Counter[str]()).most_common()
-    uncovered = [
+    taken = [
         (label, count / seen[route])
-        for label, count in common
-        if label not in demanded and label.partition(" ")[0] in _PATH
+        for label, count in steps.get(route, Counter[str]()).most_common()
+        if label.partition(" ")[0] in _PATH
     ]
+    tags = Counter(tag for case in cases for tag in case.tags)
     return RouteStats(
+        **msgspec.structs.asdict(_held(cases, clock)),
         route=route,
-        cases=len(cases),
         owners=tuple(sorted({case.owner for case in cases if case.owner})),
-        tags=dict(Counter(tag for case in cases for tag in case.tags).most_common()),
-        oldest_days=days[-1] if days else None,
-        newest_days=days[0] if days else None,
+        tags={
+            tag: _held([case for case in cases if tag in case.tags], clock)
+            for tag, _ in tags.most_common()
+        },
         seen=seen[route],
-        uncovered=tuple(uncovered[:20]),
+        steps_seen=len(taken),
+        uncovered=tuple(pair for pair in taken if pair[0] not in demanded),
     )
 
 
-def _age(case: Case, now: float) -> float | None:
-    """How many days ago a case was added; None where its source does not tell a date."""
-    added = case.source.added if case.source else None
-    try:
-        when = time.strptime((added or "")[:10], "%Y-%m-%d")
-    except ValueError:
-        return None
+def _held(cases: Sequence[Case], clock: _Clock) -> Held:
+    added = sorted(moment for case in cases if (moment := _added(case)) is not None)
+    failed = [(clock.failures[case.id], case.id) for case in cases if case.id in clock.failures]
+    last = max(failed, default=None)
+    return Held(
+        cases=len(cases),
+        oldest_days=clock.days_since(added[0]) if added else None,
+        newest_days=clock.days_since(added[-1]) if added else None,
+        last_failure_days=clock.days_since(last[0]) if last else None,
+        last_failed=last[1] if last else None,
+    )
+
+
+def _added(case: Case) -> float | None:
+    """When a case was added; None where its source does not tell a date."""
     import calendar
 
-    return max(0.0, (now - calendar.timegm(when)) / 86400)
+    added = case.source.added if case.source else None
+    try:
+        return calendar.timegm(time.strptime((added or "")[:10], "%Y-%m-%d"))
+    except ValueError:
+        return None
 
 
 def _differing(one: Case, other: Case) -> tuple[str, ...]:

@@ -37,10 +37,18 @@ def test_stats_per_route_beside_production() -> None:
         case("c", route="help", owner=None),
     ]
     traces = [trace("refund", "pay", "log"), trace("refund", "pay"), trace("parcel", "find")]
-    found = stats(cases, traces, now=4.0 * DAY)
+    found = stats(cases, traces, failures={"b": 1.0 * DAY, "a": 3.0 * DAY}, now=4.0 * DAY)
     routes = {one.route: one for one in found.routes}
     assert (routes["refund"].cases, routes["refund"].seen) == (2, 2)
-    assert routes["refund"].tags == {"happy": 2, "edge": 1}
+    assert {tag: held.cases for tag, held in routes["refund"].tags.items()} == {
+        "happy": 2,
+        "edge": 1,
+    }
+    assert (routes["refund"].last_failure_days, routes["refund"].last_failed) == (1.0, "a")
+    edge = routes["refund"].tags["edge"]
+    assert (edge.oldest_days, edge.last_failure_days, edge.last_failed) == (2.0, 3.0, "b")
+    assert routes["help"].last_failure_days is None
+    assert routes["refund"].steps_seen == 2
     assert routes["refund"].uncovered == (("tool log", 0.5),)
     assert (routes["refund"].oldest_days, routes["help"].oldest_days) == (2.0, None)
     assert found.without_cases == ("parcel",)

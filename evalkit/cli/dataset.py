@@ -12,7 +12,10 @@ from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, StoreOption
 from evalkit.errors import ExitCode
 
 if TYPE_CHECKING:
-    from evalkit.dataset_stats import DatasetDiff, DatasetStats
+    from evalkit.dataset_stats import DatasetDiff, DatasetStats, RouteStats
+
+MAX_TAGS = 20
+MAX_STEPS = 5
 
 dataset = typer.Typer(help="What a dataset holds.", no_args_is_help=True)
 
@@ -31,14 +34,17 @@ def stats(
     store: StoreOption = DEFAULT_STORE,
     form: FormatOption = Format.TABLE,
 ) -> int:
-    """Cases per route and tag, their age, and what production does that no case demands."""
+    """Cases per route and tag, age, last failure, and what production does that none demands."""
     from evalkit.cli.triage import golden_cases
     from evalkit.dataset_stats import stats as count
     from evalkit.store import Store
+    from evalkit.store.failures import last_failures
 
     opened = Store(store)
     traces = opened.trials(opened.find(run).id) if run else ()
-    _say(count(golden_cases(file), traces), form)
+    cases = golden_cases(file)
+    failures = last_failures(opened, [case.id for case in cases])
+    _say(count(cases, traces, failures=failures), form)
     return ExitCode.PASSED
 
 
@@ -100,19 +106,40 @@ def _stats(found: DatasetStats) -> Iterator[str]:
     for one in found.routes:
         owners = ", ".join(map(line, one.owners)) or "nobody"
         yield f"{line(one.route)}: {plural(one.cases, 'case')}, owner {owners}"
-        if one.oldest_days is not None and one.newest_days is not None:
-            yield f"   added {one.newest_days:.0f} to {one.oldest_days:.0f} days ago"
-        if one.tags:
-            yield "   tags: " + ", ".join(f"{line(t)} {n}" for t, n in list(one.tags.items())[:8])
+        yield from _held(one)
         if one.seen:
-            steps = ", ".join(f"{line(s)} ({percent(share)})" for s, share in one.uncovered[:5])
-            yield f"   {plural(one.seen, 'trace')} in production" + (
-                f"; no case demands {steps}" if steps else "; cases demand every step"
+            yield f"   {plural(one.seen, 'trace')} in production; cases demand " + (
+                f"{one.steps_seen - len(one.uncovered)} of {plural(one.steps_seen, 'step')} seen"
             )
+            for step, share in one.uncovered[:MAX_STEPS]:
+                yield f"      no case demands {line(step)}, seen in {percent(share)}"
+            if len(one.uncovered) > MAX_STEPS:
+                yield f"      and {len(one.uncovered) - MAX_STEPS} more"
     if found.without_cases:
         yield "routes in production without a case: " + ", ".join(map(line, found.without_cases))
     if found.without_owner:
         yield "routes without an owner: " + ", ".join(map(line, found.without_owner))
+
+
+def _held(one: RouteStats) -> Iterator[str]:
+    """The cases of a route and of its tags: how many, how old, and when one last failed."""
+    from evalkit.escaping import line
+
+    if not one.cases:
+        return
+    yield f"   {'':24} {'cases':>5}  {'days since added':>16}  {'days since a failure':>20}"
+    rows = [("all", one), *((line(tag), held) for tag, held in one.tags.items())]
+    for name, held in rows[: 1 + MAX_TAGS]:
+        age = "-"
+        if held.oldest_days is not None and held.newest_days is not None:
+            old, new = f"{held.oldest_days:.0f}", f"{held.newest_days:.0f}"
+            age = old if old == new else f"{new} to {old}"
+        last = "-"
+        if held.last_failure_days is not None:
+            last = f"{held.last_failure_days:.0f} ({line(held.last_failed)})"
+        yield f"   {name[:24]:24} {held.cases:>5}  {age:>16}  {last:>20}"
+    if len(rows) > 1 + MAX_TAGS:
+        yield f"   and {len(rows) - 1 - MAX_TAGS} more tags: --format json"
 
 
 def _diff(found: DatasetDiff) -> Iterator[str]:

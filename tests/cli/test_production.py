@@ -139,6 +139,15 @@ def test_promote_accept_run(project: Path, capsys: pytest.CaptureFixture[str]) -
     gate = said(capsys)
     assert waiting["id"] in json.dumps(gate)
 
+    stats = ["dataset", "stats", "cases.jsonl", "--run", "production", "--format", "json"]
+    assert main(stats) == 0
+    (refund,) = said(capsys)["routes"]
+    assert (refund["cases"], refund["seen"], refund["uncovered"]) == (4, 33, [])
+    assert refund["last_failure_days"] < 1
+    assert refund["tags"]["missing_step"]["last_failed"] == waiting["id"]
+    assert main(stats[:-2]) == 0
+    assert f"0 ({waiting['id']})" in capsys.readouterr().out
+
 
 def test_review_by_editor(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
