@@ -105,19 +105,23 @@ def _by_case(side: Side, measure: str) -> dict[str, float]:
 
 
 def _steps(side: Side) -> Floats:
-    """Steps of each trial; not known where they were not loaded with the run."""
-    table = side.recorded.steps
+    """Steps of each trial; not known where they were not counted."""
+    table = side.recorded.taken
     if table is None:
         return np.full(len(side.trials.case), math.nan)
-    counts: dict[tuple[str, int], int] = {}
-    for key in zip(table["case"].to_pylist(), table["trial"].to_pylist(), strict=True):
-        counts[key] = counts.get(key, 0) + 1
-    planned = side.recorded.run.planned
-    numbers = side.recorded.trials["trial"].to_pylist()
-    keys = zip(side.trials.case.tolist(), side.trials.row.tolist(), strict=True)
-    return np.array(
-        [counts.get((planned[case].id, numbers[row]), math.nan) for case, row in keys], dtype=float
-    )
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pa.array([case.id for case in side.recorded.run.planned], pa.string())
+    found_at = pc.index_in(pc.cast(table["case"], pa.string()), value_set=places)
+    case = pc.fill_null(found_at, -1).to_numpy().astype(np.intp)
+    trial = table["trial"].to_numpy()
+    number = side.recorded.trials["trial"].to_numpy()[side.trials.row]
+    width = int(max(trial.max(initial=0), number.max(initial=0))) + 1
+    counts = np.full(len(places) * width, math.nan)
+    counts[(case * width + trial)[case >= 0]] = table["steps"].to_numpy()[case >= 0]
+    found: Floats = counts[side.trials.case * width + number]
+    return found
 
 
 def _row(

@@ -222,6 +222,9 @@ def size(row: GateRow) -> str:
 
 def step_change(step: StepChange, say: Callable[[object], str] = str) -> str:
     """Where the runs part: ``expected tool x: missing in 42 of 42 trials, 1 of 42 before``."""
+    if step.kind == "took_more":
+        took = f"{measured(step.candidate)} a trial, {measured(step.baseline)} before"
+        return f"{say(step.name)}: {took}"
     words = _STEP_WORDS.get(step.kind, "{name}: " + step.kind.replace("_", " "))
     what = words.replace("{name}", say(step.name))
     if step.baseline_trials and step.candidate_trials:

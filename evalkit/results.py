@@ -212,6 +212,8 @@ class Recorded:
     scores: pa.Table
     steps: pa.Table | None = None
     told: Mapping[str, Told] | None = None
+    # How many steps each trial took: case, trial, steps.
+    taken: pa.Table | None = None
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -279,9 +281,13 @@ class CaseChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding about one step that became more frequent: shares of the route's scored trials."""
+    """A finding about one step that became more frequent: shares of the route's scored trials.
 
-    kind: FindingKind
+    Of kind ``took_more``, in a row about time, tokens, dollars or steps: means per trial of what
+    the step itself took.
+    """
+
+    kind: FindingKind | Literal["took_more"]
     name: str
     expected: int | None
     baseline: float

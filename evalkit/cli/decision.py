@@ -9,7 +9,7 @@ from evalkit.errors import InputError
 
 if TYPE_CHECKING:
     from evalkit.confirming import Rerun
-    from evalkit.results import Recorded, Report, RouteSummary, Run
+    from evalkit.results import GateRow, Recorded, Report, RouteSummary, Run
     from evalkit.store import Store
     from evalkit.suite import Confirm
 
@@ -85,15 +85,46 @@ def _gated(
     if confirm is not None:
         chosen = msgspec.structs.replace(chosen, confirm=confirm)
     baseline = store.load(baseline_id) if baseline_id else None
+    if baseline:
+        recorded, baseline = (
+            dataclasses.replace(one, taken=store.steps_taken(one.run.id))
+            for one in (recorded, baseline)
+        )
     if baseline and baseline.run.scopes != recorded.run.scopes:
         recorded, baseline = (
             dataclasses.replace(one, told=store.told(one.run.id)) for one in (recorded, baseline)
         )
     today = datetime.datetime.now(datetime.UTC).date()
     decided = policy.gate(recorded, baseline, chosen, today=today, rerun=rerun)
-    decided = msgspec.structs.replace(decided, notes=(*notes[0], *notes[1], *decided.notes))
+    rows = _with_costly_steps(store, decided.rows, recorded, baseline) if baseline else decided.rows
+    every = (*notes[0], *notes[1], *decided.notes)
+    decided = msgspec.structs.replace(decided, rows=rows, notes=every)
     not_kept = store.save_verdicts(decided)
     if not_kept:
         note = f"the verdict is kept in the run folder, and not in the database: {not_kept}"
         decided = msgspec.structs.replace(decided, notes=(*decided.notes, note))
     return msgspec.structs.replace(report, gate=decided)
+
+
+def _with_costly_steps(
+    store: Store, rows: tuple[GateRow, ...], candidate: Recorded, baseline: Recorded
+) -> tuple[GateRow, ...]:
+    """The rows about time, tokens, dollars and steps that rose with the steps that took it."""
+    import msgspec
+
+    from evalkit.comparison import common_cases
+    from evalkit.costly_steps import costly_steps
+    from evalkit.efficiency import MEASURES
+
+    rose = {row.route for row in rows if row.scorer in MEASURES and row.verdict == "regressed"}
+    if not rose:
+        return rows
+    common = common_cases(candidate, baseline)
+    every = [case for route in rose for case in common[route]]
+    after, before = (store.spending(run.run.id, every) for run in (candidate, baseline))
+    return tuple(
+        msgspec.structs.replace(row, steps=costly_steps(row, common[row.route], after, before))
+        if row.scorer in MEASURES and row.verdict == "regressed"
+        else row
+        for row in rows
+    )

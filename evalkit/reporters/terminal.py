@@ -348,7 +348,8 @@ def _cases(row: GateRow) -> Table:
 
 def _advised(row: GateRow) -> str:
     name = f"{line(row.route, 60)} · {line(row.scorer, 60)}"
-    return f"{name} is {row.verdict}: {line(row.reason, 600)}"
+    steps = "".join(f"; {phrasing.step_change(step, line)}" for step in row.steps[:MAX_STEPS])
+    return f"{name} is {row.verdict}: {line(row.reason, 600)}{steps}"
 
 
 def _capital(text: str) -> str:

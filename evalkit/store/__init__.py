@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from evalkit.costly_steps import COLUMNS as SPENDING
 from evalkit.errors import InputError, NotFoundError, StoreError
 from evalkit.folders import (
     GATES,
@@ -178,6 +179,32 @@ class Store:
         for found in read_journal(folder / JOURNAL):
             if case in (None, found.case) and trial in (None, found.trial):
                 yield found
+
+    def steps_taken(self, run_id: str) -> pa.Table:
+        """How many steps each trial of a run took: case, trial, steps. Raises as :meth:`load`."""
+        folder, run = self._folder(run_id)
+        if run.status == "complete":
+            steps = read_table(folder, "steps", ("case", "trial"), ("case",))
+        else:
+            steps = as_tables(read_journal(folder / JOURNAL))["steps"]
+        counted = steps.group_by(["case", "trial"]).aggregate([([], "count_all")])
+        return counted.rename_columns(["case", "trial", "steps"])
+
+    def spending(self, run_id: str, cases: Sequence[str]) -> pa.Table:
+        """The steps of some cases with what they took, in order: see :mod:`evalkit.costly_steps`.
+
+        Raises as :meth:`load`.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        folder, run = self._folder(run_id)
+        if run.status == "complete":
+            steps = read_table(folder, "steps", SPENDING, ("case", "kind", "name"))
+        else:
+            steps = as_tables(read_journal(folder / JOURNAL))["steps"].select(SPENDING)
+        of = pc.cast(steps["case"], pa.string())
+        return steps.filter(pc.is_in(of, value_set=pa.array(cases, pa.string())))
 
     def told(self, run_id: str) -> dict[str, Told]:
         """What the trajectories of a run hold, by route. Raises as :meth:`load` does."""
