@@ -184,7 +184,7 @@ class Store:
         """How many steps each trial of a run took: case, trial, steps. Raises as :meth:`load`."""
         folder, run = self._folder(run_id)
         if run.status == "complete":
-            steps = read_table(folder, "steps", ("case", "trial"), ("case",))
+            steps = read_table(folder, "steps", ("case", "trial"))
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"]
         counted = steps.group_by(["case", "trial"]).aggregate([([], "count_all")])
@@ -200,7 +200,7 @@ class Store:
 
         folder, run = self._folder(run_id)
         if run.status == "complete":
-            steps = read_table(folder, "steps", SPENDING, ("case", "kind", "name"))
+            steps = read_table(folder, "steps", SPENDING)
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"].select(SPENDING)
         of = pc.cast(steps["case"], pa.string())
