@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.measurement import Side
+from evalkit.ranks import signed_rank
 from evalkit.results import GateRow, Verdict
 from evalkit.stats import holm
 
@@ -24,8 +24,6 @@ MEASURES = ("latency_s", "tokens", "cost_usd", "steps")
 
 MARGIN = 0.10
 """A rise of at most this share is no regression, and a fall of at most this no improvement."""
-
-_MOST_EXACT = 40
 
 Floats = NDArray[np.float64]
 
@@ -45,31 +43,6 @@ def efficiency_rows(
                 _row(route, measure, was, now, ratios, rise if worse else fall, worse=worse)
             )
     return tuple(rows)
-
-
-def signed_rank(differences: Floats | Sequence[float]) -> float:
-    """Wilcoxon's one-sided p, (0, 1], that the differences lie above zero; zeros tell nothing.
-
-    Exact up to 40 differences, ties by mean ranks; normal beyond.
-    """
-    known = np.asarray(differences, dtype=float)
-    known = known[known != 0]
-    if not len(known):
-        return 1.0
-    _, place, counts = np.unique(np.abs(known), return_inverse=True, return_counts=True)
-    # twice the mean rank of a group of ties: whole numbers
-    ranks = (2 * np.cumsum(counts) - counts + 1)[place]
-    seen = int(ranks[known > 0].sum())
-    if len(known) > _MOST_EXACT:
-        spread = math.sqrt(float((ranks.astype(float) ** 2).sum())) / 2
-        return max(1e-300, 1 - NormalDist().cdf((seen - 1 - float(ranks.sum()) / 2) / spread))
-    chances = np.ones(1)
-    for rank in ranks.tolist():
-        longer = np.zeros(len(chances) + rank)
-        longer[: len(chances)] += chances / 2
-        longer[rank:] += chances / 2
-        chances = longer
-    return min(1.0, float(chances[seen:].sum()))
 
 
 def _measured(

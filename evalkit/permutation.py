@@ -15,25 +15,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Arm = Sequence[Sequence[float]]
-Floats = NDArray[np.float64]
+from evalkit.ranks import signed_rank
+from evalkit.splits import MOST_WORK, TIE, Arm, Case, Floats, Kind, Lattice, pool, power, sums
+from evalkit.splits import lattice as null_lattice
+from evalkit.splits import observed as observed_sum
 
 DRAWS = 9_999
 _SCREENING_DRAWS = 999
-_MOST_SPLITS = 5_000  # of one case, that are listed rather than drawn
-_MOST_WORK = 30_000_000  # multiplications that an exact null distribution may cost
-_LARGEST_DENOMINATOR = 1_000
 _SMALLEST = 1e-300  # no p is zero, also where it is too small for a float
-# Two sums that differ by less are the same sum, added up in another order.
-_TIE = 1e-9
 
 
 class PermutationTest(NamedTuple):
@@ -65,41 +60,6 @@ class DropTest(NamedTuple):
     broken: tuple[int, ...]
 
 
-class _Case(NamedTuple):
-    """What the null distribution of a case depends on: arm sizes and pooled, sorted values.
-
-    ``flip`` is the candidate's sum if all passing trials fell to the baseline and all failing
-    ones to the candidate; None where the counts do not allow it.
-    """
-
-    n_b: int
-    n_c: int
-    pooled: tuple[float, ...]
-    flip: float | None = None
-
-    @property
-    def constant(self) -> bool:
-        return self.pooled[0] == self.pooled[-1] and self.flip is None
-
-    @property
-    def weight(self) -> float:
-        """What one unit of the candidate's sum adds to the difference of means."""
-        return (self.n_b + self.n_c) / (self.n_b * self.n_c)
-
-
-class _Lattice(NamedTuple):
-    """An exact null distribution: the chance of each step above the smallest possible drop.
-
-    ``plain`` is the distribution over the cases that cannot flip; ``flippable`` lists, for each
-    other case, its own distribution and the step at which it flips.
-    """
-
-    chances: Floats
-    observed: int
-    plain: Floats
-    flippable: list[tuple[Floats, int, float]]
-
-
 def permutation_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> PermutationTest:
     """Whether the mean over cases dropped, with trials exchangeable within a case under H0.
 
@@ -108,9 +68,70 @@ def permutation_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> Pe
     to ``draws`` splits are drawn, seeded by the data, so that equal data give equal p. Raises
     ValueError for arms of different lengths, empty cases and values that are not finite.
     """
-    cases, observed = _pool(baseline, candidate)
-    lattice = _lattice(cases, observed)
-    return _from_lattice(lattice) if lattice else _from_splits(cases, observed, draws)
+    cases = pool(baseline, candidate)
+    found = null_lattice(cases)
+    return _from_lattice(found) if found else _from_splits(cases, draws)
+
+
+def mean_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> PermutationTest:
+    """The gate's linear part: :func:`permutation_drop`, with a second look at continuous scores.
+
+    Scores off any small grid may have heavy tails, where one outlier hides a drop from every mean.
+    So they are also tested case by case, Wilcoxon's signed ranks of the differences, and p is
+    twice the smaller of both (Bonferroni).
+    """
+    cases = pool(baseline, candidate)
+    found = null_lattice(cases)
+    return _from_lattice(found) if found else _of_continuous(cases, baseline, candidate, draws)
+
+
+def _of_continuous(
+    cases: Mapping[Case, Kind], baseline: Arm, candidate: Arm, draws: int
+) -> PermutationTest:
+    within = _from_splits(cases, draws)
+    differences = [_difference(*arms) for arms in zip(baseline, candidate, strict=True)]
+    drop, rise = signed_rank([-one for one in differences]), signed_rank(differences)
+    return PermutationTest(
+        min(1.0, 2 * min(within.p, drop)),
+        min(1.0, 2 * min(within.mid_p, drop)),
+        min(1.0, 2 * min(within.p_rise, rise)),
+        within.exact,
+        2 * within.standard_error if within.p < drop else 0.0,
+    )
+
+
+def _difference(before: Sequence[float], after: Sequence[float]) -> float:
+    """The difference of a case's means, symmetric about zero under H0.
+
+    With unequal counts it would not be: the longer arm then lends as many trials as the other
+    has, drawn by a generator that the case's scores seed.
+    """
+    fewest = min(len(before), len(after))
+    was, now = sorted(before), sorted(after)
+    if len(was) != len(now):
+        rng = _seeded(sorted((*was, *now)))
+        was, now = (
+            rng.choice(arm, fewest, replace=False).tolist() if len(arm) > fewest else arm
+            for arm in (was, now)
+        )
+    return (math.fsum(now) - math.fsum(was)) / fewest
+
+
+def _seeded(data: object) -> Any:
+    seed = hashlib.sha256(repr(data).encode()).digest()
+    return np.random.default_rng(int.from_bytes(seed[:8], "big"))
+
+
+@cache
+def fewer_passes(passed_before: int, before: int, passed_after: int, after: int) -> float:
+    """The exact one-sided p that a case passes less often: the hypergeometric tail, (0, 1]."""
+    passes, trials = passed_before + passed_after, before + after
+    least = max(0, passes - before)
+    ways = sum(
+        math.comb(passes, k) * math.comb(trials - passes, after - k)
+        for k in range(least, passed_after + 1)
+    )
+    return ways / math.comb(trials, after)
 
 
 def broken_cases(baseline_passed: Arm, candidate_passed: Arm) -> tuple[float, tuple[int, ...]]:
@@ -143,15 +164,18 @@ def drop_test(
     distribution: p = P(linear part <= m or sparse part <= m), from the joint distribution of
     drop and flips. It is never above Bonferroni's 2m and close to m where both parts say the
     same, as when nothing but the broken cases moved. Where the joint distribution is out of
-    reach (scores off any small grid) or m is above 0.25 and cannot matter, p is 2m.
+    reach (scores off any small grid) or m is above 0.25 and cannot matter, p is 2m; it is m
+    where no case can flip.
     """
     sparse, broken = broken_cases(baseline_passed, candidate_passed)
-    cases, observed = _pool(baseline, candidate, baseline_passed, candidate_passed)
-    lattice = _lattice(cases, observed)
-    linear = _from_lattice(lattice) if lattice else _from_splits(cases, observed, draws)
+    cases = pool(baseline, candidate, baseline_passed, candidate_passed)
+    found = null_lattice(cases)
+    linear = _from_lattice(found) if found else _of_continuous(cases, baseline, candidate, draws)
     smaller = min(linear.p, sparse)
-    p = _joint(lattice, smaller) if lattice and smaller <= 0.25 else None
-    return DropTest(_chance(2 * smaller if p is None else max(p, smaller)), linear, sparse, broken)
+    parts = 2 if any(case.flip is not None for case in cases) else 1
+    p = _joint(found, smaller) if found and smaller <= 0.25 else None
+    p = parts * smaller if p is None else max(p, smaller)
+    return DropTest(_chance(p), linear, sparse, broken)
 
 
 def attainable_p(baseline_trials: Sequence[int], candidate_trials: Sequence[int]) -> float:
@@ -161,138 +185,7 @@ def attainable_p(baseline_trials: Sequence[int], candidate_trials: Sequence[int]
     return _chance(2.0**-bits)
 
 
-def _pool(
-    baseline: Arm,
-    candidate: Arm,
-    baseline_passed: Arm | None = None,
-    candidate_passed: Arm | None = None,
-) -> tuple[Counter[_Case], float]:
-    """The cases that can vary, counted by kind, and the observed sum of weighted scores."""
-    if len(baseline) != len(candidate):
-        raise ValueError(f"{len(baseline)} baseline cases but {len(candidate)} candidate cases")
-    cases: Counter[_Case] = Counter()
-    observed: list[float] = []
-    for index, (before, after) in enumerate(zip(baseline, candidate, strict=True)):
-        if not before or not after:
-            raise ValueError(f"case {index} has no trials in one arm")
-        pooled = tuple(sorted((*before, *after)))
-        if not math.isfinite(sum(pooled)):
-            raise ValueError(f"case {index} has a score that is not finite")
-        flip = None
-        if baseline_passed is not None and candidate_passed is not None:
-            flip = _flip_sum(before, after, baseline_passed[index], candidate_passed[index])
-        case = _Case(len(before), len(after), pooled, flip)
-        if not case.constant:
-            cases[case] += 1
-            observed.append(case.weight * math.fsum(after))
-    return cases, math.fsum(observed)
-
-
-def _flip_sum(
-    before: Sequence[float],
-    after: Sequence[float],
-    before_passed: Sequence[float],
-    after_passed: Sequence[float],
-) -> float | None:
-    """The sum of the failing trials' scores, where there are as many as candidate trials."""
-    if sum(before_passed) + sum(after_passed) != len(before):
-        return None
-    failing = [score for score, ok in zip(before, before_passed, strict=True) if not ok]
-    failing += [score for score, ok in zip(after, after_passed, strict=True) if not ok]
-    return math.fsum(sorted(failing))
-
-
-@cache
-def _splits(trials: int, drawn: int) -> NDArray[np.intp]:
-    """All ways to deal ``drawn`` of ``trials`` to the candidate, one a row."""
-    return np.array(list(combinations(range(trials), drawn)), dtype=np.intp)
-
-
-def _sums(case: _Case) -> tuple[Floats, Floats] | None:
-    """The sums that the candidate arm can have and their chances; None if too many to list."""
-    trials, values = case.n_b + case.n_c, case.pooled
-    low, high = values[0], values[-1]
-    highs = values.count(high)
-    if highs + values.count(low) == trials or low == high:
-        most, least = min(highs, case.n_c), max(0, case.n_c - (trials - highs))
-        taken = np.arange(least, most + 1)
-        ways = [
-            math.comb(highs, k) * math.comb(trials - highs, case.n_c - k) for k in taken.tolist()
-        ]
-        total = math.comb(trials, case.n_c)
-        return taken * high + (case.n_c - taken) * low, np.array([way / total for way in ways])
-    if math.comb(trials, case.n_c) > _MOST_SPLITS:
-        return None
-    sums = np.array(values)[_splits(trials, case.n_c)].sum(axis=1)
-    return sums, np.full(len(sums), 1 / len(sums))
-
-
-def _denominator(cases: Counter[_Case]) -> int | None:
-    """The smallest whole number that makes every score whole; None if there is no small one."""
-    values = np.array(sorted({value for case in cases for value in case.pooled}))
-    if len(values) > 2 * _LARGEST_DENOMINATOR:
-        return None
-    found = 1
-    for value in values.tolist():
-        if abs(value * found - round(value * found)) <= _TIE * found:
-            continue
-        multiples = value * found * np.arange(1, _LARGEST_DENOMINATOR // found + 1)
-        whole = np.flatnonzero(np.abs(multiples - np.round(multiples)) <= _TIE * found)
-        if not len(whole):
-            return None
-        found *= int(whole[0]) + 1
-    return found
-
-
-def _lattice(cases: Counter[_Case], observed: float) -> _Lattice | None:
-    """The exact null distribution by convolution; None where it would cost too much."""
-    denominator = _denominator(cases)
-    if denominator is None:
-        return None
-    common = math.lcm(*(case.n_b * case.n_c for case in cases))
-    kinds: list[tuple[_Case, int, NDArray[np.int64], Floats, int]] = []
-    for case, count in cases.items():
-        listed = _sums(case)
-        if listed is None:
-            return None
-        scale = (case.n_b + case.n_c) * (common // (case.n_b * case.n_c))
-        steps = np.round(listed[0] * denominator).astype(np.int64) * scale
-        kinds.append((case, count, steps - steps.min(), listed[1], int(steps.min())))
-    unit = math.gcd(*(int(step) for _, _, steps, _, _ in kinds for step in np.unique(steps))) or 1
-    longest = sum(count * int(steps.max()) for _, count, steps, _, _ in kinds) // unit + 1
-    if longest * sum(count * len(np.unique(s)) for _, count, s, _, _ in kinds) > _MOST_WORK:
-        return None
-    plain, whole = np.ones(1), np.ones(1)
-    flippable: list[tuple[Floats, int, float]] = []
-    lowest = 0
-    for case, count, steps, chances, least in kinds:
-        lowest += count * least
-        own: Floats = np.bincount(steps // unit, weights=chances).astype(float)
-        power = _power(own, count)
-        whole = np.convolve(whole, power)
-        if case.flip is None:
-            plain = np.convolve(plain, power)
-            continue
-        scale = (case.n_b + case.n_c) * (common // (case.n_b * case.n_c))
-        flip = (round(case.flip * denominator) * scale - least) // unit
-        flippable += [(own, flip, 1 / math.comb(case.n_b + case.n_c, case.n_c))] * count
-    here = (round(observed * denominator * common) - lowest) // unit
-    return _Lattice(whole, here, plain, flippable)
-
-
-def _power(chances: Floats, count: int) -> Floats:
-    """The distribution of the sum of ``count`` independent draws, by repeated squaring."""
-    result = np.ones(1)
-    while count:
-        if count & 1:
-            result = np.convolve(result, chances)
-        count >>= 1
-        if count:
-            chances = np.convolve(chances, chances)
-    return result
-
-
-def _from_lattice(lattice: _Lattice) -> PermutationTest:
+def _from_lattice(lattice: Lattice) -> PermutationTest:
     here = float(lattice.chances[lattice.observed])
     below = float(lattice.chances[: lattice.observed].sum())
     above = float(lattice.chances[lattice.observed + 1 :].sum())
@@ -303,21 +196,21 @@ def _flip_tail(chances: Sequence[float]) -> Floats:
     """P(at least s flips) for s = 0, 1, ..., one beyond the number of cases that can flip."""
     counts = np.ones(1)
     for chance, times in Counter(chances).items():
-        counts = np.convolve(counts, _power(np.array([1 - chance, chance]), times))
+        counts = np.convolve(counts, power(np.array([1 - chance, chance]), times))
     tail: Floats = np.append(np.cumsum(counts[::-1])[::-1], 0.0)
     tail[0] = 1.0
     return tail
 
 
-def _joint(lattice: _Lattice, smaller: float) -> float | None:
+def _joint(lattice: Lattice, smaller: float) -> float | None:
     """P(linear p <= ``smaller`` or sparse p <= ``smaller``); None where it would cost too much."""
-    level = smaller * (1 + _TIE)
+    level = smaller * (1 + TIE)
     reach = int(np.searchsorted(np.cumsum(lattice.chances), level, side="right"))
     tail = _flip_tail([chance for _, _, chance in lattice.flippable])
     flips = int(np.flatnonzero(tail <= level)[0])
     if flips > len(lattice.flippable):
         return float(lattice.chances[:reach].sum())
-    if flips * reach * sum(np.count_nonzero(own) for own, _, _ in lattice.flippable) > _MOST_WORK:
+    if flips * reach * sum(np.count_nonzero(own) for own, _, _ in lattice.flippable) > MOST_WORK:
         return None
     # rows: 0, 1, ... flips so far, fewer than would make the sparse part fire
     fewer = np.zeros((flips, reach))
@@ -332,13 +225,14 @@ def _joint(lattice: _Lattice, smaller: float) -> float | None:
     return float(tail[flips] + max(0.0, fewer.sum()))
 
 
-def _from_splits(cases: Counter[_Case], observed: float, draws: int) -> PermutationTest:
+def _from_splits(cases: Mapping[Case, Kind], draws: int) -> PermutationTest:
     """Every combination of splits where there are few, drawn ones otherwise."""
-    listed = [(case, _sums(case)) for case in sorted(cases.elements(), key=repr)]
-    if math.prod(len(sums[0]) if sums else _MOST_WORK for _, sums in listed) <= _MOST_WORK // 100:
-        return _enumerate([(case, sums) for case, sums in listed if sums], observed)
-    seed = hashlib.sha256(repr([case for case, _ in listed]).encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
+    every = [case for case, kind in cases.items() for _ in range(kind.cases)]
+    listed = [(case, sums(case)) for case in sorted(every, key=repr)]
+    observed = observed_sum(cases)
+    if math.prod(len(one[0]) if one else MOST_WORK for _, one in listed) <= MOST_WORK // 100:
+        return _enumerate([(case, one) for case, one in listed if one], observed)
+    rng = _seeded([case for case, _ in listed])
     # A p above a tenth is good enough from few draws; a smaller one is drawn afresh, from many,
     # which keeps P(p <= x) <= x for every x.
     found = _draw(listed, observed, min(draws, _SCREENING_DRAWS), rng)
@@ -348,15 +242,15 @@ def _from_splits(cases: Counter[_Case], observed: float, draws: int) -> Permutat
 
 
 def _enumerate(
-    listed: list[tuple[_Case, tuple[Floats, Floats]]], observed: float
+    listed: list[tuple[Case, tuple[Floats, Floats]]], observed: float
 ) -> PermutationTest:
-    sums, chances = np.zeros(1), np.ones(1)
+    totals, chances = np.zeros(1), np.ones(1)
     for case, (own, own_chances) in listed:
-        sums = np.add.outer(sums, own * case.weight).ravel()
+        totals = np.add.outer(totals, own * case.weight).ravel()
         chances = np.multiply.outer(chances, own_chances).ravel()
-    tied = float(chances[np.abs(sums - observed) <= _TIE].sum())
-    below = float(chances[sums < observed - _TIE].sum())
-    above = float(chances[sums > observed + _TIE].sum())
+    tied = float(chances[np.abs(totals - observed) <= TIE].sum())
+    below = float(chances[totals < observed - TIE].sum())
+    above = float(chances[totals > observed + TIE].sum())
     return _exact(below, tied, above)
 
 
@@ -371,23 +265,23 @@ def _chance(p: float) -> float:
 
 
 def _draw(
-    listed: list[tuple[_Case, tuple[Floats, Floats] | None]],
+    listed: list[tuple[Case, tuple[Floats, Floats] | None]],
     observed: float,
     draws: int,
     rng: Any,
 ) -> PermutationTest:
-    sums = np.zeros(draws)
+    totals = np.zeros(draws)
     for case, known in listed:
         if known is None:
-            dealt = rng.permuted(np.tile(case.pooled, (draws, 1)), axis=1)[:, : case.n_c]
-            sums += dealt.sum(axis=1) * case.weight
+            dealt = rng.permuted(np.tile(case.scores, (draws, 1)), axis=1)[:, : case.n_c]
+            totals += dealt.sum(axis=1) * case.weight
         elif known[1].min() == known[1].max():
-            sums += known[0][rng.integers(len(known[0]), size=draws)] * case.weight
+            totals += known[0][rng.integers(len(known[0]), size=draws)] * case.weight
         else:
             at = np.searchsorted(np.cumsum(known[1])[:-1], rng.random(draws), side="right")
-            sums += known[0][at] * case.weight
-    tied = int((np.abs(sums - observed) <= _TIE).sum())
-    below = int((sums < observed - _TIE).sum())
+            totals += known[0][at] * case.weight
+    tied = int((np.abs(totals - observed) <= TIE).sum())
+    below = int((totals < observed - TIE).sum())
     above = draws - tied - below
     p = (below + tied + 1) / (draws + 1)
     return PermutationTest(

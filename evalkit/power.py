@@ -17,9 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.confirming import goals
 from evalkit.observations import observations, score_rows
 from evalkit.results import PlannedCase, Recorded, RouteSummary
 from evalkit.suite import GatePolicy
+from evalkit.suspicion import KEEP_ROUTE
 
 POWER = 0.8
 TARGETS = (0.10, 0.05)
@@ -29,9 +31,6 @@ ASSUMED = ((0.98, 0.7), (0.6, 0.2), (0.05, 0.1))
 """Without a past run: shares of cases by their chance to pass (mean 0.81)."""
 
 _NORMAL = NormalDist()
-_LAST_LOOK = 0.85  # of the family's share of alpha, in the round that has all fresh trials
-_SUSPICIOUS = 0.5  # the p of the stored trials that starts a confirmation
-_LOOKS = ((1 / 12, 0.10), (1 / 4, 0.05))  # share of the fresh trials, and p to go on after them
 _DRAWS = 4_000
 _MOST_CASES = 10_000
 
@@ -93,9 +92,9 @@ def plan(
     wanted = [(route, scorer) for route in routes for scorer in policy.of(route).on or ()]
     level = policy.alpha / max(1, len(wanted))
     # Holm corrects for what is suspicious: this one, and of the others as many as by chance.
-    suspicious = 1 + _SUSPICIOUS * (len(wanted) - 1)
+    suspicious = 1 + KEEP_ROUTE[0] * (len(wanted) - 1)
     fresh = policy.confirm.trials
-    sure = policy.alpha * 0.5 * _LAST_LOOK / suspicious
+    sure = policy.alpha * 0.5 / suspicious
     seen = score_rows(past) if past else None
     rows = []
     for route, scorer in wanted:
@@ -167,18 +166,20 @@ def _power(
 def _signal(trials: int, fresh: int, level: float) -> float:
     """The drop, in standard errors of a single trial of all cases, that confirmation finds.
 
-    Stored and fresh trials add up as a random walk that must stay beyond what each look asks
-    for, and end beyond ``level`` on the fresh ones alone; from fixed draws.
+    Stored and fresh trials add up as a random walk that must stay beyond what each round asks
+    for until the fresh ones alone are beyond that round's share of ``level``; from fixed draws.
     """
-    first, second = (max(1, round(share * fresh)) for share, _ in _LOOKS)
-    parts = np.array([trials, first, max(0, second - first), max(0, fresh - second)], float)
-    noise = np.random.default_rng(0).standard_normal((_DRAWS, 4)) * np.sqrt(parts)
-    seen, looks = np.cumsum(parts), (_SUSPICIOUS, *(p for _, p in _LOOKS))
-    asked = np.array([_NORMAL.inv_cdf(1 - p) for p in looks]) * np.sqrt(seen[:3])
-    # Each draw is found from some signal on: the largest that any of its conditions asks for.
-    needed = (asked - np.cumsum(noise, axis=1)[:, :3]) / seen[:3]
-    final = _NORMAL.inv_cdf(1 - level) * math.sqrt(fresh) - noise[:, 1:].sum(axis=1)
-    return float(np.quantile(np.maximum(needed.max(axis=1), final / fresh), POWER))
+    rounds = list(goals(fresh))
+    parts = np.diff([0, trials, *(trials + goal for goal in rounds)]).astype(float)
+    noise = np.random.default_rng(0).standard_normal((_DRAWS, len(parts))) * np.sqrt(parts)
+    seen, walk = np.cumsum(parts), np.cumsum(noise, axis=1)
+    made = np.array(rounds, dtype=float)
+    # Each draw goes on, and is found, from some signal on: by round, what either asks for.
+    kept = np.array([_NORMAL.inv_cdf(1 - p) for p in KEEP_ROUTE[: len(rounds)]])
+    going = np.maximum.accumulate((kept * np.sqrt(seen[:-1]) - walk[:, :-1]) / seen[:-1], axis=1)
+    spent = [_NORMAL.inv_cdf(1 - level * part / fresh) for part in parts[1:].tolist()]
+    proven = (np.array(spent) * np.sqrt(made) - (walk[:, 1:] - noise[:, :1])) / made
+    return float(np.quantile(np.maximum(going, proven).min(axis=1), POWER))
 
 
 def _chance(drop: float, means: Floats, variances: Floats, trials: int, level: float) -> float:

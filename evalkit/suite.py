@@ -166,7 +166,7 @@ class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """
 
     enabled: bool = True
-    trials: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 24
+    trials: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
     max_trials: Annotated[int, msgspec.Meta(ge=0)] | None = None
     max_seconds: Positive | None = None
     max_usd: Positive | None = None

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.confirming import Row, confirm_tables, fewer_passes
+from evalkit.confirming import ROUNDS, TRIALS, Row, confirm_tables, goals
+from evalkit.permutation import fewer_passes
 
 SCORER = "task_completion"
 
@@ -82,7 +83,7 @@ def test_one_broken_case_is_named_and_the_others_are_left_alone():
     found, pipeline = decide(chances, [*chances[:-1], 0.0])
     assert (found.verdict, found.cases) == ("broken", ("r24",))
     assert pipeline.asked["r24"] <= 9 + 8
-    assert sum(pipeline.asked.values()) <= 9 + 8 * 25
+    assert sum(pipeline.asked.values()) <= 6 * 25
 
 
 def test_an_outage_while_the_candidate_ran_is_no_alarm():
@@ -122,12 +123,62 @@ def test_too_few_trials_to_tell_is_inconclusive():
     assert "too few" in found.why
 
 
-def test_a_case_keeps_its_trials_apart_from_those_of_its_route():
-    # r0 always fails now; the mean of the route rests on as many trials of r0 as of any other
-    chances = [0.5] * 12
-    found, pipeline = decide([1.0, *chances], [0.0, *chances], seed=3)
-    assert "r0" in found.cases
-    assert pipeline.asked["r0"] >= max(n for case, n in pipeline.asked.items() if case != "r0")
+def test_all_that_is_tried_again_has_as_many_trials():
+    # r0 always fails now, and its trials count as those of any other case for the route's mean
+    found, pipeline = decide([0.5] * 12, [0.45] * 12, seed=3)
+    assert set(pipeline.asked.values()) <= set(ROUNDS)
+    assert {len(arm.values) for arm in found.fresh.baseline} <= set(ROUNDS)
+
+
+def test_two_broken_cases_are_both_named():
+    chances = [1.0] * 25
+    found, _ = decide(chances, [*chances[:-2], 0.0, 0.2], seed=1)
+    assert (found.verdict, found.cases) == ("broken", ("r23", "r24"))
+
+
+@pytest.mark.parametrize("trials", [1, 2, 5, TRIALS, 100])
+def test_rounds_grow_to_what_was_asked_for(trials):
+    listed = list(goals(trials))
+    assert listed == sorted(set(listed))
+    assert listed[-1] == trials
+
+
+def test_reruns_may_number_their_trials_as_they_like():
+    pipeline = Pipeline([0.95] * 20, [0.4] * 20)
+
+    def rerun(wanted):
+        return tuple([row._replace(trial=7) for row in arm] for arm in pipeline(wanted))
+
+    rng = np.random.default_rng(0)
+    stored = rows([0.95] * 20, 3, rng), rows([0.4] * 20, 3, rng)
+    assert confirm_tables(*stored, rerun)["r", SCORER].verdict == "regressed"
+
+
+def test_more_trials_than_were_asked_for_count_no_more():
+    pipeline = Pipeline([0.95] * 20, [0.4] * 20)
+
+    def rerun(wanted):
+        return pipeline({case: 5 * trials for case, trials in wanted.items()})
+
+    rng = np.random.default_rng(0)
+    stored = rows([0.95] * 20, 3, rng), rows([0.4] * 20, 3, rng)
+    found = confirm_tables(*stored, rerun)["r", SCORER]
+    assert {len(arm.values) for arm in found.fresh.baseline} <= set(ROUNDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alpha", [0.05, 0.3])
+@pytest.mark.parametrize("lost", [0.0, 0.1])
+def test_stored_trials_that_look_bad_make_no_alarm_more_often_than_alpha(alpha, lost):
+    rng = np.random.default_rng(12)
+    chances = [0.9, 0.7, 0.7, 0.5, 0.5, 0.3, 0.95, 0.8]
+    alarms = [
+        decide(chances, chances, seed=seed, stored_after=[0.2] * 8, lost=lost, alpha=alpha)[0]
+        for seed in rng.integers(1 << 30, size=300).tolist()
+    ]
+    share = np.mean([one.verdict in ("regressed", "broken") for one in alarms])
+    assert share <= alpha + 3 * np.sqrt(alpha * (1 - alpha) / 300)
+    assert all(one.trials > 0 for one in alarms)
 
 
 def test_values_outside_of_the_scale_are_refused():

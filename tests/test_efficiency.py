@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.efficiency import signed_rank
+from evalkit.ranks import signed_rank
 from evalkit.gating import decide
 from evalkit.results import PlannedCase
 from evalkit.suite import GatePolicy

@@ -14,8 +14,11 @@ from evalkit.permutation import (
     attainable_p,
     broken_cases,
     drop_test,
+    fewer_passes,
+    mean_drop,
     permutation_drop,
 )
+from evalkit.ranks import signed_rank
 
 
 def brute(baseline, candidate, flips=False):
@@ -49,7 +52,7 @@ def arms(values, cases=4, trials=3):
 
 binary = st.sampled_from([0.0, 1.0])
 graded = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 0.75, 1.0])
-anything = st.floats(0, 1)
+anything = st.floats(0, 1).map(lambda value: round(value, 6))  # or equal: no near ties
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,7 +106,7 @@ def test_order_of_cases_and_trials_does_not_matter(both, random):
 def test_identical_data_are_no_drop(scores):
     passed = [[float(value == 1) for value in case] for case in scores]
     assert permutation_drop(scores, scores).p >= 0.5
-    assert drop_test(scores, scores, passed, passed).p == 1
+    assert drop_test(scores, scores, passed, passed).p >= 0.5
 
 
 def test_one_trial_a_case_is_exact_mcnemar():
@@ -246,3 +249,125 @@ def test_p_is_uniform_when_nothing_changed(graded):
         # a tie is broken at random: the p of a discrete statistic is uniform only so
         ps.append(found.p - rng.random() * 2 * (found.p - found.mid_p))
     assert kstest(ps, "uniform").pvalue > 0.01
+
+
+def lost(rng, chances, trials, share):
+    """Passes of each case, some of the trials lost."""
+    kept = np.maximum(1, trials - rng.binomial(trials, share, len(chances)))
+    return [
+        (rng.random(count) < p).astype(float).tolist()
+        for p, count in zip(chances, kept, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("cases", "trials"), [(30, 32), (120, 5)])
+def test_unequal_trials_are_counted_and_not_drawn(cases, trials):
+    rng = np.random.default_rng(2)
+    chances = rng.beta(4, 1, cases)
+    before, after = lost(rng, chances, trials, 0.1), lost(rng, chances - 0.05, trials, 0.1)
+    found = permutation_drop(before, after)
+    assert found.exact
+    # the splits of the difference of means itself, drawn
+    here = sum(np.mean(b) - np.mean(a) for b, a in zip(before, after, strict=True))
+    drawn = np.zeros(20_000)
+    for b, a in zip(before, after, strict=True):
+        passes = rng.hypergeometric(int(sum(b) + sum(a)), int(len(b) + len(a) - sum(b) - sum(a)),
+                                    len(a), len(drawn)) if sum(b) + sum(a) else 0  # fmt: skip
+        drawn += (sum(b) + sum(a) - passes) / len(b) - passes / len(a)
+    share = np.mean(drawn >= here - 1e-9)
+    assert found.p == pytest.approx(share, abs=0.012)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_rounded_weights_still_make_an_exact_test(data):
+    """Over all splits of the same trials, P(p <= x) <= x, however the trials are lost."""
+    sizes = data.draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2,
+                               max_size=3))  # fmt: skip
+    passes = [data.draw(st.integers(0, b + a)) for b, a in sizes]
+    chance_of = []
+    for (b, a), passed in zip(sizes, passes, strict=True):
+        ways = {
+            k: math.comb(passed, k) * math.comb(b + a - passed, a - k) / math.comb(b + a, a)
+            for k in range(max(0, passed - b), min(passed, a) + 1)
+        }
+        chance_of.append(ways)
+    found = []
+    for split in itertools.product(*chance_of):
+        arms = [
+            ([1.0] * (passed - k) + [0.0] * (b - passed + k), [1.0] * k + [0.0] * (a - k))
+            for (b, a), passed, k in zip(sizes, passes, split, strict=True)
+        ]
+        p = permutation_drop([b for b, _ in arms], [a for _, a in arms]).p
+        found.append((p, math.prod(w[k] for w, k in zip(chance_of, split, strict=True))))
+    for level, _ in found:
+        assert sum(chance for p, chance in found if p <= level) <= level + 1e-9
+
+
+def test_continuous_scores_are_tested_twice_and_pay_for_it():
+    rng = np.random.default_rng(4)
+    baseline, candidate = rng.random((12, 3)), rng.random((12, 3)) * 0.9
+    within = permutation_drop(baseline.tolist(), candidate.tolist())
+    ranks = signed_rank(baseline.mean(axis=1) - candidate.mean(axis=1))
+    found = mean_drop(baseline.tolist(), candidate.tolist())
+    assert found.p == pytest.approx(2 * min(within.p, ranks))
+    # scores on a grid are tested once
+    coarse = (baseline.round(1).tolist(), candidate.round(1).tolist())
+    assert mean_drop(*coarse) == permutation_drop(*coarse)
+
+
+def test_an_outlier_hides_a_drop_from_the_mean_and_not_from_the_gate():
+    rng = np.random.default_rng(6)
+    baseline = rng.uniform(1e-4, 2e-4, (20, 3))
+    candidate = baseline * rng.uniform(0.5, 0.8, (20, 3))
+    candidate[0, 0] = 0.97
+    arms = baseline.tolist(), candidate.tolist()
+    assert permutation_drop(*arms).p > 0.3
+    assert mean_drop(*arms).p < 0.001
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unequal", [False, True])
+@pytest.mark.parametrize("tail", ["lognormal", "pareto", "skewed"])
+def test_p_of_continuous_scores_keeps_its_level_whatever_the_tails(tail, unequal):
+    from scipy.stats import kstest
+
+    rng = np.random.default_rng(9)
+    draw = {
+        "lognormal": lambda n: np.minimum(1, rng.lognormal(-4, 1.5, n)),
+        "pareto": lambda n: np.minimum(1, rng.pareto(1.2, n) / 200),
+        "skewed": lambda n: rng.beta(0.3, 4, n),
+    }[tail]
+    ps, ranks, within = [], [], []
+    for _ in range(400):
+        baseline = [draw(3).tolist() for _ in range(15)]
+        candidate = [draw(2 if unequal and at % 2 else 3).tolist() for at in range(15)]
+        ps.append(mean_drop(baseline, candidate, draws=999).p)
+        within.append(permutation_drop(baseline, candidate, draws=999).p)
+        ranks.append(signed_rank([np.mean(b) - np.mean(a) for b, a in
+                                  zip(baseline, candidate, strict=True)]))  # fmt: skip
+    assert kstest(within, "uniform").pvalue > 0.01
+    if not unequal:
+        assert kstest(ranks, "uniform").pvalue > 0.01
+    # twice the smaller of two is never too small: the one-sided Kolmogorov test
+    assert kstest(ps, "uniform", alternative="greater").pvalue > 0.01
+    assert np.mean(np.array(ps) <= 0.05) <= 0.08
+
+
+@pytest.mark.slow
+def test_p_of_one_case_and_of_the_joint_test_are_uniform_when_nothing_changed():
+    from scipy.stats import kstest
+
+    rng = np.random.default_rng(10)
+    cases, joint = [], []
+    for _ in range(1500):
+        chance = rng.beta(2, 1)
+        before, after = rng.binomial([12, 9], chance)
+        here = fewer_passes(before, 12, after, 9)
+        below = fewer_passes(before + 1, 12, after - 1, 9) if after and before < 12 else 0.0
+        cases.append(here - rng.random() * (here - below))  # ties broken at random
+        chances = rng.beta(4, 1, 15)
+        arms = [(rng.random((15, 3)) < chances[:, None]).astype(float).tolist() for _ in range(2)]
+        joint.append(drop_test(*arms, *arms).p)
+    assert kstest(cases, "uniform").pvalue > 0.01
+    assert kstest(joint, "uniform", alternative="greater").pvalue > 0.01

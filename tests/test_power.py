@@ -55,7 +55,7 @@ def arms(rng, before, after, trials):
 @pytest.mark.slow
 def test_a_planned_drop_is_found_with_confirmation():
     means, variances = assumed(30)
-    drop = power.detectable_drop(means, variances, 3, 0.05 * 0.5 * 0.85, 24)
+    drop = power.detectable_drop(means, variances, 3, 0.05 * 0.5, 32)
     after = means * (1 - drop / means.mean())
     rng = np.random.default_rng(8)
 
@@ -117,4 +117,4 @@ def test_what_it_costs_in_trials_seconds_and_dollars():
     known = msgspec.structs.replace(summary, latency_p50=2.0, cost_usd=0.01)
     cost = power.plan(cases(10), 3, POLICY, concurrency=4, summaries=[known]).cost
     assert cost.seconds == pytest.approx(15.0) and cost.cost_usd == pytest.approx(0.3)
-    assert cost.confirm_trials == 480 and cost.confirm_usd == pytest.approx(4.8)
+    assert cost.confirm_trials == 640 and cost.confirm_usd == pytest.approx(6.4)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from simulate import ALPHA, BLOCKING, MIXES, SCORER, Arms, Scenario, diffuse, draw_cases
+from cases import MIXES, SCORER, Arms, Scenario, diffuse
+from simulate import ALPHA, BLOCKING
 
 from evalkit.confirming import confirm
 from evalkit.power import plan
@@ -26,7 +27,7 @@ def planned(mix: str, routes: int, cases: int, trials: int) -> tuple[float | Non
     values = {
         f"r{route}": {
             f"r{route}-{case}": (rng.random(trials) < chance).astype(float).tolist()
-            for case, chance in enumerate(draw_cases(mix, cases, rng))
+            for case, chance in enumerate(MIXES[mix](cases, rng))
         }
         for route in range(routes)
     }

@@ -1,0 +1,284 @@
+"""The null distribution of a within-case permutation: all ways to deal trials to two arms.
+
+If nothing changed, which arm a trial belongs to says nothing. Given a case's pooled scores, the
+sum that falls to the candidate then has a known distribution; cases are independent, so that of
+the weighted sum over cases is a convolution, exact where scores lie on a grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arm = Sequence[Sequence[float]]
+Floats = NDArray[np.float64]
+
+TIE = 1e-9
+"""Two sums that differ by less are the same sum, added up in another order."""
+
+MOST_WORK = 30_000_000
+"""Multiplications that an exact null distribution may cost."""
+
+_MOST_SPLITS = 5_000  # of one case, that are listed rather than drawn
+_LARGEST_DENOMINATOR = 1_000
+_EXACT_WEIGHT = 64  # the largest weight of a case that is not rounded, in whole numbers
+_ROUNDED_WEIGHTS = (24, 6)  # what the smallest one is rounded to: finer, and if that costs too much
+
+
+class Case(NamedTuple):
+    """What the null distribution of a case depends on: arm sizes and pooled scores.
+
+    ``pooled`` are the different scores, ascending, each with how often it occurs. ``flip`` is the
+    candidate's sum if all passing trials fell to the baseline and all failing ones to the
+    candidate; None where the counts do not allow it.
+    """
+
+    n_b: int
+    n_c: int
+    pooled: tuple[tuple[float, int], ...]
+    flip: float | None = None
+
+    @property
+    def constant(self) -> bool:
+        """Whether every split gives the same sum and no flip."""
+        return len(self.pooled) == 1 and self.flip is None
+
+    @property
+    def weight(self) -> float:
+        """What one unit of the candidate's sum adds to the difference of means."""
+        return (self.n_b + self.n_c) / (self.n_b * self.n_c)
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """All pooled scores, ascending."""
+        return tuple(value for value, times in self.pooled for _ in range(times))
+
+
+class Kind(NamedTuple):
+    """Cases that are alike: how many, and the sum of what their candidates scored."""
+
+    cases: int
+    total: float
+
+
+class Lattice(NamedTuple):
+    """An exact null distribution: the chance of each step above the smallest possible sum.
+
+    ``plain`` is the distribution over the cases that cannot flip; ``flippable`` lists, for each
+    other case, its own distribution, the step at which it flips and the chance of that.
+    """
+
+    chances: Floats
+    observed: int
+    plain: Floats
+    flippable: list[tuple[Floats, int, float]]
+
+
+def pool(
+    baseline: Arm,
+    candidate: Arm,
+    baseline_passed: Arm | None = None,
+    candidate_passed: Arm | None = None,
+) -> dict[Case, Kind]:
+    """The cases that can vary, by kind. Raises ValueError for what cannot be tested."""
+    if len(baseline) != len(candidate):
+        raise ValueError(f"{len(baseline)} baseline cases but {len(candidate)} candidate cases")
+    counts: Counter[Case] = Counter()
+    totals: dict[Case, list[float]] = {}
+    for index, (before, after) in enumerate(zip(baseline, candidate, strict=True)):
+        if not before or not after:
+            raise ValueError(f"case {index} has no trials in one arm")
+        seen = Counter(before)
+        seen.update(after)
+        if not math.isfinite(math.fsum(seen)):
+            raise ValueError(f"case {index} has a score that is not finite")
+        flip = None
+        if baseline_passed is not None and candidate_passed is not None:
+            flip = _flip_sum(before, after, baseline_passed[index], candidate_passed[index])
+        case = Case(len(before), len(after), tuple(sorted(seen.items())), flip)
+        if not case.constant:
+            counts[case] += 1
+            totals.setdefault(case, []).append(math.fsum(after))
+    return {case: Kind(count, math.fsum(totals[case])) for case, count in counts.items()}
+
+
+def observed(cases: Mapping[Case, Kind]) -> float:
+    """The weighted sum of the candidate's scores: the difference of means but for a constant."""
+    return math.fsum(case.weight * kind.total for case, kind in cases.items())
+
+
+def _flip_sum(
+    before: Sequence[float],
+    after: Sequence[float],
+    before_passed: Sequence[float],
+    after_passed: Sequence[float],
+) -> float | None:
+    """The sum of the failing trials' scores, where there are as many as candidate trials."""
+    if sum(before_passed) + sum(after_passed) != len(before):
+        return None
+    failing = [score for score, ok in zip(before, before_passed, strict=True) if not ok]
+    failing += [score for score, ok in zip(after, after_passed, strict=True) if not ok]
+    return math.fsum(sorted(failing))
+
+
+@cache
+def _dealt(trials: int, drawn: int) -> NDArray[np.intp]:
+    """All ways to deal ``drawn`` of ``trials`` to the candidate, one a row."""
+    return np.array(list(combinations(range(trials), drawn)), dtype=np.intp)
+
+
+@lru_cache(maxsize=4096)
+def sums(case: Case) -> tuple[Floats, Floats] | None:
+    """The sums that the candidate arm can have and their chances; None if too many to list."""
+    trials = case.n_b + case.n_c
+    ways = math.comb(trials, case.n_c)
+    if len(case.pooled) <= 2:
+        low, (high, highs) = case.pooled[0][0], case.pooled[-1]
+        most, least = min(highs, case.n_c), max(0, case.n_c - (trials - highs))
+        chances = [
+            math.comb(highs, k) * math.comb(trials - highs, case.n_c - k) / ways
+            for k in range(least, most + 1)
+        ]
+        taken = np.arange(least, most + 1)
+        return taken * high + (case.n_c - taken) * low, np.array(chances)
+    if ways > _MOST_SPLITS:
+        return None
+    listed = np.array(case.scores)[_dealt(trials, case.n_c)].sum(axis=1)
+    return listed, np.full(len(listed), 1 / len(listed))
+
+
+def lattice(cases: Mapping[Case, Kind]) -> Lattice | None:
+    """The exact null distribution by convolution; None where it would cost too much.
+
+    Each case weighs in the sum what makes it the difference of means. Where trial counts differ
+    from case to case in many ways, weights are rounded, by 2 % or, in the largest routes, 8 % at
+    most: the test is exact for any weights that do not look at which arm passed.
+    """
+    denominator = _denominator(cases)
+    if denominator is None or any(sums(case) is None for case in cases):
+        return None
+    return next(
+        (
+            _convolved(kinds, weights, denominator)
+            for weights in _whole_weights(cases)
+            if _work(kinds := _steps(cases, weights, denominator)) <= MOST_WORK
+        ),
+        None,
+    )
+
+
+class _Steps(NamedTuple):
+    """The cases of one kind: the steps above ``least`` that each can have, and their chances."""
+
+    case: Case
+    kind: Kind
+    least: int
+    steps: NDArray[np.int64]
+    chances: Floats
+
+
+def _steps(
+    cases: Mapping[Case, Kind], weights: Mapping[tuple[int, int], int], denominator: int
+) -> list[_Steps]:
+    found = []
+    for case, kind in cases.items():
+        listed = sums(case)
+        assert listed is not None, "the caller looked"
+        steps = np.round(listed[0] * denominator).astype(np.int64) * weights[case.n_b, case.n_c]
+        least = int(steps.min())
+        found.append(_Steps(case, kind, least, steps - least, listed[1]))
+    return found
+
+
+def _work(kinds: Sequence[_Steps]) -> int:
+    unit = _unit(kinds)
+    longest = sum(one.kind.cases * int(one.steps.max()) for one in kinds) // unit + 1
+    return longest * sum(one.kind.cases * len(set(one.steps.tolist())) for one in kinds)
+
+
+def _unit(kinds: Sequence[_Steps]) -> int:
+    return math.gcd(*(step for one in kinds for step in set(one.steps.tolist()))) or 1
+
+
+def _convolved(
+    kinds: Sequence[_Steps], weights: Mapping[tuple[int, int], int], denominator: int
+) -> Lattice:
+    unit = _unit(kinds)
+    plain, whole = np.ones(1), np.ones(1)
+    flippable: list[tuple[Floats, int, float]] = []
+    here = 0
+    for case, kind, least, steps, chances in kinds:
+        weight = weights[case.n_b, case.n_c]
+        here += round(kind.total * denominator) * weight - kind.cases * least
+        own: Floats = np.bincount(steps // unit, weights=chances).astype(float)
+        whole = _add(whole, own, kind.cases)
+        if case.flip is None:
+            plain = _add(plain, own, kind.cases)
+            continue
+        flip = (round(case.flip * denominator) * weight - least) // unit
+        chance = 1 / math.comb(case.n_b + case.n_c, case.n_c)
+        flippable += [(own, flip, chance)] * kind.cases
+    return Lattice(whole, here // unit, plain, flippable)
+
+
+def _whole_weights(cases: Iterable[Case]) -> Iterator[dict[tuple[int, int], int]]:
+    """The weight of each design, (n_b, n_c), in whole numbers: exact where small, else rounded."""
+    designs = {(case.n_b, case.n_c) for case in cases}
+    common = math.lcm(*(n_b * n_c for n_b, n_c in designs))
+    exact = {(n_b, n_c): (n_b + n_c) * (common // (n_b * n_c)) for n_b, n_c in designs}
+    shared = math.gcd(*exact.values())
+    smallest, largest = min(exact.values(), default=1), max(exact.values(), default=1)
+    if largest <= _EXACT_WEIGHT * shared:
+        yield {design: weight // shared for design, weight in exact.items()}
+    else:
+        for finest in _ROUNDED_WEIGHTS:
+            yield {design: round(finest * weight / smallest) for design, weight in exact.items()}
+
+
+def _denominator(cases: Iterable[Case]) -> int | None:
+    """The smallest whole number that makes every score whole; None if there is no small one."""
+    values = sorted({value for case in cases for value, _ in case.pooled})
+    if len(values) > 2 * _LARGEST_DENOMINATOR:
+        return None
+    found = 1
+    for value in values:
+        if abs(value * found - round(value * found)) <= TIE * found:
+            continue
+        multiples = value * found * np.arange(1, _LARGEST_DENOMINATOR // found + 1)
+        whole = np.flatnonzero(np.abs(multiples - np.round(multiples)) <= TIE * found)
+        if not len(whole):
+            return None
+        found *= int(whole[0]) + 1
+    return found
+
+
+def _add(chances: Floats, own: Floats, count: int) -> Floats:
+    """The distribution of a sum with ``count`` more independent draws of ``own``."""
+    places = np.flatnonzero(own)
+    if len(places) * 4 > len(own):  # dense: by repeated squaring
+        return np.convolve(chances, power(own, count))
+    for _ in range(count):
+        longer = np.zeros(len(chances) + len(own) - 1)
+        for at in places.tolist():
+            longer[at : at + len(chances)] += own[at] * chances
+        chances = longer
+    return chances
+
+
+def power(chances: Floats, count: int) -> Floats:
+    """The distribution of the sum of ``count`` independent draws, by repeated squaring."""
+    result = np.ones(1)
+    while count:
+        if count & 1:
+            result = np.convolve(result, chances)
+        count >>= 1
+        if count:
+            chances = np.convolve(chances, chances)
+    return result
