@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.ranks import signed_rank
 from evalkit.gating import decide
+from evalkit.ranks import signed_rank
 from evalkit.results import PlannedCase
 from evalkit.suite import GatePolicy
 from tests.recordings import recorded, score, tau, trial
