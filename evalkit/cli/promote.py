@@ -48,12 +48,15 @@ def promote(
     from evalkit.golden import Golden
     from evalkit.listing import listed_problem
     from evalkit.promotion import Promoting, draft
-    from evalkit.redaction import Redactor, second_pass
+    from evalkit.redaction import Redactor, redact_secrets, second_pass
     from evalkit.reviewing import redaction_key, save
     from evalkit.store import Store
 
     opened = Store(store)
     found = opened.find(run)
+    path, secrets = redact_secrets(str(dataset.resolve()))
+    if secrets:
+        raise InputError(f"the path of the dataset holds a secret, {path}: drafts would repeat it")
     numbered = [listed_problem(store, found.id, number) for number in problem or []]
     wanted = [*(traces or []), *(one.representative for one in numbered)]
     if not wanted:

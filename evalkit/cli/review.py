@@ -9,12 +9,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, StoreOption
-from evalkit.errors import ExitCode, FileError, InputError, Problem
+from evalkit.errors import (
+    EvalkitError,
+    ExitCode,
+    FileError,
+    InputError,
+    NotFoundError,
+    Problem,
+)
 
 if TYPE_CHECKING:
     from evalkit.dataset import Case
@@ -51,7 +58,7 @@ def review(  # noqa: PLR0913, PLR0917  every option of the command is a paramete
         _edit(store, edit)
     elif draft is not None:
         _show([find(store, draft)], form, full=True)
-    elif form is Format.TABLE and sys.stdin.isatty() and sys.stdout.isatty():
+    elif form is Format.TABLE and _is_terminal():
         _one_by_one(store, who)
     else:
         _show(pending(store), form, full=False)
@@ -70,7 +77,10 @@ def _accept(store: Path, draft: str, who: str, keep_both: bool) -> None:
 
 
 def _edit(store: Path, draft: str) -> None:
-    """Opens the case in the editor; what comes back must be a case, or nothing changes."""
+    """Opens the case in the editor; what comes back must be a case, or nothing changes.
+
+    In a terminal, what is no case can be mended in the editor at once: nothing is typed twice.
+    """
     import msgspec
 
     from evalkit.cli.promote import shown
@@ -80,9 +90,18 @@ def _edit(store: Path, draft: str) -> None:
     with tempfile.TemporaryDirectory(prefix="evalkit-") as folder:
         file = Path(folder, f"{found.id}.json")
         file.write_bytes(msgspec.json.format(msgspec.json.encode(found.case), indent=2))
-        _run_editor(file)
-        text = file.read_text(encoding="utf-8", errors="replace")
-    _print(shown(replace_case(store, draft, _case(text, f"{found.id}.json"))))
+        while True:
+            try:
+                _run_editor(file)
+                edited = replace_case(store, draft, _case(file))
+                break
+            except EvalkitError as error:
+                if not _is_terminal():
+                    raise
+                _print([f"error: {error}"])
+                if not typer.confirm("edit it again?", default=True):
+                    return
+    _print(shown(edited))
 
 
 def _run_editor(file: Path) -> None:
@@ -97,12 +116,14 @@ def _run_editor(file: Path) -> None:
         raise InputError(f"editor {command!r} ended with code {code}: the draft is unchanged")
 
 
-def _case(text: str, name: str) -> Case:
+def _case(file: Path) -> Case:
     from evalkit.dataset import Case
-    from evalkit.files import read_json
+    from evalkit.files import read_json, read_text
     from evalkit.strict_yaml import show_path
     from evalkit.validation import convert
 
+    name = file.name
+    text = read_text(file)
     try:
         value = read_json(text)
     except (ValueError, RecursionError) as error:
@@ -113,30 +134,56 @@ def _case(text: str, name: str) -> Case:
     return case
 
 
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def _one_by_one(store: Path, who: str) -> None:
     """Asks about each pending draft; what goes wrong with one is said, and it is asked again."""
-    from evalkit.errors import EvalkitError
-    from evalkit.reviewing import find, pending, reject
+    from evalkit.reviewing import pending
 
-    for waiting in pending(store):
-        while True:
-            _show([find(store, waiting.id)], Format.TABLE, full=True)
-            answer = typer.prompt("[a]ccept [k]eep both [e]dit [r]eject [s]kip [q]uit", default="s")
-            try:
-                if answer in ("a", "k"):
-                    _accept(store, waiting.id, who, keep_both=answer == "k")
-                elif answer == "e":
-                    _edit(store, waiting.id)
-                    continue
-                elif answer == "r":
-                    reject(store, waiting.id, by=who, reason=typer.prompt("reason"))
-                elif answer == "q":
-                    return
-                elif answer != "s":
-                    continue
-                break
-            except EvalkitError as error:
-                _print([f"error: {error}"])
+    waiting = pending(store)
+    if not waiting:
+        _show([], Format.TABLE, full=True)
+    for number, draft in enumerate(waiting, 1):
+        _print([f"--- {number} of {len(waiting)}"])
+        try:
+            while (answer := _asked(store, draft.id, who)) == "again":
+                pass
+        except typer.Abort:  # Ctrl-C, or the end of what a terminal sends
+            raise KeyboardInterrupt from None
+        except NotFoundError as error:  # somebody else decided meanwhile
+            _print([f"{error}"])
+            continue
+        if answer == "quit":
+            return
+
+
+def _asked(store: Path, draft: str, who: str) -> Literal["again", "next", "quit"]:
+    """Shows a draft, asks what to do with it and does that."""
+    from evalkit.reviewing import find, reject
+
+    _show([find(store, draft)], Format.TABLE, full=True)
+    answer = typer.prompt("[a]ccept [k]eep both [e]dit [r]eject [s]kip [q]uit", default="s")
+    try:
+        if answer in ("a", "k"):
+            _accept(store, draft, who, keep_both=answer == "k")
+        elif answer == "e":
+            _edit(store, draft)
+            return "again"
+        elif answer == "r":
+            reject(store, draft, by=who, reason=typer.prompt("reason"))
+            _print([f"rejected {draft}"])
+        elif answer == "q":
+            return "quit"
+        elif answer != "s":
+            return "again"
+    except NotFoundError:
+        raise
+    except EvalkitError as error:
+        _print([f"error: {error}"])
+        return "again"
+    return "next"
 
 
 def _show(drafts: list[Draft], form: Format, *, full: bool) -> None:

@@ -192,6 +192,12 @@ def test_wrong_requests_are_told(project: Path, capsys: pytest.CaptureFixture[st
     assert main(["triage", "production"]) == 0
     assert main(["promote", "--problem", "9", *where]) == 2
     assert "the last triage of" in capsys.readouterr().err
+    named = project / ("ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dE3fG6" + ".jsonl")
+    shutil.copy("cases.jsonl", named)
+    assert main(["promote", f"f{0:031x}", "--run", "production", "--dataset", str(named)]) == 2
+    assert "REDACTED-github-token" in (refused := capsys.readouterr().err)
+    assert named.stem not in refused
+    assert not list((project / "store").glob("drafts/*.json"))
     assert main(["review", "--accept", "x", "--reject", "y"]) == 2
     assert main(["review", "--accept", "../x"]) == 2
     assert main(["triage", "production", "--dataset", "nowhere.jsonl"]) == 2
