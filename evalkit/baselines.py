@@ -116,10 +116,7 @@ def resolve(store: Store, ref: str, suite: str | None = None) -> tuple[Run, tupl
     """
     path = Path(ref)
     if path.suffix == SUFFIX or (path.is_file() and not store.bearing(ref, suite)):
-        run = load(store, path)
-        other = suite is not None and run.suite.name != suite
-        note = f"the baseline file {path.name} is of suite {run.suite.name}, not {suite}"
-        return run, (note,) if other else ()
+        return load(store, path), ()
     run = store.find(ref, suite=suite)
     several = store.bearing(ref, suite) if run.id != ref else []
     if len(several) < 2:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from evalkit.attribution import Explained, step_changes
 from evalkit.comparison import Paired, common_cases, pair
@@ -88,7 +89,10 @@ def decide(
     rows = _judge_open(places, after, before, policy, rerun)
     if not rows:
         notes.append("nothing was judged: no route has scores of " + ", ".join(policy.all_on))
-    told = efficiency_rows(after, before, common, policy.alpha) if before else ()
+    told = [
+        replace(row, owners=_owners(after, before, row.route))
+        for row in (efficiency_rows(after, before, common, policy.alpha) if before else ())
+    ]
     return GateReport(
         run=candidate.run.id,
         label=candidate.run.label,

@@ -180,16 +180,18 @@ def _limits(kept: Recorded, policy: GatePolicy) -> Iterator[GateRow | str]:
     for route in routes:
         for limit in map(limits.read_limit, policy.of(route).limits or ()):
             found = limits.measure(limit, tables, route)
-            if found.value is None and _is_absent(limit, tables):
+            if found.value is None and _is_absent(limit, tables, route):
                 yield f"route {route}: nothing for {limit.text} to judge"
                 continue
             yield _limit_row(limit, found, route, tuple(sorted(owners[route])))
 
 
-def _is_absent(limit: limits.Limit, tables: limits.Tables) -> bool:
+def _is_absent(limit: limits.Limit, tables: limits.Tables, route: str) -> bool:
     """Whether it is about a scorer or step that the run knows, only not on this route."""
     if limit.of_scorer:
-        return limit.of in tables.scores.scorers
+        scored = observations(tables.scores, limit.of)
+        here = any(tables.scores.cases[at] in scored for at in tables.routes[route].tolist())
+        return limit.of in tables.scores.scorers and not here
     return limit.measure == "fail_rate" and tables.recorded.steps is not None
 
 
@@ -204,6 +206,8 @@ def _limit_row(
     blocking = True
     if found.value is None:
         verdict, reason = "unmeasurable", f"nothing was recorded that {limit.text} could look at"
+        if limit.of_scorer and limit.k:
+            reason += f": no case has {limit.k} scored trials"
     elif limits.breached(limit, found):
         verdict, reason = "breached", f"{side} of {limit.bound:g}: {said}"
     elif limits.beyond(limit, found):
@@ -244,6 +248,8 @@ def _quarantined(
     planned = {case.id for case in candidate.run.planned}
     for one in policy.quarantine:
         if one.case not in planned:
+            if not candidate.run.selection:
+                yield f"gate.quarantine: this run has no case {one.case!r}"
             continue
         why = f" ({one.reason})" if one.reason else ""
         if one.until < today:

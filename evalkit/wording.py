@@ -18,18 +18,13 @@ def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str
     change = f"from {was:.2f} to {now:.2f}" if moved != "stayed" else f"at {now:.2f}"
     count = f"{len(paired.cases)} case{'s' if len(paired.cases) != 1 else ''}"
     size, low, high = found.interval
+    p = "" if moved == "rose" else f"; p {found.p_adjusted:.2g}"  # p is for a drop
     mean = (
         f"mean {moved} {change} over {count} "
-        f"({size:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}; p {found.p_adjusted:.2g})"
+        f"({size:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}{p})"
     )
     if found.verdict == "broken":
-        flipped = len(found.broken)
-        what = (
-            "case that always passed now always fails"
-            if flipped == 1
-            else "cases that always passed now always fail"
-        )
-        return f"{flipped} {what}: {name_some(found.broken)}; {mean}"
+        return f"{_say_broken(paired, found.broken)}; {mean}"
     if found.verdict == "inconclusive" and found.attainable > found.level:
         return (
             f"too little data to tell: even if all of {count} had gone from always passing to "
@@ -38,6 +33,19 @@ def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str
     if found.verdict == "ok" and found.detectable is not None:
         return f"{mean}; a drop of {found.detectable:.2f} would show with 80 % power"
     return mean
+
+
+def _say_broken(paired: Paired, broken: tuple[str, ...]) -> str:
+    """Which cases broke, wholly or in part."""
+    rows = zip(paired.cases, paired.baseline, paired.candidate, strict=True)
+    mine = [(was, now) for case, was, now in rows if case in broken]
+    whole = all(all(was.passed) and not any(now.passed) for was, now in mine)
+    one = len(broken) == 1
+    if whole:
+        what = f"that always passed now always {'fails' if one else 'fail'}"
+    else:
+        what = f"{'passes' if one else 'pass'} less often than before"
+    return f"{len(broken)} {'case' if one else 'cases'} {what}: {name_some(broken)}"
 
 
 def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | None) -> str:
@@ -72,6 +80,10 @@ def report_notes(after: Side, before: Side | None) -> list[str]:
     if before is None:
         return notes
     old, new = before.recorded.run, after.recorded.run
+    if old.id == new.id:
+        notes.append("this is one run compared with itself: no difference can show")
+    if old.suite.name != new.suite.name:
+        notes.append(f"the baseline is of suite {old.suite.name}, this run of {new.suite.name}")
     if new.selection:
         absent = {case.id for case in old.planned} - {case.id for case in new.planned}
         notes.append(

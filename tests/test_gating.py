@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from evalkit.confirming import Row
 from evalkit.errors import InputError
 from evalkit.gating import decide
 from evalkit.results import PlannedCase, Selection
@@ -322,3 +325,50 @@ def test_runs_that_never_started_are_infrastructure_and_no_wrong_answers():
     report = decide(guided, plain, REWARD)
     assert (report.exit, report.rows[0].verdict, report.rows[0].cases) == (0, "ok", 111)
     assert any("baseline: 3 of 114 trials failed for infrastructure" in n for n in report.notes)
+
+
+def test_a_run_against_itself_passes_and_says_what_that_is_worth():
+    run = of_values({"r": route(8, [1, 0, 1])})
+    report = decide(run, run, ON)
+    assert report.exit == 0
+    assert "this is one run compared with itself: no difference can show" in report.notes
+
+
+def test_a_baseline_of_another_suite_is_told():
+    run = of_values({"r": route(8, [1, 0, 1])})
+    suite = msgspec.structs.replace(run.run.suite, name="another")
+    other = dataclasses.replace(run, run=msgspec.structs.replace(run.run, id="x", suite=suite))
+    assert f"the baseline is of suite another, this run of {run.run.suite.name}" in (
+        decide(run, other, ON).notes
+    )
+
+
+def test_a_case_that_breaks_in_part_is_not_said_to_fail_always():
+    cases = {f"f{at}": [1] * 5 for at in range(30)}
+
+    def rerun(wanted):
+        arms = ([], [])
+        for case, trials in wanted.items():
+            for arm, rows in enumerate(arms):
+                for number in range(trials):
+                    value = float(case != "f0" or arm == 0 or number % 3 == 0)
+                    rows.append(Row("r", case, number, "task_completion", value, value == 1.0))
+        return arms
+
+    after = of_values({"r": {**cases, "f0": [0, 1, 0, 0, 1]}})
+    (row,) = decide(after, of_values({"r": cases}), ON, rerun).rows
+    assert (row.verdict, row.broken) == ("broken", ("f0",))
+    assert row.reason.startswith("1 case passes less often than before: f0; mean fell")
+
+
+def test_rows_about_efficiency_name_the_owners_too():
+    slow = of_values({"r": route(12, [1, 1, 1])})
+    fast = dataclasses.replace(slow, trials=with_latency(slow.trials, 1.0))
+    slow = dataclasses.replace(slow, trials=with_latency(slow.trials, 2.0))
+    row = next(row for row in decide(slow, fast, ON).rows if row.scorer == "latency_s")
+    assert row.owners == ("r team",)
+
+
+def with_latency(trials, seconds):
+    at = trials.schema.get_field_index("latency_s")
+    return trials.set_column(at, "latency_s", pa.array([seconds] * trials.num_rows))

@@ -116,7 +116,7 @@ def test_a_quarantined_case_is_told_and_blocks_again_when_its_time_is_up():
     kept = Quarantine("c0", datetime.date(2026, 11, 21), "flaky model")
     report = judged(after, before, quarantine=(kept,))
     assert report.exit == 0
-    (note,) = report.notes
+    (note,) = [note for note in report.notes if "quarantine" in note]
     assert "c0 is in quarantine until 2026-11-21 (flaky model)" in note and "4/4 → 0/4" in note
     over = msgspec.structs.replace(kept, until=datetime.date(2026, 11, 20))
     report = judged(after, before, quarantine=(over,))
@@ -190,3 +190,16 @@ def test_the_documented_policy_is_one():
     read = msgspec.convert(strict_yaml.read(example, "docs").value["gate"], GatePolicy)
     assert read.of("small_talk").on == ("routing",) and read.of("refund").margin == 0.1
     assert [one.until for one in read.quarantine] == [datetime.date(2026, 12, 31)]
+
+
+def test_a_floor_on_more_trials_than_there_are_is_unmeasurable():
+    limit = f"pass^9({ON}) >= 0.5"
+    report = judged(run([4, 4]), limits=(limit,))
+    row = rows(report)[limit]
+    assert (report.exit, row.verdict) == (3, "unmeasurable")
+    assert row.reason.endswith("no case has 9 scored trials")
+
+
+def test_a_quarantine_of_no_case_is_told():
+    report = judged(run([4, 4]), quarantine=(Quarantine(case="typo", until=TODAY),))
+    assert "gate.quarantine: this run has no case 'typo'" in report.notes

@@ -10,7 +10,7 @@ from evalkit.results import CaseScore, CaseSummary, GateReport, Recorded
 
 Standing = str
 STANDINGS: Mapping[Standing, str] = {
-    "broken": "broken: always passed before, always fails now",
+    "broken": "broken: passes less often than before",
     "worse": "worse than in the baseline",
     "lost": "not measured: no trial was scored",
     "failing": "fails, no worse than before",

@@ -9,7 +9,7 @@ function banner(page) {
       linkTo({ route: lead.route }, lead.route), ` · ${lead.scorer} ${lead.size}`),
     make("p", { class: "quiet" },
       lead.cases ? [linkTo({ route: lead.route, standing: "worse" }, `${plural(lead.cases, "case")} worse`),
-        lead.broken ? `, ${lead.broken} of them always passed before and always fail now` : ""] : null,
+        lead.broken ? `, ${lead.broken} of them broken` : ""] : null,
       lead.owners.length ? ` · owner ${lead.owners.join(", ")}` : null)));
   return make("section", { class: `banner ${page.decision}`, "aria-labelledby": "decision" },
     make("p", { class: "sign", "aria-hidden": "true" }, signs[page.decision]),
