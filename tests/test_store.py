@@ -272,6 +272,29 @@ def test_a_file_of_other_columns_is_left_out_and_named(store: Store) -> None:
         )
 
 
+def test_tables_that_hold_something_else_are_damaged_and_lacking_columns_null(store: Store) -> None:
+    folder = run_folder(store.path, "r1")
+    scores = (folder / "scores.parquet").read_bytes()
+    (folder / "trials.parquet").write_bytes(scores)
+    with pytest.raises(StoreError, match=r"trials\.parquet is damaged: column 'scorer'"):
+        store.load("r1")
+    known = store.load("r2")
+    path = run_folder(store.path, "r2") / "scores.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index("value")
+    pq.write_table(table.set_column(at, "value", pa.array(["high"] * len(table))), path)
+    with pytest.raises(StoreError, match=r"scores\.parquet is damaged: column 'value'"):
+        store.load("r2")
+    pq.write_table(table.drop_columns(["case"]), path)
+    with pytest.raises(StoreError, match=r"no column 'case'"):
+        store.load("r2")
+    pq.write_table(table.drop_columns(["data", "reason"]), path)
+    older = store.load("r2").scores
+    assert older["reason"].to_pylist() == [None] * len(table)
+    assert older["value"].to_pylist() == known.scores["value"].to_pylist()
+    assert older.column_names == known.scores.column_names
+
+
 def test_the_database_takes_in_what_was_copied_into_the_store(store: Store) -> None:
     store.add("r1")
     record(store.path, a_run("r9"), [a_trial("c1")])

@@ -22,6 +22,13 @@ STEPS = ("classify", "retrieve", "tool", "answer")
 DROPS = {"worse": 0.1, "little": 0.02}
 """What a kind of run takes from every chance to pass."""
 
+FINDINGS = np.array(
+    [
+        '[{"kind":"missing","name":"retrieve","expected":1}]',
+        '[{"kind":"wrong_arguments","name":"tool","expected":2,"step":3}]',
+        '[{"kind":"unexpected","name":"search","step":2},{"kind":"outcome","name":"contains"}]',
+    ]
+)
 COVERAGE = '{"spans":%d,"understood":%d,"scopes":{"instrumentation.langgraph":"1.2.3"}}'
 
 
@@ -72,6 +79,9 @@ def write_run(store: Path, name: str, kind: str, routes: int, cases: int, trials
         "value": value.ravel(),
         "passed": passed.ravel(),
         "status": np.full(count * len(SCORERS), "scored"),
+        "findings": np.where(passed, None, FINDINGS[rng.integers(len(FINDINGS), size=passed.shape)])
+        .ravel()
+        .astype(object),
         "reason": np.array([f"2 of 3 checks met: no. {n} says so" for n in range(5_000)])[lines],
     }
     step_columns = {

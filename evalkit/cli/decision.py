@@ -101,7 +101,7 @@ def _gated(
     decided = msgspec.structs.replace(decided, rows=rows, notes=every)
     not_kept = store.save_verdicts(decided)
     if not_kept:
-        note = f"the verdict is kept in the run folder, and not in the database: {not_kept}"
+        note = f"the database lacks this verdict, `evalkit rebuild` puts it in: {not_kept}"
         decided = msgspec.structs.replace(decided, notes=(*decided.notes, note))
     return msgspec.structs.replace(report, gate=decided)
 

@@ -88,18 +88,34 @@ def write_tables(folder: Path, trials: Iterable[Trial]) -> dict[str, int]:
 def read_table(folder: Path, table: str, columns: Sequence[str]) -> pa.Table:
     """Columns of one table of a complete run folder; texts as dictionaries, for they repeat.
 
-    Raises StoreError where the file is damaged.
+    Those that an older evalkit did not write are null. Raises StoreError where the file is
+    damaged, or holds something else.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    texts = [name for name in columns if COLUMNS[table][name] == "VARCHAR"]
     try:
-        path = table_path(folder, table)
-        texts = [name for name in columns if COLUMNS[table][name] == "VARCHAR"]
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
-            return file.read(list(columns)).unify_dictionaries()
+        with pq.ParquetFile(table_path(folder, table), read_dictionary=texts) as file:
+            written = file.schema.to_arrow_schema()
+            foreign = [one.name for one in written if not _as_written(one, table)]
+            if foreign or "case" not in written.names:
+                said = f"column {foreign[0]!r}" if foreign else "no column 'case'"
+                raise _damaged(folder, table, f"{said} is nothing that evalkit writes there")
+            found = file.read(list(columns)).unify_dictionaries()
     except (pa.ArrowException, OSError) as error:
         raise _damaged(folder, table, error) from error
+    for name in columns:
+        if name not in written.names:
+            kind = arrow_schema({name: COLUMNS[table][name]}).field(name).type
+            found = found.append_column(name, pa.nulls(found.num_rows, kind))
+    return found.select(list(columns))
+
+
+def _as_written(field: pa.Field, table: str) -> bool:
+    """Whether a column is one of the table's, of its type."""
+    kind = COLUMNS[table].get(field.name)
+    return kind is not None and arrow_schema({field.name: kind}).field(0).type == field.type
 
 
 def read_parts(folder: Path, table: str) -> Iterator[pa.Table]:
@@ -197,6 +213,6 @@ def _taker(rows: Iterator[Row]) -> Callable[[Row], list[Row]]:
     return take
 
 
-def _damaged(folder: Path, table: str, error: Exception) -> StoreError:
+def _damaged(folder: Path, table: str, error: Exception | str) -> StoreError:
     said = " ".join(str(error).split())[:300]
     return StoreError(f"{table_path(folder, table)} is damaged: {said}")
