@@ -94,28 +94,27 @@ def read_table(folder: Path, table: str, columns: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts = [name for name in columns if COLUMNS[table][name] == "VARCHAR"]
+    path = table_path(folder, table)
     try:
-        with pq.ParquetFile(table_path(folder, table), read_dictionary=texts) as file:
-            written = file.schema.to_arrow_schema()
-            foreign = [one.name for one in written if not _as_written(one, table)]
-            if foreign or "case" not in written.names:
-                said = f"column {foreign[0]!r}" if foreign else "no column 'case'"
-                raise _damaged(folder, table, f"{said} is nothing that evalkit writes there")
-            found = file.read(list(columns)).unify_dictionaries()
+        footer = pq.read_metadata(path)
+        written = footer.schema.to_arrow_schema()
+        known = arrow_schema(COLUMNS[table])
+        for field in written:
+            if field.name not in known.names or known.field(field.name).type != field.type:
+                said = f"column {field.name!r} is not one that evalkit writes there"
+                raise _damaged(folder, table, said)
+        if "case" not in written.names:
+            raise _damaged(folder, table, "it has no column 'case'")
+        there = [name for name in columns if name in written.names]
+        texts = [name for name in there if COLUMNS[table][name] == "VARCHAR"]
+        with pq.ParquetFile(path, metadata=footer, read_dictionary=texts) as file:
+            found = file.read(there).unify_dictionaries()
     except (pa.ArrowException, OSError) as error:
         raise _damaged(folder, table, error) from error
     for name in columns:
-        if name not in written.names:
-            kind = arrow_schema({name: COLUMNS[table][name]}).field(name).type
-            found = found.append_column(name, pa.nulls(found.num_rows, kind))
+        if name not in there:
+            found = found.append_column(name, pa.nulls(found.num_rows, known.field(name).type))
     return found.select(list(columns))
-
-
-def _as_written(field: pa.Field, table: str) -> bool:
-    """Whether a column is one of the table's, of its type."""
-    kind = COLUMNS[table].get(field.name)
-    return kind is not None and arrow_schema({field.name: kind}).field(0).type == field.type
 
 
 def read_parts(folder: Path, table: str) -> Iterator[pa.Table]:

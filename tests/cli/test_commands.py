@@ -1,8 +1,13 @@
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
+
+from evalkit.folders import locks
+from evalkit.store import Store
 
 
 @pytest.fixture
@@ -116,3 +121,42 @@ def test_init_check_and_rebuild(evalkit, project):
     code, out, _ = evalkit("rebuild")
     assert code == 0 and "from 1 run" in out
     assert (project / ".evalkit/results.duckdb").exists()
+
+
+PANDAS = """
+import sys
+from evalkit.cli import main
+code = main(sys.argv[1:])
+sys.exit("pandas was loaded" if "pandas" in sys.modules else code)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["gate", "new", "--baseline", "main"], ["compare", "main", "new"]]
+)
+def test_gate_and_compare_load_no_pandas(evalkit, main_run, arguments):
+    evalkit("run", "suite.yaml", "--label", "new", "--set", "skip=true")
+    done = subprocess.run(
+        [sys.executable, "-c", PANDAS, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1) and not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("damage", ["truncated", "open elsewhere"])
+def test_a_gate_needs_no_sound_database_and_says_what_it_lacks(
+    evalkit, main_run, project, damage, monkeypatch
+):
+    evalkit("run", "suite.yaml", "--label", "new", "--set", "skip=true")
+    monkeypatch.setattr(Store.__init__, "__kwdefaults__", {"wait": 0.1})
+    database = project / ".evalkit/results.duckdb"
+    if damage == "truncated":
+        database.write_bytes(database.read_bytes()[:5000])
+        code, out, _ = evalkit("gate", "new", "--baseline", "main", "--format", "json")
+    else:
+        with locks.held(project / ".evalkit/results.duckdb.lock"):
+            code, out, _ = evalkit("gate", "new", "--baseline", "main", "--format", "json")
+    assert code == 1
+    assert "the database lacks this verdict, `evalkit rebuild`" in json.loads(out)["notes"][-1]
+    assert evalkit("rebuild")[0] == 0
+    _, out, _ = evalkit("query", "SELECT DISTINCT label, exit FROM verdicts", "--format", "json")
+    assert json.loads(out)["rows"] == [{"label": "new", "exit": 1}]
