@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -29,17 +29,22 @@ class _Findings(NamedTuple):
     """Per case the findings of each scored trial, each once, with its expected position."""
 
     trials: Mapping[str, Sequence[Named]]
+    cases: Mapping[Key, Sequence[str]]
+    total: int
 
-    def counts(self) -> Counter[Key]:
-        return Counter(key for trials in self.trials.values() for keys in trials for key in keys)
+    def count(self, key: Key) -> int:
+        """In how many trials it was found."""
+        return sum(key in keys for case in self.of(key) for keys in self.trials[case])
 
     def expected(self, key: Key) -> int | None:
         """Where the step was expected; None where it was at different places."""
-        places = {keys[key] for trials in self.trials.values() for keys in trials if key in keys}
+        trials = (keys for case in self.of(key) for keys in self.trials[case])
+        places = {keys[key] for keys in trials if key in keys}
         return places.pop() if len(places) == 1 else None
 
-    def total(self) -> int:
-        return sum(len(trials) for trials in self.trials.values())
+    def of(self, key: Key) -> Sequence[str]:
+        """The cases with a trial in which it was found."""
+        return self.cases.get(key, ())
 
 
 class Explained:
@@ -101,8 +106,8 @@ def _changes(
     before, after = _findings(baseline, scorer, cases), _findings(candidate, scorer, cases)
     if not before.trials or not after.trials:
         return []
-    was, now = before.counts(), after.counts()
-    rises = {key: now[key] / after.total() - was[key] / before.total() for key in now}
+    was, now = ({key: one.count(key) for key in after.cases} for one in (before, after))
+    rises = {key: now[key] / after.total - was[key] / before.total for key in now}
     ranked = sorted(
         (key for key in rises if rises[key] > 0), key=lambda key: (-rises[key], str(key))
     )
@@ -111,13 +116,11 @@ def _changes(
             kind=key[0],
             name=key[1],
             expected=after.expected(key),
-            baseline=was[key] / before.total(),
-            candidate=now[key] / after.total(),
-            baseline_trials=before.total(),
-            candidate_trials=after.total(),
-            cases=tuple(
-                case for case in cases if any(key in keys for keys in after.trials.get(case, ()))
-            ),
+            baseline=was[key] / before.total,
+            candidate=now[key] / after.total,
+            baseline_trials=before.total,
+            candidate_trials=after.total,
+            cases=tuple(after.of(key)),
         )
         for key in ranked[:_MOST_TESTED]
         if _rose(key, before, after)
@@ -125,7 +128,9 @@ def _changes(
 
 
 def _rose(key: Key, before: _Findings, after: _Findings) -> bool:
-    both = [case for case in after.trials if case in before.trials]
+    # Cases without it, in either arm, tell the test nothing.
+    found = dict.fromkeys((*after.of(key), *before.of(key)))
+    both = [case for case in found if case in before.trials and case in after.trials]
     arms = [
         [[float(key in keys) for keys in arm.trials[case]] for case in both]
         for arm in (before, after)
@@ -135,7 +140,12 @@ def _rose(key: Key, before: _Findings, after: _Findings) -> bool:
 
 def _findings(explained: Explained, scorer: str, cases: Sequence[str]) -> _Findings:
     known = explained.of(scorer)
-    return _Findings({case: known[case] for case in cases if case in known})
+    trials = {case: known[case] for case in cases if case in known}
+    having: dict[Key, list[str]] = defaultdict(list)
+    for case, found in trials.items():
+        for key in dict.fromkeys(chain.from_iterable(found)):
+            having[key].append(case)
+    return _Findings(trials, having, sum(map(len, trials.values())))
 
 
 @lru_cache(maxsize=4096)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.measurement import Side
+from evalkit.observations import codes, floats
 from evalkit.ranks import signed_rank
 from evalkit.results import GateRow, Verdict
 from evalkit.stats import holm
@@ -82,19 +83,17 @@ def _steps(side: Side) -> Floats:
     table = side.recorded.taken
     if table is None:
         return np.full(len(side.trials.case), math.nan)
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    places = pa.array([case.id for case in side.recorded.run.planned], pa.string())
-    found_at = pc.index_in(pc.cast(table["case"], pa.string()), value_set=places)
-    case = pc.fill_null(found_at, -1).to_numpy().astype(np.intp)
-    trial = table["trial"].to_numpy()
-    number = side.recorded.trials["trial"].to_numpy()[side.trials.row]
-    width = int(max(trial.max(initial=0), number.max(initial=0))) + 1
-    counts = np.full(len(places) * width, math.nan)
-    counts[(case * width + trial)[case >= 0]] = table["steps"].to_numpy()[case >= 0]
-    found: Floats = counts[side.trials.case * width + number]
-    return found
+    case = codes(table["case"], side.scores.cases)
+    counted, wanted = floats(table["trial"]), floats(side.recorded.trials["trial"])
+    numbers = np.concatenate((counted, wanted[side.trials.row]))
+    known, number = np.unique(numbers, return_inverse=True)
+    keys = np.concatenate((case, side.trials.case)) * len(known) + number
+    order = np.argsort(keys[: len(case)])
+    there, mine = keys[order], keys[len(case) :]
+    at = np.minimum(np.searchsorted(there, mine), max(0, len(there) - 1))
+    if not len(there):
+        return np.full(len(mine), math.nan)
+    return np.where(there[at] == mine, floats(table["steps"])[order][at], math.nan)
 
 
 def _row(

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from itertools import combinations
+from itertools import combinations, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -90,23 +90,34 @@ def pool(
     """The cases that can vary, by kind. Raises ValueError for what cannot be tested."""
     if len(baseline) != len(candidate):
         raise ValueError(f"{len(baseline)} baseline cases but {len(candidate)} candidate cases")
-    counts: Counter[Case] = Counter()
     totals: dict[Case, list[float]] = {}
-    for index, (before, after) in enumerate(zip(baseline, candidate, strict=True)):
-        if not before or not after:
-            raise ValueError(f"case {index} has no trials in one arm")
-        seen = Counter(before)
-        seen.update(after)
-        if not math.isfinite(math.fsum(seen)):
-            raise ValueError(f"case {index} has a score that is not finite")
-        flip = None
-        if baseline_passed is not None and candidate_passed is not None:
-            flip = _flip_sum(before, after, baseline_passed[index], candidate_passed[index])
-        case = Case(len(before), len(after), tuple(sorted(seen.items())), flip)
+    passed: Iterable[tuple[Sequence[float], ...]] = repeat((), len(baseline))
+    if baseline_passed is not None and candidate_passed is not None:
+        passed = zip(baseline_passed, candidate_passed, strict=True)
+    for index, (*arms, passes) in enumerate(zip(baseline, candidate, passed, strict=True)):
+        try:
+            case, total = _case(*map(tuple, arms), *map(tuple, passes))
+        except ValueError as error:
+            raise ValueError(f"case {index} has {error}") from None
         if not case.constant:
-            counts[case] += 1
-            totals.setdefault(case, []).append(math.fsum(after))
-    return {case: Kind(count, math.fsum(totals[case])) for case, count in counts.items()}
+            totals.setdefault(case, []).append(total)
+    return {case: Kind(len(found), math.fsum(found)) for case, found in totals.items()}
+
+
+@lru_cache(maxsize=4096)  # a large run has few different cases
+def _case(
+    before: tuple[float, ...], after: tuple[float, ...], *passed: tuple[float, ...]
+) -> tuple[Case, float]:
+    """A case by its kind, and the sum of what its candidate scored."""
+    if not before or not after:
+        raise ValueError("no trials in one arm")
+    seen = Counter(before)
+    seen.update(after)
+    if not math.isfinite(math.fsum(seen)):
+        raise ValueError("a score that is not finite")
+    flip = _flip_sum(before, after, *passed) if passed else None
+    case = Case(len(before), len(after), tuple(sorted(seen.items())), flip)
+    return case, math.fsum(after)
 
 
 def observed(cases: Mapping[Case, Kind]) -> float:

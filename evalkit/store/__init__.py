@@ -37,7 +37,7 @@ from evalkit.folders.rows import (
     TRIAL_NUMBERS,
 )
 from evalkit.folders.tables import as_tables, read_table, read_trials
-from evalkit.observations import codes, floats, taken
+from evalkit.observations import codes, encoded, floats, taken
 from evalkit.results import GateReport, Promotion, Recorded, Run, Told, Trial
 from evalkit.store import database
 from evalkit.store.promotions import PROMOTIONS, read_promotions
@@ -187,24 +187,22 @@ class Store:
             steps = read_table(folder, "steps", ("case", "trial"))
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"]
-        counted = steps.group_by(["case", "trial"]).aggregate([([], "count_all")])
-        return counted.rename_columns(["case", "trial", "steps"])
+        return _counted(steps.select(["case", "trial"]))
 
     def spending(self, run_id: str, cases: Sequence[str]) -> pa.Table:
         """The steps of some cases with what they took, in order: see :mod:`evalkit.costly_steps`.
 
         Raises as :meth:`load`.
         """
-        import pyarrow as pa
-        import pyarrow.compute as pc
+        import numpy as np
 
         folder, run = self._folder(run_id)
         if run.status == "complete":
             steps = read_table(folder, "steps", SPENDING)
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"].select(SPENDING)
-        of = pc.cast(steps["case"], pa.string())
-        return steps.filter(pc.is_in(of, value_set=pa.array(cases, pa.string())))
+        found: pa.Table = taken(steps, np.flatnonzero(codes(steps["case"], cases) >= 0))
+        return found
 
     def told(self, run_id: str) -> dict[str, Told]:
         """What the trajectories of a run hold, by route. Raises as :meth:`load` does."""
@@ -358,6 +356,21 @@ def _of_completed(trials: pa.Table, scores: pa.Table) -> pa.Table:
     keys = case * len(known) + number
     lost = np.isin(keys[len(trials) :], keys[: len(trials)][failed])
     return taken(scores, np.flatnonzero(~lost))
+
+
+def _counted(steps: pa.Table) -> pa.Table:
+    """The different rows, and how often each is there as ``steps``."""
+    import numpy as np
+    import pyarrow as pa
+
+    case = encoded(steps["case"])[1]
+    known, trial = np.unique(floats(steps["trial"]), return_inverse=True)
+    keys = case * max(1, len(known)) + trial
+    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
+    data = pa.py_buffer(counts.astype(np.int64))
+    often = pa.Array.from_buffers(pa.int64(), len(counts), [None, data])
+    rows: pa.Table = taken(steps, first)
+    return rows.append_column("steps", often)
 
 
 def _append_line(path: Path, line: bytes) -> None:
