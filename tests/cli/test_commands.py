@@ -30,7 +30,7 @@ def test_a_regression_exits_1_and_names_route_scorer_case_step_and_owner(evalkit
     assert code == 1
     assert "FAILED: refund" in out.splitlines()[-1]
     assert "expected retriever retrieve: missing in 24 of 24 trials, none before" in out
-    assert "→ 0/5" in out and "team-refund" in out
+    assert re.search(r"→ 0/\d", out) and "team-refund" in out
     assert "status regressed" not in out
 
 
