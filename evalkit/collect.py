@@ -120,9 +120,13 @@ def finish(
             reading = _reading(run)
             reading.refused.update(reasons or {})
             reading.secrets.update(secrets or {})
-            parts = read_spool(folder / SPOOL)
             report = write_run(
-                store, run, parts, reading, {"otlp": "otlp"}, on_progress=on_progress
+                store,
+                run,
+                lambda: read_spool(folder / SPOOL),
+                reading,
+                {"otlp": "otlp"},
+                on_progress=on_progress,
             )
             for name in (SPOOL, JOURNAL):
                 (folder / name).unlink(missing_ok=True)

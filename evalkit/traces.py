@@ -37,7 +37,7 @@ from evalkit.store import Store
 from evalkit.suite import Pipeline, Suite
 from evalkit.tracing import formats
 from evalkit.tracing.assembly import UNJOINED, Reading, Recorded, assemble
-from evalkit.tracing.gathering import BUDGET, Gathering
+from evalkit.tracing.gathering import BUDGET, WINDOW, Gathering, LateSpansError
 from evalkit.tracing.otlp import NO_TRACE
 from evalkit.tracing.parts import Part, Reasons
 from evalkit.trajectory import Coverage
@@ -120,7 +120,7 @@ def ingest_traces(
             yield from formats.read_parts(file, forms[str(file)], reading.refused)
 
     run = planned_run(label, ", ".join(map(str, files)), suite.suite if suite else None)
-    return store_parts(store, run, parts(), reading, forms, on_progress, budget)
+    return store_parts(store, run, parts, reading, forms, on_progress, budget)
 
 
 def _reading(suite: Suite | None) -> Reading:
@@ -153,7 +153,7 @@ def planned_run(label: str, source: str, suite: Suite | None = None) -> Run:
 def store_parts(
     store: Path,
     run: Run,
-    parts: Iterator[Part],
+    parts: Callable[[], Iterator[Part]],
     reading: Reading,
     files: dict[str, str],
     on_progress: OnProgress | None = None,
@@ -181,7 +181,7 @@ def store_parts(
 def write_run(
     store: Path,
     run: Run,
-    parts: Iterator[Part],
+    parts: Callable[[], Iterator[Part]],
     reading: Reading,
     files: dict[str, str],
     on_progress: OnProgress | None = None,
@@ -189,12 +189,18 @@ def write_run(
 ) -> Report:
     """Completes a run whose folder is there and locked; raises as :func:`store_parts` does."""
     folder = run_folder(store, run.id)
-    tally = Tally(reading)
+    before = Counter(reading.refused), Counter(reading.secrets)
     try:
-        with Gathering(folder, budget) as gathering, _without_collection():
-            _gather(parts, gathering, on_progress)
-            trials = _trials(gathering, reading, tally, on_progress)
-            counts = write_tables(folder, trials)
+        with _without_collection():
+            try:
+                gathering = Gathering(folder, budget, min(WINDOW, budget))
+                counts, tally = _write(folder, parts(), reading, gathering, on_progress)
+            except LateSpansError:  # rare: a trace went on after many others
+                for counted, count in zip((reading.refused, reading.secrets), before, strict=True):
+                    counted.clear()
+                    counted.update(count)
+                gathering = Gathering(folder, budget)
+                counts, tally = _write(folder, parts(), reading, gathering, on_progress)
         if not tally.planned:
             raise _nothing(files, reading)
         finished = replace(
@@ -227,28 +233,49 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _gather(parts: Iterator[Part], gathering: Gathering, on_progress: OnProgress | None) -> None:
+def _write(
+    folder: Path,
+    parts: Iterator[Part],
+    reading: Reading,
+    gathering: Gathering,
+    on_progress: OnProgress | None,
+) -> tuple[dict[str, int], Tally]:
+    tally = Tally(reading)
+
+    def trials() -> Iterator[Trial]:
+        with gathering:
+            for trace_id, trace in _gathered(parts, gathering, reading, tally, on_progress):
+                recorded = read_trace(trace_id, trace, reading)
+                if recorded is not None:
+                    trial = as_trial(recorded)
+                    tally.add(trial)
+                    yield trial
+
+    return write_tables(folder, trials()), tally
+
+
+def _gathered(
+    parts: Iterator[Part],
+    gathering: Gathering,
+    reading: Reading,
+    tally: Tally,
+    on_progress: OnProgress | None,
+) -> Iterator[tuple[str, list[Part]]]:
+    """The traces as they are whole, and how far that is."""
     spans = told = 0
     for part in parts:
         gathering.add(part)
+        yield from gathering.settled(reading.refused)
         spans += part.spans
         if on_progress and spans - told >= EVERY:
             told = spans
-            on_progress(Progress(spans, 0))
-
-
-def _trials(
-    gathering: Gathering, reading: Reading, tally: Tally, on_progress: OnProgress | None
-) -> Iterator[Trial]:
-    for trace_id, parts in gathering.traces(reading.refused):
-        recorded = read_trace(trace_id, parts, reading)
-        if recorded is None:
-            continue
-        trial = as_trial(recorded)
-        tally.add(trial)
-        if on_progress and len(tally.planned) % EVERY == 0:
-            on_progress(Progress(tally.spans, len(tally.planned)))
-        yield trial
+            on_progress(Progress(spans, len(tally.planned)))
+    told = len(tally.planned)
+    for found in gathering.traces(reading.refused):
+        yield found
+        if on_progress and len(tally.planned) - told >= EVERY:
+            told = len(tally.planned)
+            on_progress(Progress(spans, told))
 
 
 def read_trace(trace_id: str, parts: Sequence[Part], reading: Reading) -> Recorded | None:

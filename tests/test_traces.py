@@ -80,11 +80,13 @@ def test_spans_of_a_trace_may_lie_anywhere(tmp_path: Path, budget: int) -> None:
         written(tmp_path, *(line(tool(trace, number)) for trace in range(1, 30)), name=f"{number}")
         for number in (2, 1, 3)
     ]
+    files.insert(0, written(tmp_path, line(tool(40, 1, spanId="xyz")), name="0"))
     seen: list[Progress] = []
     report = ingest_traces(
         files, label="x", store=tmp_path / "store", budget=budget, on_progress=seen.append
     )
     assert (report.traces, report.spans, report.steps) == (29, 87, 87)
+    assert report.reasons == {"'xyz' is no id of 8 bytes": 1}
     store = Store(tmp_path / "store")
     for trial in store.trials(report.run):
         assert trial.trajectory is not None

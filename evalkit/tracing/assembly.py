@@ -11,20 +11,17 @@ import msgspec
 from evalkit.spans import Span
 from evalkit.suite import Price, RouteSource
 from evalkit.tracing.normalizer import to_trajectory
-from evalkit.tracing.otlp import read_part
-from evalkit.tracing.otlp_protobuf import read_otlp_protobuf
 from evalkit.tracing.parts import (
     LogEvent,
     Part,
     Reasons,
     parts_of_logs,
-    parts_of_spans,
     unpack_logs,
     unpack_spans,
     unpack_trajectory,
     with_logs,
 )
-from evalkit.tracing.secrecy import may_hold_secrets, redacted, redacted_if, redacted_logs
+from evalkit.tracing.secrecy import redacted, redacted_logs
 from evalkit.trajectory import Trajectory
 
 UNJOINED = "log record whose span is not there"
@@ -50,18 +47,12 @@ class Reading(NamedTuple):
 
 def scrubbed(part: Part) -> tuple[Part, dict[str, int]]:
     """The part with its secrets replaced by marks, and how many of each kind were."""
-    if not may_hold_secrets(part.data):
-        return part, {}
-    spans: list[Span] = []
-    logs: list[LogEvent] = []
-    _unpack(part, spans, logs, Reasons())
     if part.codec == "logs":
-        clean_logs, counts = redacted_logs(logs)
+        clean_logs, counts = redacted_logs(unpack_logs(part.data))
         [clean] = parts_of_logs(clean_logs) if counts else [part]
         return clean, counts
-    clean_spans, counts = redacted(spans)
-    [clean] = parts_of_spans(clean_spans) if counts else [part]
-    return clean._replace(root=part.root), counts
+    clean_spans, counts = redacted(unpack_spans(part.data))
+    return (part._replace(data=clean_spans) if counts else part), counts
 
 
 def assemble(trace_id: str, parts: Sequence[Part], reading: Reading) -> Recorded | None:
@@ -72,31 +63,21 @@ def assemble(trace_id: str, parts: Sequence[Part], reading: Reading) -> Recorded
     for part in parts:
         if part.codec == "trajectory":
             told = unpack_trajectory(part.data)
+        elif part.codec == "logs":
+            logs += unpack_logs(part.data)
         else:
-            _unpack(part, spans, logs, reading.refused)
+            spans += unpack_spans(part.data)
     if logs:
         spans, unjoined = with_logs(spans, logs)
         reading.refused[UNJOINED] += unjoined
     if not spans:
         return _told(trace_id, told, reading)
-    spans, secrets = redacted_if(spans, (part.data for part in parts))
+    clean, secrets = redacted(spans)
     reading.secrets.update(secrets)
-    trajectory = to_trajectory(spans, route_from=reading.route_from, prices=reading.prices)
+    trajectory = to_trajectory(clean, route_from=reading.route_from, prices=reading.prices)
     starts = [span.start_ns for span in spans if span.start_ns]
-    ends = max(span.end_ns for span in spans)
+    ends = max([span.end_ns for span in spans])
     return Recorded(trace_id, trajectory, min(starts, default=0), ends)
-
-
-def _unpack(part: Part, spans: list[Span], logs: list[LogEvent], refused: Reasons) -> None:
-    """Adds the part's spans or log records to the lists."""
-    if part.codec == "otlp":
-        spans += read_part(part.data, refused)
-    elif part.codec == "proto":
-        spans += read_otlp_protobuf(part.data, refused)
-    elif part.codec == "spans":
-        spans += unpack_spans(part.data)
-    else:
-        logs += unpack_logs(part.data)
 
 
 def _told(trace_id: str, told: Trajectory | None, reading: Reading) -> Recorded | None:

@@ -148,7 +148,7 @@ class Collecting:
 
 def _parts(export: Export, refused: Reasons) -> list[Part]:
     if export.is_json:
-        return otlp_json.read(export.body, refused)
+        return list(otlp_json.read(export.body, refused))
     if export.signal == "logs":
         return parts_of_logs(read_logs_protobuf(export.body, refused))
     return otlp_protobuf.read(export.body, refused)

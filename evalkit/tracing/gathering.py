@@ -1,7 +1,8 @@
 """Parts of many traces, grouped by trace: in memory up to a budget, beyond it on disk.
 
-The spans of one trace may lie anywhere in a file, or in several. Memory is that of the budget
-or of one partition, whichever is larger, never that of the input.
+The spans of one trace may lie anywhere in a file, or in several. Nearly always they lie near one
+another: then a trace is given as soon as nothing more came of it for a while, while it is at hand.
+Memory is that of the budget or of one partition, whichever is larger, never that of the input.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from evalkit.errors import StoreError
-from evalkit.tracing.parts import HEAD, Part, Reasons, head_of, part_of, size_after
+from evalkit.errors import EvalkitError, StoreError
+from evalkit.tracing.parts import HEAD, Part, Reasons, on_disk, part_of, size_after
 
 BUDGET = 64 * 1024 * 1024
 """Bytes of parts held in memory before all of them go to disk."""
@@ -22,29 +24,65 @@ BUDGET = 64 * 1024 * 1024
 MAX_TRACE_SPANS = 100_000
 """Further spans of one trace are refused."""
 
+WINDOW = 8 * 1024 * 1024
+"""Bytes of parts after which a trace of which nothing more came is taken to be whole."""
+
 _PARTITIONS = 256
 _PART_OVERHEAD = 300
+
+
+class LateSpansError(EvalkitError):
+    """More came of a trace that was given already: read all of them again, with no window."""
 
 
 class Gathering(AbstractContextManager["Gathering"]):
     """Takes parts in any order (:meth:`add`), gives whole traces once (:meth:`traces`).
 
-    Spills into a temporary folder below ``folder``, which is gone afterwards. Not thread-safe.
+    With a ``window``, gives those that seem to be whole early (:meth:`settled`). Spills into a
+    temporary folder below ``folder``, which is gone afterwards. Not thread-safe.
     """
 
-    def __init__(self, folder: Path, budget: int = BUDGET) -> None:
+    def __init__(self, folder: Path, budget: int = BUDGET, window: int | None = None) -> None:
         self._folder = folder
         self._budget = budget
+        self._window = window
         self._parts: dict[str, list[Part]] = {}
+        self._given: set[str] = set()
+        # Each part's trace and number, as they came, and each trace's last number.
+        self._arrived: deque[tuple[str, int]] = deque()
+        self._last: dict[str, int] = {}
+        self._count = 0
         self._held = 0
         self._spilled: Path | None = None
 
     def add(self, part: Part) -> None:
-        """Takes a part. Raises StoreError where it has to go to disk and the disk refuses."""
+        """Takes a part.
+
+        Raises StoreError where it has to go to disk and the disk refuses, LateSpansError where
+        its trace was given already.
+        """
+        if part.trace_id in self._given:
+            raise LateSpansError(f"more spans of trace {part.trace_id}")
         self._parts.setdefault(part.trace_id, []).append(part)
-        self._held += len(part.data) + _PART_OVERHEAD
-        if self._held > self._budget:
+        self._held += _size(part)
+        if self._window is not None:
+            self._count += 1
+            self._last[part.trace_id] = self._count
+            self._arrived.append((part.trace_id, self._count))
+        elif self._held > self._budget:
             self._spill()
+
+    def settled(self, refused: Reasons) -> Iterator[tuple[str, list[Part]]]:
+        """The traces of which nothing more came within the window, as :meth:`traces` gives them."""
+        while self._window is not None and self._held > self._window and len(self._parts) > 1:
+            trace_id, number = self._arrived.popleft()
+            if self._last[trace_id] != number:
+                continue  # more of it came later
+            del self._last[trace_id]
+            parts = self._parts.pop(trace_id)
+            self._held -= sum(map(_size, parts))
+            self._given.add(trace_id)
+            yield trace_id, _limited(parts, refused)
 
     def traces(self, refused: Reasons) -> Iterator[tuple[str, list[Part]]]:
         """Every trace with all its parts, and forgets them; spans over the limit are refused.
@@ -71,7 +109,7 @@ class Gathering(AbstractContextManager["Gathering"]):
         for trace_id, parts in self._parts.items():
             lines = by_partition.setdefault(zlib.crc32(trace_id.encode()) % _PARTITIONS, [])
             for part in parts:
-                lines += (head_of(part), part.data)
+                lines += on_disk(part)
         try:
             if self._spilled is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +119,8 @@ class Gathering(AbstractContextManager["Gathering"]):
                     file.writelines(lines)
         except OSError as error:
             raise StoreError(f"cannot write {self._folder}: {error.strerror or error}") from error
-        self._parts, self._held = {}, 0
+        self._parts.clear()
+        self._held = 0
 
 
 def _partition(path: Path, refused: Reasons) -> Iterator[tuple[str, list[Part]]]:
@@ -99,6 +138,10 @@ def _partition(path: Path, refused: Reasons) -> Iterator[tuple[str, list[Part]]]
     while found:
         trace_id = next(iter(found))
         yield trace_id, found.pop(trace_id)
+
+
+def _size(part: Part) -> int:
+    return part.size or len(part.data) + _PART_OVERHEAD
 
 
 def _limited(parts: list[Part], refused: Reasons) -> list[Part]:

@@ -1,13 +1,13 @@
 """OTLP traces and logs as JSON: files, request bodies, the Collector's file exporter, Tempo.
 
-Reading has two halves: :func:`split` cuts a document into one part per trace without reading
-the spans' insides, and :func:`read_part` reads a part's spans. One bad span costs only itself.
+A document is read in one go; one that is large, or in which something is bad, span by span, so
+that one bad span costs only itself.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,10 +18,20 @@ from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
 from evalkit.tracing.attributes import label, plain
 from evalkit.tracing.otlp_values import AnyValue, KeyValue, attributes_of, time_of, value_of
-from evalkit.tracing.parts import MAX_SPAN, LogEvent, Part, Reasons, parts_of_logs
+from evalkit.tracing.parts import (
+    MAX_SPAN,
+    LogEvent,
+    Part,
+    Reasons,
+    parts_of_logs,
+    parts_of_spans,
+    unpack_spans,
+)
 
 NO_TRACE = "log record without a trace"
 """Not a refusal: most logs belong to no trace."""
+
+NO_TRACE_ID = "span without a trace id of 16 bytes"
 
 _NULL = msgspec.Raw(b"null")
 _CACHED_RESOURCE = 16_384
@@ -69,18 +79,25 @@ class _Resource(msgspec.Struct, gc=False):
     attributes: list[KeyValue] | None = None
 
 
-class _Fragment(msgspec.Struct, gc=False):
-    """What :func:`split` writes: spans of one trace, resource and scope."""
-
-    resource: msgspec.Raw = _NULL
+class _Scoped(msgspec.Struct, rename="camel", gc=False):
     scope: _Scope | None = None
-    spans: list[_Span] = []
+    instrumentation_library: _Scope | None = None
+    spans: list[_Span] | None = None
+    log_records: list[msgspec.Raw] | None = None
 
 
-class _RawFragment(msgspec.Struct, gc=False):
+class _ResourceSpans(msgspec.Struct, rename="camel", gc=False):
     resource: msgspec.Raw = _NULL
-    scope: _Scope | None = None
-    spans: list[msgspec.Raw] = []
+    scope_spans: list[_Scoped] | None = None
+    instrumentation_library_spans: list[_Scoped] | None = None
+    scope_logs: list[_Scoped] | None = None
+
+
+class _Document(msgspec.Struct, rename="camel", gc=False):
+    resource_spans: list[_ResourceSpans] | None = None
+    batches: list[_ResourceSpans] | None = None
+    resource_logs: list[_ResourceSpans] | None = None
+    trace: _Document | None = None
 
 
 class _RawScoped(msgspec.Struct, rename="camel", gc=False):
@@ -97,16 +114,11 @@ class _RawResource(msgspec.Struct, rename="camel", gc=False):
     scope_logs: list[_RawScoped] | None = None
 
 
-class _Document(msgspec.Struct, rename="camel", gc=False):
+class _RawDocument(msgspec.Struct, rename="camel", gc=False):
     resource_spans: list[_RawResource] | None = None
     batches: list[_RawResource] | None = None
     resource_logs: list[_RawResource] | None = None
-    trace: _Document | None = None
-
-
-class _Identity(msgspec.Struct, rename="camel", gc=False):
-    trace_id: str | int = ""
-    parent_span_id: str | int | None = None
+    trace: _RawDocument | None = None
 
 
 class _Origin(NamedTuple):
@@ -118,95 +130,110 @@ class _Origin(NamedTuple):
 
 
 _decode_document = msgspec.json.Decoder(_Document).decode
-_decode_identity = msgspec.json.Decoder(_Identity).decode
-_decode_fragment = msgspec.json.Decoder(_Fragment).decode
-_decode_raw_fragment = msgspec.json.Decoder(_RawFragment).decode
+_decode_raw_document = msgspec.json.Decoder(_RawDocument).decode
 _decode_span = msgspec.json.Decoder(_Span).decode
+_decode_spans = msgspec.json.Decoder(list[_Span]).decode
+_decode_scope = msgspec.json.Decoder(_Scope | None).decode
 _decode_log = msgspec.json.Decoder(_LogRecord).decode
 _decode_resource = msgspec.json.Decoder(_Resource | None).decode
 
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
+_CHUNK = 500
+"""Spans of a large document that are read at once."""
 
 
-def split(document: bytes, refused: Reasons) -> list[Part]:
-    """An OTLP JSON document cut into parts, one per trace, resource and scope.
+def read_parts(document: bytes, refused: Reasons) -> Iterator[Part]:
+    """An OTLP JSON document as parts, one per trace and scope, and more of a large document.
 
-    Spans without a trace id and those over MAX_SPAN are counted in ``refused``, by reason; log
-    records without a trace are too. Raises InputError if the document is no OTLP JSON.
+    Spans that cannot be read, have no ids or are over MAX_SPAN are counted in ``refused``, by
+    reason; log records without a trace are too. Raises InputError, at once, if the document is
+    no OTLP JSON.
     """
+    if len(document) <= MAX_SPAN:
+        try:
+            return _parts(_decode_document(document), len(document), refused)
+        except _UNREADABLE:  # something in it is bad: what is good is still read
+            pass
     try:
-        found = _decode_document(document)
+        found = _decode_raw_document(document)
     except _UNREADABLE as error:
         raise InputError(f"no OTLP JSON: {error}") from None
-    parts: list[Part] = []
-    levels = [one for one in (found, found.trace) if one is not None]
-    for level in levels:
+    return _good_parts(found, refused)
+
+
+def _parts(document: _Document, size: int, refused: Reasons) -> Iterator[Part]:
+    for level in (document, document.trace):
+        if level is None:
+            continue
         for resource in (*(level.resource_spans or ()), *(level.batches or ())):
             lists = (resource.scope_spans, resource.instrumentation_library_spans)
             for scoped in (one for listed in lists for one in listed or ()):
-                parts += _parts(scoped, bytes(resource.resource), refused)
+                if scoped.spans:
+                    scope = scoped.scope or scoped.instrumentation_library
+                    origin = _origin(scope, resource.resource)
+                    spans = _spans(scoped.spans, origin, refused)
+                    yield from parts_of_spans(spans, 2 * size // len(scoped.spans))
         for resource in level.resource_logs or ():
             for scoped in resource.scope_logs or ():
-                logs = (_log(raw, refused) for raw in scoped.log_records or ())
-                parts += parts_of_logs(log for log in logs if log is not None)
-    return parts
+                yield from _log_parts(scoped.log_records, refused)
 
 
-def _parts(scoped: _RawScoped, resource: bytes, refused: Reasons) -> Iterator[Part]:
-    by_trace: dict[str | int, list[msgspec.Raw]] = {}
-    roots = set()
-    for raw in scoped.spans or ():
-        if len(memoryview(raw)) > MAX_SPAN:
-            refused[f"span larger than {MAX_SPAN:,} bytes"] += 1
+def _good_parts(document: _RawDocument, refused: Reasons) -> Iterator[Part]:
+    """The parts of a document that is large, or in which something is bad."""
+    for level in (document, document.trace):
+        if level is None:
             continue
-        try:
-            identity = _decode_identity(raw)
-        except _UNREADABLE as error:
-            refused[f"span is malformed: {error}"] += 1
-            continue
-        by_trace.setdefault(identity.trace_id, []).append(raw)
-        if not identity.parent_span_id:
-            roots.add(identity.trace_id)
-    scope = bytes(scoped.scope if scoped.scope != _NULL else scoped.instrumentation_library)
-    head = b'{"resource":%s,"scope":%s,"spans":[' % (resource, scope)
-    for key, raws in by_trace.items():
-        trace_id = ids.trace_id(key)
-        if trace_id is None:
-            refused["span without a trace id of 16 bytes"] += len(raws)
-            continue
-        yield Part(trace_id, "otlp", len(raws), b"%s%s]}" % (head, b",".join(raws)), key in roots)
+        for resource in (*(level.resource_spans or ()), *(level.batches or ())):
+            lists = (resource.scope_spans, resource.instrumentation_library_spans)
+            for scoped in (one for listed in lists for one in listed or ()):
+                for spans, size in _good_spans(scoped, resource.resource, refused):
+                    yield from parts_of_spans(spans, size)
+        for resource in level.resource_logs or ():
+            for scoped in resource.scope_logs or ():
+                yield from _log_parts(scoped.log_records, refused)
 
 
-def read_part(data: bytes, refused: Reasons) -> list[Span]:
-    """The spans of an ``otlp`` part; those that cannot be read are counted in ``refused``."""
+def _good_spans(
+    scoped: _RawScoped, resource: msgspec.Raw, refused: Reasons
+) -> Iterator[tuple[list[Span], int]]:
+    """The good spans of a scope, some at a time, and about how many bytes each takes."""
+    raws = scoped.spans or []
+    named = scoped.scope if scoped.scope != _NULL else scoped.instrumentation_library
     try:
-        fragment = _decode_fragment(data)
-        found, raw_resource = fragment.spans, fragment.resource
-        named = fragment.scope or _Scope()
+        origin = _origin(_decode_scope(named), resource)
     except _UNREADABLE:
-        found, raw_resource, named = _one_by_one(data, refused)
-    origin = _Origin(named.name or "", named.version or "", _resource(raw_resource))
-    spans = [_span(one, origin, refused) for one in found]
-    return [span for span in spans if span is not None]
-
-
-def _one_by_one(data: bytes, refused: Reasons) -> tuple[list[_Span], msgspec.Raw, _Scope]:
-    """The good spans of a fragment in which something is bad."""
-    try:
-        fragment = _decode_raw_fragment(data)
-    except _UNREADABLE:  # the scope: it is the same for all
-        refused["span of a malformed scope"] += 1
-        return [], _NULL, _Scope()
-    good = []
-    for raw in fragment.spans:
+        if raws:
+            refused["span of a malformed scope"] += len(raws)
+        return
+    for start in range(0, len(raws), _CHUNK):
+        chunk = []
+        for raw in raws[start : start + _CHUNK]:
+            if len(memoryview(raw)) > MAX_SPAN:
+                refused[f"span larger than {MAX_SPAN:,} bytes"] += 1
+            else:
+                chunk.append(raw)
+        joined = b"[%s]" % b",".join(chunk)
         try:
-            good.append(_decode_span(raw))
+            found = _decode_spans(joined)
         except _UNREADABLE:
-            try:
-                good.append(_decode_span(mended(bytes(raw))))
-            except (*_UNREADABLE, ValueError) as error:
-                refused[f"span is malformed: {error}"] += 1
-    return good, fragment.resource, fragment.scope or _Scope()
+            found = [one for one in (_one(raw, refused) for raw in chunk) if one is not None]
+        yield _spans(found, origin, refused), 2 * len(joined) // max(1, len(chunk))
+
+
+def _one(raw: msgspec.Raw, refused: Reasons) -> _Span | None:
+    try:
+        return _decode_span(raw)
+    except _UNREADABLE:
+        try:
+            return _decode_span(mended(bytes(raw)))
+        except (*_UNREADABLE, ValueError) as error:
+            refused[f"span is malformed: {error}"] += 1
+            return None
+
+
+def _log_parts(raws: list[msgspec.Raw] | None, refused: Reasons) -> list[Part]:
+    logs = (_log(raw, refused) for raw in raws or ())
+    return parts_of_logs(log for log in logs if log is not None)
 
 
 def mended(document: bytes) -> bytes:
@@ -229,9 +256,7 @@ def read_otlp_json(data: bytes | str) -> list[Span]:
         data = data.encode("utf-8", "surrogatepass")
     refused = Reasons()
     parts = _strictly(data.removeprefix(b"\xef\xbb\xbf"), refused)
-    spans = [
-        span for part in parts if part.codec == "otlp" for span in read_part(part.data, refused)
-    ]
+    spans = [span for part in parts if part.codec == "spans" for span in unpack_spans(part.data)]
     if refused:
         raise InputError(f"OTLP JSON: {next(iter(refused))}")
     return spans
@@ -239,18 +264,23 @@ def read_otlp_json(data: bytes | str) -> list[Span]:
 
 def _strictly(data: bytes, refused: Reasons) -> list[Part]:
     try:
-        return split(data, refused)
+        return list(read_parts(data, refused))
     except InputError:
         lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
         if len(lines) < 2 or not lines[0][1].rstrip().endswith(b"}"):
             raise
-    parts = []
+    parts: list[Part] = []
     for number, line in lines:
         try:
-            parts += split(line, refused)
+            parts += read_parts(line, refused)
         except InputError as error:
             raise InputError(f"line {number} is {error}") from None
     return parts
+
+
+def _origin(scope: _Scope | None, resource: msgspec.Raw) -> _Origin:
+    named = scope or _Scope()
+    return _Origin(named.name or "", named.version or "", _resource(resource))
 
 
 def _resource(raw: msgspec.Raw) -> Mapping[str, Any]:
@@ -269,32 +299,39 @@ def _read_resource(data: bytes) -> Mapping[str, Any]:
 _cached_resource = lru_cache(256)(_read_resource)
 
 
-def _span(found: _Span, origin: _Origin, refused: Reasons) -> Span | None:
-    trace_id, span_id = _trace_id(found.trace_id), _span_id(found.span_id)
-    if trace_id is None or span_id is None:
-        size, value = (16, found.trace_id) if trace_id is None else (8, found.span_id)
-        refused[f"{str(value)[:40]!r} is no id of {size} bytes"] += 1
-        return None
-    start, end = time_of(found.start_time_unix_nano), time_of(found.end_time_unix_nano)
-    status = found.status
-    return Span(
-        trace_id=trace_id,
-        span_id=span_id,
-        parent_id=_span_id(found.parent_span_id) if found.parent_span_id else None,
-        name=found.name or "",
-        start_ns=start,
-        end_ns=end if end >= start else start,
-        attributes=attributes_of(found.attributes),
-        events=tuple(map(_event, found.events)) if found.events else (),
-        error=status is not None and status.code in (2, "2", "STATUS_CODE_ERROR"),
-        status_message=(status.message or "") if status is not None else "",
-        scope=origin.scope,
-        scope_version=origin.version,
-        resource=origin.resource,
-    )
+def _spans(found: Sequence[_Span], origin: _Origin, refused: Reasons) -> list[Span]:
+    """The spans with ids that are some; the others are counted in ``refused``."""
+    scope, version, resource = origin
+    spans = []
+    for one in found:
+        trace_id, span_id = _trace_id(one.trace_id), _span_id(one.span_id)
+        if trace_id is None or span_id is None:
+            refused[NO_TRACE_ID if trace_id is None else no_span_id(one.span_id)] += 1
+            continue
+        start, end = time_of(one.start_time_unix_nano), time_of(one.end_time_unix_nano)
+        status, parent = one.status, one.parent_span_id
+        span = Span(
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_id=_known_span_id(parent) if parent else None,
+            name=one.name or "",
+            start_ns=start,
+            end_ns=end if end >= start else start,
+            attributes=attributes_of(one.attributes),
+            events=tuple(map(_event, one.events)) if one.events else (),
+            error=status is not None and status.code in (2, "2", "STATUS_CODE_ERROR"),
+            status_message=(status.message or "") if status is not None else "",
+            scope=scope,
+            scope_version=version,
+            resource=resource,
+        )
+        spans.append(span)
+    return spans
 
 
-_trace_id = lru_cache(4096)(ids.trace_id)
+def no_span_id(value: str | int) -> str:
+    """What is said of a span whose id is none."""
+    return f"{str(value)[:40]!r} is no id of 8 bytes"
 
 
 def _span_id(value: str | int | None) -> str | None:
@@ -306,6 +343,11 @@ def _span_id(value: str | int | None) -> str | None:
             return None
         return raw.hex() if len(raw) == 8 and raw != b"\0\0\0\0\0\0\0\0" else None
     return ids.span_id(value)
+
+
+# A trace's id, and a parent's, are those of several spans in a row.
+_trace_id = lru_cache(4096)(ids.trace_id)
+_known_span_id = lru_cache(4096)(_span_id)
 
 
 def _event(found: _Event) -> SpanEvent:

@@ -8,9 +8,9 @@ from typing import Any
 from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
-from evalkit.tracing.otlp import NO_TRACE, log_event
+from evalkit.tracing.otlp import NO_TRACE, NO_TRACE_ID, log_event, no_span_id
 from evalkit.tracing.otlp_values import MAX_NESTING
-from evalkit.tracing.parts import MAX_SPAN, LogEvent, Part, Reasons
+from evalkit.tracing.parts import MAX_SPAN, LogEvent, Reasons
 
 _MAX_TIME = 2**63
 
@@ -18,61 +18,29 @@ _MAX_TIME = 2**63
 def read_otlp_protobuf(data: bytes, refused: Reasons | None = None) -> list[Span]:
     """The spans of an OTLP ``ExportTraceServiceRequest`` (or ``TracesData``, which is the same).
 
-    Raises InputError if the bytes are no such message. A span with an id of the wrong length is
+    Raises InputError if the bytes are no such message. A span without ids, or over MAX_SPAN, is
     counted in ``refused``; without it, that raises InputError too.
     """
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     request = parsed(ExportTraceServiceRequest(), data)
     reasons = Reasons() if refused is None else refused
+    may_be_large = len(data) > MAX_SPAN
     spans = []
     for found in request.resource_spans:
         resource = _attributes(found.resource.attributes)
         for scoped in found.scope_spans:
             scope, version = scoped.scope.name, scoped.scope.version
             for one in scoped.spans:
+                if may_be_large and one.ByteSize() > MAX_SPAN:
+                    reasons[f"span larger than {MAX_SPAN:,} bytes"] += 1
+                    continue
                 span = _span(one, scope, version, resource, reasons)
                 if span is not None:
                     spans.append(span)
     if refused is None and reasons:
         raise InputError(f"OTLP protobuf: {next(iter(reasons))}")
     return spans
-
-
-def split_protobuf(data: bytes, refused: Reasons) -> list[Part]:
-    """A request cut into ``proto`` parts, one per trace, resource and scope; raises InputError.
-
-    Each is a request of its own. Spans without a trace id and those over MAX_SPAN are counted in
-    ``refused``.
-    """
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    request = parsed(ExportTraceServiceRequest(), data)
-    may_be_large = len(data) > MAX_SPAN
-    parts = []
-    for found in request.resource_spans:
-        for scoped in found.scope_spans:
-            by_trace: dict[bytes, list[Any]] = {}
-            for span in scoped.spans:
-                if may_be_large and span.ByteSize() > MAX_SPAN:
-                    refused[f"span larger than {MAX_SPAN:,} bytes"] += 1
-                else:
-                    by_trace.setdefault(span.trace_id, []).append(span)
-            for key, spans in by_trace.items():
-                trace_id = ids.trace_id(key)
-                if trace_id is None:
-                    refused["span without a trace id of 16 bytes"] += len(spans)
-                    continue
-                piece = ExportTraceServiceRequest()
-                resource = piece.resource_spans.add()
-                resource.resource.CopyFrom(found.resource)
-                scope = resource.scope_spans.add()
-                scope.scope.CopyFrom(scoped.scope)
-                scope.spans.extend(spans)
-                is_root = not all(span.parent_span_id for span in spans)
-                packed = piece.SerializeToString()
-                parts.append(Part(trace_id, "proto", len(spans), packed, is_root))
-    return parts
 
 
 def read_logs_protobuf(data: bytes, refused: Reasons) -> list[LogEvent]:
@@ -101,8 +69,7 @@ def _span(
 ) -> Span | None:
     trace_id, span_id = ids.trace_id(found.trace_id), ids.span_id(found.span_id)
     if trace_id is None or span_id is None:
-        size, value = (16, found.trace_id) if trace_id is None else (8, found.span_id)
-        refused[f"{value.hex()[:40]!r} is no id of {size} bytes"] += 1
+        refused[NO_TRACE_ID if trace_id is None else no_span_id(found.span_id.hex())] += 1
         return None
     start, end = _time(found.start_time_unix_nano), _time(found.end_time_unix_nano)
     events, parent = found.events, found.parent_span_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -49,20 +49,27 @@ class KeyValueList(msgspec.Struct, gc=False):
 def time_of(value: int | float | str | None) -> int:
     """Nanoseconds since the epoch; 0 where it is unknown or absurd."""
     if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
+        if len(value) >= 20 or not value.isascii() or not value.isdigit():
+            return 0
+        value = int(value)
+        return value if value < _MAX_TIME else 0
     return int(value) if value is not None and 0 <= value < _MAX_TIME else 0
 
 
 def attributes_of(found: Sequence[KeyValue] | None) -> dict[str, Any]:
     """The attributes as a dict; those without a key are left out."""
+    if not found:
+        return {}
     # Texts are nearly all there is: they are taken here, without a call.
-    return {
+    made = {
         pair.key: text
         if (value := pair.value) is not None and (text := value.string_value) is not None
         else value_of(value)
-        for pair in found or ()
-        if pair.key
+        for pair in found
     }
+    for no_key in (None, ""):
+        made.pop(no_key, None)
+    return cast("dict[str, Any]", made)
 
 
 def value_of(value: AnyValue | None, depth: int = 0) -> Any:

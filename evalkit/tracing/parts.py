@@ -1,20 +1,20 @@
-"""What readers of files and requests give: parts of traces as bytes, decoded when a trace is read.
+"""What readers of files and requests give: parts of traces, packed where they go to disk.
 
-A part is small to hold and to spill to disk, whatever format it came from; what is refused is
-counted by reason, never dropped in silence.
+A part can be spilled to disk, whatever format it came from; what is refused is counted by
+reason, never dropped in silence.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from evalkit.spans import Span, SpanEvent
-from evalkit.tracing.attributes import plain
+from evalkit.tracing.attributes import clean_text, plain
 from evalkit.trajectory import Trajectory
 
 MAX_SPAN = 4 * 1024 * 1024
@@ -24,16 +24,17 @@ MAX_SPAN = 4 * 1024 * 1024
 class Part(NamedTuple):
     """Some spans, log records or a whole trajectory of one trace.
 
-    ``codec`` says how ``data`` is read: ``otlp`` (an OTLP JSON fragment), ``proto`` (an OTLP
-    request), ``spans``, ``logs`` or ``trajectory`` (MessagePack). ``spans`` is how many it holds;
-    ``root`` whether one of them has no parent.
+    ``codec`` says what ``data`` is: ``spans``, ``logs`` or ``trajectory``, as MessagePack; spans
+    may lie there as they are, until they go to disk. ``spans`` is how many it holds; ``root``
+    whether one of them has no parent; ``size`` about how many bytes it takes.
     """
 
     trace_id: str
     codec: str
     spans: int
-    data: bytes
+    data: bytes | Sequence[Span]
     root: bool = False
+    size: int = 0
 
 
 class LogEvent(msgspec.Struct, frozen=True, gc=False):
@@ -61,10 +62,12 @@ class Reasons(Counter[str]):
         super().__setitem__(reason, count)
 
 
+_SPAN_SIZE = 1000
+
 HEAD = struct.Struct("<32sB?II")
 """What stands before a part's data on disk: trace id, codec, root, spans, size of the data."""
 
-_CODECS = ("otlp", "proto", "spans", "logs", "trajectory")
+_CODECS = ("spans", "logs", "trajectory")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_spans = msgspec.msgpack.Decoder(list[Span]).decode
@@ -72,12 +75,23 @@ _decode_logs = msgspec.msgpack.Decoder(list[LogEvent]).decode
 _decode_trajectory = msgspec.msgpack.Decoder(Trajectory).decode
 
 
-def parts_of_spans(spans: Iterable[Span]) -> list[Part]:
-    """The spans as parts, one of each trace."""
+def parts_of_spans(spans: Iterable[Span], size: int = _SPAN_SIZE) -> list[Part]:
+    """The spans as parts, one of each trace; ``size`` is about how many bytes each takes."""
     by_trace: dict[str, list[Span]] = {}
+    trace_id, some = "", []
     for span in spans:
-        by_trace.setdefault(span.trace_id, []).append(span)
-    return [Part(key, "spans", len(some), _packed(some)) for key, some in by_trace.items()]
+        if span.trace_id != trace_id:  # spans of a trace mostly follow one another
+            trace_id = span.trace_id
+            some = by_trace.setdefault(trace_id, [])
+        some.append(span)
+    return [
+        Part(key, "spans", len(some), some, _has_root(some), size * len(some))
+        for key, some in by_trace.items()
+    ]
+
+
+def _has_root(spans: Sequence[Span]) -> bool:
+    return None in [span.parent_id for span in spans]
 
 
 def parts_of_logs(logs: Iterable[LogEvent]) -> list[Part]:
@@ -97,17 +111,17 @@ def part_of_trajectory(trace_id: str, trajectory: Trajectory) -> Part:
     return Part(trace_id, "trajectory", trajectory.coverage.spans, data)
 
 
-def unpack_spans(data: bytes) -> list[Span]:
+def unpack_spans(data: bytes | Sequence[Span]) -> Sequence[Span]:
     """The spans of a ``spans`` part."""
-    return _decode_spans(data)
+    return _decode_spans(data) if isinstance(data, bytes) else data
 
 
-def unpack_logs(data: bytes) -> list[LogEvent]:
+def unpack_logs(data: Any) -> list[LogEvent]:
     """The log records of a ``logs`` part."""
     return _decode_logs(data)
 
 
-def unpack_trajectory(data: bytes) -> Trajectory:
+def unpack_trajectory(data: Any) -> Trajectory:
     """The trajectory of a ``trajectory`` part."""
     return _decode_trajectory(data)
 
@@ -116,10 +130,32 @@ def _packed(value: object) -> bytes:
     return _encode(value)
 
 
-def head_of(part: Part) -> bytes:
-    """What stands before the part's data on disk."""
+def on_disk(part: Part) -> tuple[bytes, bytes]:
+    """The part as it is written: what stands before its data, and its data."""
+    data = part.data if isinstance(part.data, bytes) else _packed_spans(part.data)
     codec = _CODECS.index(part.codec)
-    return HEAD.pack(part.trace_id.encode(), codec, part.root, part.spans, len(part.data))
+    return HEAD.pack(part.trace_id.encode(), codec, part.root, part.spans, len(data)), data
+
+
+def _packed_spans(spans: Sequence[Span]) -> bytes:
+    try:
+        return _packed(spans)
+    except (OverflowError, UnicodeEncodeError):  # an integer over 64 bits, a lone surrogate
+        return _packed([_plain(span) for span in spans])
+
+
+def _plain(span: Span) -> Span:
+    return msgspec.structs.replace(
+        span,
+        name=clean_text(span.name),
+        attributes=plain(span.attributes),
+        events=tuple(
+            SpanEvent(clean_text(event.name), event.time_ns, plain(event.attributes))
+            for event in span.events
+        ),
+        status_message=clean_text(span.status_message),
+        resource=plain(span.resource),
+    )
 
 
 def size_after(head: bytes) -> int | None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from evalkit.errors import InputError
 from evalkit.spans import Span
-from evalkit.tracing.otlp import read_otlp_json, split
+from evalkit.tracing.otlp import read_otlp_json, read_parts
 from evalkit.tracing.otlp_http import MAX_BODY, Answer, Endpoint, Export, Server
 from evalkit.tracing.otlp_protobuf import read_logs_protobuf, read_otlp_protobuf
 from evalkit.tracing.parts import LogEvent, Reasons, unpack_logs
@@ -132,7 +132,7 @@ class LoopbackReceiver(AbstractContextManager["LoopbackReceiver"]):
 def _logs(export: Export) -> list[LogEvent]:
     if not export.is_json:
         return read_logs_protobuf(export.body, Reasons())
-    parts = split(export.body, Reasons())
+    parts = read_parts(export.body, Reasons())
     return [log for part in parts if part.codec == "logs" for log in unpack_logs(part.data)]
 
 

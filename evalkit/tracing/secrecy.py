@@ -1,21 +1,21 @@
 """Secrets out of spans before anything is made of them: two instrumentors record API keys.
 
-A fast look over the raw bytes of a trace tells whether it may hold any; only then it is walked.
+A fast look over the texts of a trace tells whether it may hold any; only then it is walked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 
-from evalkit.redacting.secrets import SECRETS
+from evalkit.redacting.secrets import SECRETS, key_kind
 from evalkit.redaction import redact_secrets
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing.parts import LogEvent
+from evalkit.tracing.shapes import shape_of
 
 if TYPE_CHECKING:
     import re2
@@ -27,26 +27,45 @@ _NAMES = (
     r"[^a-z0-9]{0,2}key|cookie)[^a-z0-9 ]"
 )
 
-_encode = msgspec.msgpack.Encoder().encode
 
-
-def may_hold_secrets(data: bytes) -> bool:
-    """Whether the bytes of a part may hold a secret: True for some that hold none."""
-    return bool(_patterns().Match(data))
-
-
-def redacted(spans: list[Span]) -> tuple[list[Span], dict[str, int]]:
+def redacted(spans: Sequence[Span]) -> tuple[Sequence[Span], dict[str, int]]:
     """The spans with every secret replaced by a mark, and how many of each kind were."""
-    told = [_told(span) for span in spans]
-    if not may_hold_secrets(_bytes(told)):
+    if not _may_hold_secrets(spans):
         return spans, {}
-    clean, counts = redact_secrets(told)
+    clean, counts = redact_secrets([_told(span) for span in spans])
     return ([_with(*one) for one in zip(spans, clean, strict=True)] if counts else spans), counts
 
 
-def redacted_if(spans: list[Span], parts: Iterable[bytes]) -> tuple[list[Span], dict[str, int]]:
-    """As :func:`redacted`, where the raw ``parts`` that the spans came from are at hand."""
-    return redacted(spans) if any(map(may_hold_secrets, parts)) else (spans, {})
+def _may_hold_secrets(spans: Sequence[Span]) -> bool:
+    """Whether the spans may hold a secret: True for some that hold none."""
+    texts: list[str] = []
+    resource: Mapping[str, Any] | None = None
+    for span in spans:
+        texts.append(span.name)
+        held = [span.attributes]
+        if span.resource is not resource:  # mostly the same for all
+            resource = span.resource
+            held.append(resource)
+        if span.events or span.status_message:
+            texts.append(span.status_message)
+            texts += [event.name for event in span.events]
+            held += [event.attributes for event in span.events]
+        for attributes in held:
+            if shape_of(attributes).tells(_names_secret):
+                return True
+            values = attributes.values()
+            texts += [value if isinstance(value, str) else str(value) for value in values]
+    # A line for each: what stands beside a secret in no way hides where it begins.
+    return _match("\n".join(texts))
+
+
+def _names_secret(keys: tuple[str, ...]) -> bool:
+    """Whether one of the keys says that its value is a secret, or may itself hold one."""
+    return any(key_kind(key) is not None for key in keys) or _match("\n".join(keys))
+
+
+def _match(texts: str) -> bool:
+    return bool(_patterns().Match(texts.encode("utf-8", "replace")))
 
 
 def redacted_logs(logs: list[LogEvent]) -> tuple[list[LogEvent], dict[str, int]]:
@@ -79,14 +98,6 @@ def _with(span: Span, told: list[Any]) -> Span:
             for event, said in zip(span.events, events, strict=True)
         ),
     )
-
-
-def _bytes(told: list[Any]) -> bytes:
-    """All texts of the spans, one after another."""
-    try:
-        return _encode(told)
-    except (TypeError, ValueError, OverflowError, RecursionError):  # odd values of an SDK's spans
-        return repr(told).encode("utf-8", "replace")
 
 
 @cache

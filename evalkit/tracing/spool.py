@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.errors import StoreError
-from evalkit.tracing.parts import HEAD, Part, head_of, part_of, size_after
+from evalkit.tracing.parts import HEAD, Part, on_disk, part_of, size_after
 
 MAX_QUEUED = 32 * 1024 * 1024
 """Bytes that may wait for the disk; beyond, the spool is full and a client is told to wait."""
 
 MAX_PART = 64 * 1024 * 1024
 _MARK = struct.Struct("<4sI")
-_MAGIC = b"evk1"
+_MAGIC = b"evk2"
 _BEFORE = _MARK.size + HEAD.size
 
 
@@ -161,8 +161,8 @@ def _scan(path: Path) -> Iterator[tuple[Part, int]]:
 
 
 def _packed(part: Part) -> bytes:
-    head = head_of(part)
-    return _MARK.pack(_MAGIC, zlib.crc32(part.data, zlib.crc32(head))) + head + part.data
+    head, data = on_disk(part)
+    return _MARK.pack(_MAGIC, zlib.crc32(data, zlib.crc32(head))) + head + data
 
 
 def _unpacked(record: bytes) -> Part:

@@ -11,7 +11,7 @@ import pytest
 from evalkit.spans import Span
 from evalkit.tracing.models import served_evidence
 from evalkit.tracing.normalizer import to_trajectory
-from evalkit.tracing.otlp import read_otlp_json, split
+from evalkit.tracing.otlp import read_otlp_json, read_parts
 from evalkit.tracing.parts import unpack_logs, with_logs
 from evalkit.trajectory import Trajectory
 from tests.tracing.expected import (
@@ -40,7 +40,7 @@ def spans_of(name: str, logs: bool = False) -> list[Span]:
     if not logs:
         return spans
     records = gzip.decompress((CAPTURES / f"{name}.logs.otlp.json.gz").read_bytes())
-    parts = split(records, Counter())
+    parts = read_parts(records, Counter())
     return with_logs(spans, [log for part in parts for log in unpack_logs(part.data)])[0]
 
 

@@ -13,8 +13,6 @@ from evalkit.errors import FileError
 from evalkit.spans import Span
 from evalkit.tracing import documents, formats
 from evalkit.tracing.normalizer import to_trajectory
-from evalkit.tracing.otlp import read_part
-from evalkit.tracing.otlp_protobuf import read_otlp_protobuf
 from evalkit.tracing.parts import Reasons, unpack_logs, unpack_spans, unpack_trajectory
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -27,13 +25,8 @@ def read(path: Path, form: str | None = None) -> tuple[str, list[Span], Reasons]
     found, refused = form or formats.detect(path), Reasons()
     spans: list[Span] = []
     for part in formats.read_parts(path, found, refused):
-        if part.codec == "otlp":
-            spans += read_part(part.data, refused)
-        elif part.codec == "proto":
-            spans += read_otlp_protobuf(part.data, refused)
-        else:
-            assert part.codec == "spans"
-            spans += unpack_spans(part.data)
+        assert part.codec == "spans"
+        spans += unpack_spans(part.data)
     return found, spans, refused
 
 

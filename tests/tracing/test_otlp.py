@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from evalkit.errors import InputError
 from evalkit.tracing.compression import inflate
-from evalkit.tracing.otlp import NO_TRACE, mended, read_otlp_json, read_part, split
-from evalkit.tracing.otlp_protobuf import read_otlp_protobuf, split_protobuf
-from evalkit.tracing.parts import Reasons, unpack_logs, with_logs
+from evalkit.tracing.formats import otlp_protobuf
+from evalkit.tracing.otlp import NO_TRACE, mended, read_otlp_json, read_parts
+from evalkit.tracing.otlp_protobuf import read_otlp_protobuf
+from evalkit.tracing.parts import Reasons, on_disk, unpack_logs, unpack_spans, with_logs
 
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
 
@@ -109,9 +110,9 @@ def test_a_bad_span_costs_only_itself() -> None:
         None,
     ]
     refused = Reasons()
-    [part] = split(json.dumps(found).encode(), refused)
-    assert (part.trace_id, part.spans, part.root) == (TRACE, 3, True)
-    assert [span.span_id for span in read_part(part.data, refused)] == [SPAN]
+    [part] = read_parts(json.dumps(found).encode(), refused)
+    assert (part.trace_id, part.spans, part.root) == (TRACE, 1, True)
+    assert [span.span_id for span in unpack_spans(part.data)] == [SPAN]
     assert refused.total() == 4
     assert any("'xyz' is no id of 8 bytes" in reason for reason in refused)
 
@@ -120,9 +121,9 @@ def test_parts_are_one_per_trace_and_tell_which_has_a_root() -> None:
     found = document(parentSpanId=PARENT)
     other = {"traceId": "f" * 32, "spanId": SPAN, "name": "root"}
     found["resourceSpans"][0]["scopeSpans"][0]["spans"].append(other)
-    parts = split(json.dumps(found).encode(), Reasons())
+    parts = list(read_parts(json.dumps(found).encode(), Reasons()))
     assert [(part.trace_id, part.root) for part in parts] == [(TRACE, False), ("f" * 32, True)]
-    [span] = read_part(parts[1].data, Reasons())
+    [span] = unpack_spans(parts[1].data)
     assert span.resource == {"service.name": "shop"}
 
 
@@ -139,7 +140,7 @@ def test_log_records_become_events_of_their_spans() -> None:
     records = [record, {**record, "spanId": PARENT}, {"body": {"stringValue": "of no trace"}}]
     logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
     refused = Reasons()
-    [part] = split(json.dumps(logs).encode(), refused)
+    [part] = read_parts(json.dumps(logs).encode(), refused)
     spans, unjoined = with_logs(read_otlp_json(json.dumps(document())), unpack_logs(part.data))
     [event] = spans[0].events
     assert (event.name, event.time_ns) == ("gen_ai.choice", 9)
@@ -212,9 +213,10 @@ def test_protobuf_gives_what_json_gives() -> None:
     message = ParseDict(as_base64, ExportTraceServiceRequest())
     from_json = read_otlp_json(json.dumps(fields))
     assert read_otlp_protobuf(message.SerializeToString()) == from_json
-    [part] = split_protobuf(message.SerializeToString(), Reasons())
+    [part] = otlp_protobuf.read(message.SerializeToString(), Reasons())
     assert (part.trace_id, part.spans, part.root) == (TRACE, 1, False)
-    assert read_otlp_protobuf(part.data) == from_json
+    assert unpack_spans(part.data) == from_json
+    assert unpack_spans(on_disk(part)[1]) == from_json
 
 
 def test_malformed_protobuf_is_refused() -> None:

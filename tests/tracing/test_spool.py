@@ -14,7 +14,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def part(number: int, size: int = 10) -> Part:
-    return Part(TRACE, "otlp", number, bytes([number % 256]) * size, number % 2 == 0)
+    return Part(TRACE, "spans", number, bytes([number % 256]) * size, number % 2 == 0)
 
 
 def test_what_is_appended_is_read_back_by_place_and_in_order(tmp_path: Path) -> None:

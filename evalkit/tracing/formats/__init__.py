@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Format(NamedTuple):
 
     name: str
     keys: tuple[str, ...]
-    read: Callable[[bytes, Reasons], list[Part]]
+    read: Callable[[bytes, Reasons], Iterable[Part]]
 
 
 FORMATS: dict[str, Format] = {
@@ -67,13 +67,13 @@ def read_parts(path: Path, name: str, refused: Reasons) -> Iterator[Part]:
         try:
             found = one.read(document, refused)
         except InputError as error:
-            found = [] if name == "otlp-protobuf" else _again(one, document, refused)
+            found = () if name == "otlp-protobuf" else _again(one, document, refused)
             if not found:
                 refused[f"document: {str(error)[:200]}"] += 1
         yield from found
 
 
-def _again(one: Format, document: bytes, refused: Reasons) -> list[Part]:
+def _again(one: Format, document: bytes, refused: Reasons) -> Iterable[Part]:
     """The document with what strict JSON has no room for replaced, read once more."""
     try:
         return one.read(mended(document), refused)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from evalkit.tracing.otlp import split
+from collections.abc import Iterator
+
+from evalkit.tracing.otlp import read_parts
 from evalkit.tracing.parts import Part, Reasons
 
 KEYS = ("resourceSpans", "resourceLogs", "resourceMetrics", "batches", "scopeSpans")
 
 
-def read(document: bytes, refused: Reasons) -> list[Part]:
+def read(document: bytes, refused: Reasons) -> Iterator[Part]:
     """The document's traces and log records; metrics are ignored. Raises InputError."""
-    return split(document, refused)
+    return read_parts(document, refused)
