@@ -22,7 +22,10 @@ from evalkit.tracing.attributes import (
 )
 from evalkit.tracing.shapes import flattened, shape_of
 
-_OLD_KEYS = {"input": "gen_ai.prompt", "output": "gen_ai.completion"}
+_KEYS = {
+    "input": ("gen_ai.input.messages", "gen_ai.prompt"),
+    "output": ("gen_ai.output.messages", "gen_ai.completion"),
+}
 _OLD_EVENTS = {
     "input": {
         "gen_ai.system.message": "system",
@@ -73,10 +76,11 @@ def messages(span: Span, side: str) -> list[dict[str, Any]]:
 
 def raw_messages(span: Span, side: str) -> Sequence[Mapping[str, Any]]:
     """The messages as recorded, from the first place that has some."""
-    key, old_key = f"gen_ai.{side}.messages", _OLD_KEYS[side]
-    sources = [span.attributes]
-    if span.events:
-        sources += [event.attributes for event in span.events]
+    key, old_key = _KEYS[side]
+    attributes = span.attributes
+    if (value := attributes.get(key)) is not None and (found := _maps(value)):
+        return found
+    sources = [attributes, *(event.attributes for event in span.events)]
     for source in sources:
         value = source.get(key)
         if value is not None and (found := _maps(value)):

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from evalkit.plugins import load, registered
-from evalkit.protocols import Convention, Reading
+from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.suite import Price, RouteSource
 from evalkit.tracing.attributes import clean_text, label, text
+from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.completeness import NAMING, missing, session_and_user
 from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
@@ -38,31 +37,7 @@ FAILURES = ("error.type", "gen_ai.tool.status", "gen_ai.task.status", "pydantic_
 
 _MAX_VERSION = 200
 _MAX_KEYS = 200
-_MAX_SCOPES = 100
 _MAX_ERROR = 500
-# The more particular before the more general: the first that claims a span reads it.
-_BUILT_IN = (
-    "plain",
-    "openinference",
-    "langsmith",
-    "traceai",
-    "traceloop",
-    "mcp",
-    "litellm",
-    "vercel_ai",
-    "claude",
-    "haystack",
-    "llamaindex",
-    "google_adk",
-    "pydantic_ai",
-    "semantic_kernel",
-    "agent_framework",
-    "strands",
-    "crewai",
-    "mastra",
-    "langfuse",
-    "genai",
-)
 
 
 def to_trajectory(
@@ -107,14 +82,14 @@ def to_trajectory(
 
 
 class _Reads(NamedTuple):
-    """What became of each span, and the name of the convention that said so.
+    """What became of each span, and the name of the convention that said so, if any.
 
     ``noted`` are the numbers of spans that may tell more than a step: a failure, the route, what
     the user was sent, who the user is.
     """
 
     readings: list[Reading]
-    conventions: list[str | None]
+    conventions: list[str]
     noted: list[int]
 
 
@@ -129,12 +104,13 @@ def _is_noted(keys: tuple[str, ...]) -> bool:
 def _read_all(forest: Forest) -> _Reads:
     spans, parents = forest.spans, forest.parents
     readings: list[Reading] = []
-    conventions: list[str | None] = []
+    conventions: list[str] = []
     noted: list[int] = []
     for number, span in enumerate(spans):
-        convention = _reader(span)
+        shape = shape_of(span.attributes)
+        convention = reader_of(span, shape)
         if convention is None:
-            reading, name = _UNKNOWN, None
+            reading, name = _UNKNOWN, ""
         else:
             parent = parents[number]
             name = convention.name
@@ -142,93 +118,13 @@ def _read_all(forest: Forest) -> _Reads:
                 reading = convention.read(span, None if parent is None else spans[parent])
             except Exception:  # a third party's convention may raise anything on odd spans
                 reading = _UNKNOWN
+            if reading.step is None and reading.role == "step":
+                reading = _UNKNOWN
         readings.append(reading)
         conventions.append(name)
-        if reading.route is not None or reading.said or shape_of(span.attributes).tells(_is_noted):
+        if shape.tells(_is_noted) or reading.route is not None or reading.said:
             noted.append(number)
     return _Reads(readings, conventions, noted)
-
-
-def _reader(span: Span) -> Convention | None:
-    """The first convention that claims the span, nearly always as for others of its shape."""
-    scope = span.scope
-    choices = _choices(scope)
-    if choices.names and span.name.startswith(choices.names):
-        return _claimant(span, choices.conventions)
-    readers = shape_of(span.attributes).tells(_readers)
-    try:
-        asked, found = readers[scope]
-    except KeyError:
-        if len(readers) >= _MAX_SCOPES:
-            readers.clear()
-        found = _claimant(span, choices.shared)
-        until = len(choices.conventions) if found is None else choices.conventions.index(found)
-        asked = [one for one in choices.conventions[:until] if one not in choices.shared]
-        readers[scope] = asked, found
-    return (_claimant(span, asked) or found) if asked else found
-
-
-def _claimant(span: Span, conventions: Sequence[Convention]) -> Convention | None:
-    for convention in conventions:
-        try:
-            if convention.claims(span):
-                return convention
-        except Exception:  # a third party's convention may raise anything on a span it mistakes
-            return _Mistaken(convention.name)
-    return None
-
-
-class _Mistaken:
-    """In the place of a convention that raised when it was asked: the span is not understood."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def claims(self, span: Span) -> bool:
-        return True
-
-    def read(self, span: Span, parent: Span | None) -> Reading:
-        return _UNKNOWN
-
-
-def _readers(keys: tuple[str, ...]) -> dict[str, tuple[list[Convention], Convention | None]]:
-    """For each scope that is met with a shape: the conventions to ask first, and who reads else."""
-    return {}
-
-
-class _Choices(NamedTuple):
-    """The conventions that may claim spans of a scope, in the order in which they are asked.
-
-    ``shared`` are those that claim by keys and scope alone, unless a name begins with one of
-    ``names``; the others have to be asked about every span.
-    """
-
-    conventions: tuple[Convention, ...]
-    shared: tuple[Convention, ...]
-    names: tuple[str, ...]
-
-
-@lru_cache(maxsize=1024)
-def _choices(scope: str) -> _Choices:
-    """A dialect names the scopes it is for."""
-    found = [
-        one
-        for one in _conventions()
-        if not (scopes := getattr(one, "scopes", ())) or scope.startswith(scopes)
-    ]
-    shared = [one for one in found if getattr(one, "claims_by_keys", False)]
-    names = {name for one in shared for name in getattr(one, "names", ())}
-    return _Choices(tuple(found), tuple(shared), tuple(sorted(names)))
-
-
-@cache
-def _conventions() -> tuple[Convention, ...]:
-    """All installed conventions; ours last, and of these the one that shares its keys least."""
-    names = registered("convention")
-    ordered = [name for name in names if name not in _BUILT_IN]
-    ordered += [name for name in _BUILT_IN if name in names]
-    found = [load("convention", name) for name in ordered]
-    return tuple(one() if isinstance(one, type) else one for one in found)
 
 
 def _nested(forest: Forest, reads: _Reads, prices: Mapping[str, Price]) -> tuple[Step, ...]:
@@ -385,18 +281,18 @@ def _stop_reason(steps: Sequence[Step]) -> str | None:
 def _coverage(
     total: int, forest: Forest, reads: _Reads, lacking: tuple[str, ...], route_from: str | None
 ) -> Coverage:
+    roles = [reading.role for reading in reads.readings]
+    wrappers = roles.count("wrapper")
+    not_understood = len(roles) - wrappers - roles.count("step")
     unknown: Counter[str] = Counter()
-    scopes: dict[str, str] = {}
-    wrappers = not_understood = 0
-    for span, reading in zip(forest.spans, reads.readings, strict=True):
-        if reading.role == "wrapper":
-            wrappers += 1
-        elif reading.role != "step" or reading.step is None:
-            not_understood += 1
-            unknown.update(key for key in map(label, span.attributes) if key)
-        if span.scope:
-            scopes[span.scope] = span.scope_version
-    conventions = Counter(name for name in reads.conventions if name is not None)
+    if not_understood:
+        for span, role in zip(forest.spans, roles, strict=True):
+            if role not in ("wrapper", "step"):
+                unknown.update(key for key in map(label, span.attributes) if key)
+    scopes = {span.scope: span.scope_version for span in forest.spans}
+    scopes.pop("", None)
+    conventions = Counter(reads.conventions)
+    conventions.pop("", None)
     return Coverage(
         spans=total,
         wrappers=wrappers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from evalkit.errors import InputError
@@ -11,6 +11,7 @@ from evalkit.tracing import ids
 from evalkit.tracing.otlp import NO_TRACE, NO_TRACE_ID, log_event, no_span_id
 from evalkit.tracing.otlp_values import MAX_NESTING
 from evalkit.tracing.parts import MAX_SPAN, LogEvent, Reasons
+from evalkit.tracing.shapes import shaped
 
 _MAX_TIME = 2**63
 
@@ -109,9 +110,12 @@ def _time(value: int) -> int:
     return value if value < _MAX_TIME else 0
 
 
-def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
+def _attributes(pairs: Sequence[Any]) -> dict[str, Any]:
     # An empty string may be a text, or no value at all: only then the kind is asked for.
-    return {pair.key: pair.value.string_value or _plain(pair.value) for pair in pairs if pair.key}
+    return shaped(
+        tuple([pair.key for pair in pairs]),
+        [(value := pair.value).string_value or _plain(value) for pair in pairs],
+    )
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
+
+from evalkit.tracing.shapes import shaped
 
 MAX_NESTING = 64
 """Attribute values nested deeper than this are left out."""
@@ -61,15 +63,15 @@ def attributes_of(found: Sequence[KeyValue] | None) -> dict[str, Any]:
     if not found:
         return {}
     # Texts are nearly all there is: they are taken here, without a call.
-    made = {
-        pair.key: text
-        if (value := pair.value) is not None and (text := value.string_value) is not None
-        else value_of(value)
-        for pair in found
-    }
-    for no_key in (None, ""):
-        made.pop(no_key, None)
-    return cast("dict[str, Any]", made)
+    return shaped(
+        tuple([pair.key for pair in found]),
+        [
+            text
+            if (value := pair.value) is not None and (text := value.string_value) is not None
+            else value_of(value)
+            for pair in found
+        ],
+    )
 
 
 def value_of(value: AnyValue | None, depth: int = 0) -> Any:

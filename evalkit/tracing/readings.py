@@ -6,7 +6,7 @@ result are found is much the same for all of them, and the first name with a val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -105,32 +105,16 @@ _USAGE: Mapping[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
 }
 
 
-def usage(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Models, provider, tokens and cost, as fields of a step: those that have a name there."""
-    told = {}
-    for field, key, others, read in shape_of(found).tells(_usage):
-        value = found[key]
-        if value is None and others:
-            value = first(found, others)
-        told[field] = read(value)
-    return told
-
-
-def _usage(
-    keys: tuple[str, ...],
-) -> tuple[tuple[str, str, tuple[str, ...], Callable[[Any], Any]], ...]:
-    """For each fact that the keys name: its field, where it is, where else, how it is read."""
-    plan = []
-    for field, (names, read) in _USAGE.items():
-        stated = tuple(name for name in names if name in keys)
-        if stated:
-            plan.append((field, stated[0], stated[1:], read))
-    return tuple(plan)
+_Usage = tuple[tuple[str, str, tuple[str, ...], Callable[[Any], Any]], ...]
 
 
 class _Names(NamedTuple):
-    """Of the names for a fact those that the keys of a span have."""
+    """Of the names for a fact those that the keys of a span have.
 
+    ``usage`` has for each fact its field, where it is, where else, and how it is read.
+    """
+
+    usage: _Usage
     stopped: tuple[str, ...]
     tool: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -141,8 +125,29 @@ class _Names(NamedTuple):
 
 
 def _names(keys: tuple[str, ...]) -> _Names:
-    facts = (_STOPPED, _TOOL, _ARGUMENTS, _RESULT, _CALL_ID, _AGENT, tuple(_FIRST_TOKEN))
-    return _Names(*(tuple(name for name in fact if name in keys) for fact in facts))
+    def stated(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if name in keys)
+
+    named = [(field, stated(names), read) for field, (names, read) in _USAGE.items()]
+    return _Names(
+        tuple((field, names[0], names[1:], read) for field, names, read in named if names),
+        *map(stated, (_STOPPED, _TOOL, _ARGUMENTS, _RESULT, _CALL_ID, _AGENT, _FIRST_TOKEN)),
+    )
+
+
+def usage(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Models, provider, tokens and cost, as fields of a step: those that have a name there."""
+    return _used(found, shape_of(found).tells(_names).usage)
+
+
+def _used(found: Mapping[str, Any], stated: _Usage) -> dict[str, Any]:
+    told = {}
+    for field, key, others, read in stated:
+        value = found[key]
+        if value is None and others:
+            value = first(found, others)
+        told[field] = read(value)
+    return told
 
 
 def model_call(span: Span, name: str | None = None) -> Step:
@@ -150,14 +155,15 @@ def model_call(span: Span, name: str | None = None) -> Step:
     found = span.attributes
     names = shape_of(found).tells(_names)
     said = answer(span)
-    used = usage(found)
+    used = _used(found, names.usage)
+    has_time = names.first_token or span.events
     return Step(
         kind="llm",
         name=step_name(name, used.get("model_requested"), span.name),
         output=plain(model_output(said.text, said.calls)),
         stop_reason=stop_reason(first(found, names.stopped), said.stop_reason, calls=said.calls),
-        agent=label(first(found, names.agent)),
-        ttft_s=first_token(span),
+        agent=label(first(found, names.agent)) if names.agent else None,
+        ttft_s=first_token(span) if has_time else None,
         **used,
     )
 
@@ -168,19 +174,14 @@ def tool_call(span: Span, name: str | None = None) -> Step:
     names = shape_of(found).tells(_names)
     given = _stated(span, names.arguments, "gen_ai.tool.message", "content")
     result = structured(structured(_stated(span, names.result, "gen_ai.choice", "message")))
-    told = first(found, names.tool) if name is None else name
     return Step(
         kind="tool",
-        name=label(told) or step_name(first(found, names.tool), _tool_name(span)),
+        name=step_name(name, first(found, names.tool), span.name.removeprefix("execute_tool ")),
         arguments=plain(parsed(parsed(given))),
         output=plain(only_text(result)),
-        agent=label(first(found, names.agent)),
+        agent=label(first(found, names.agent)) if names.agent else None,
         call_id=label(first(found, names.call_id)),
     )
-
-
-def _tool_name(span: Span) -> str:
-    return span.name.removeprefix("execute_tool ")
 
 
 def _stated(span: Span, keys: tuple[str, ...], event: str, field: str) -> Any:

@@ -38,34 +38,43 @@ def redacted(spans: Sequence[Span]) -> tuple[Sequence[Span], dict[str, int]]:
 
 def _may_hold_secrets(spans: Sequence[Span]) -> bool:
     """Whether the spans may hold a secret: True for some that hold none."""
-    texts: list[str] = []
+    texts: list[Any] = []
     resource: Mapping[str, Any] | None = None
     for span in spans:
-        texts.append(span.name)
-        held = [span.attributes]
+        attributes = span.attributes
+        if shape_of(attributes).tells(_names_secret):
+            return True
+        texts += (span.name, *attributes.values())
+        held: list[Mapping[str, Any]] = []
         if span.resource is not resource:  # mostly the same for all
             resource = span.resource
             held.append(resource)
         if span.events or span.status_message:
-            texts.append(span.status_message)
-            texts += [event.name for event in span.events]
+            texts += (span.status_message, *(event.name for event in span.events))
             held += [event.attributes for event in span.events]
         for attributes in held:
             if shape_of(attributes).tells(_names_secret):
                 return True
-            values = attributes.values()
-            texts += [value if isinstance(value, str) else str(value) for value in values]
-    # A line for each: what stands beside a secret in no way hides where it begins.
-    return _match("\n".join(texts))
+            texts += attributes.values()
+    return _match(_bytes(texts))
+
+
+def _bytes(texts: list[Any]) -> bytes:
+    """The texts, each in a line: what stands beside a secret then never hides where it begins."""
+    try:
+        lines = "\n".join([one if isinstance(one, str) else str(one) for one in texts])
+        return lines.encode()
+    except (TypeError, ValueError, RecursionError):  # odd values of an SDK's spans
+        return str(texts).encode("utf-8", "replace")
 
 
 def _names_secret(keys: tuple[str, ...]) -> bool:
     """Whether one of the keys says that its value is a secret, or may itself hold one."""
-    return any(key_kind(key) is not None for key in keys) or _match("\n".join(keys))
+    return any(key_kind(key) is not None for key in keys) or _match(_bytes(list(keys)))
 
 
-def _match(texts: str) -> bool:
-    return bool(_patterns().Match(texts.encode("utf-8", "replace")))
+def _match(texts: bytes) -> bool:
+    return bool(_patterns().Match(texts))
 
 
 def redacted_logs(logs: list[LogEvent]) -> tuple[list[LogEvent], dict[str, int]]:

@@ -7,7 +7,7 @@ lie is thus told by looking the keys up, not by asking for each name on every sp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 Told = TypeVar("Told")
@@ -37,26 +37,50 @@ class Shape:
             return found
 
 
-_shapes: dict[tuple[str, ...], Shape] = {}
+class Attributes(dict[str, Any]):
+    """Attributes that know their shape, as those of a file's spans do."""
+
+    __slots__ = ("shape",)
+
+    shape: Shape
+
+
+def shaped(keys: tuple[str | None, ...], values: Iterable[Any]) -> dict[str, Any]:
+    """The values under their keys; those without a key are left out."""
+    shape = _shapes.get(keys) or _shape(keys)
+    if shape.keys is not keys and len(shape.keys) < len(keys):
+        return {key: value for key, value in zip(keys, values, strict=True) if key}
+    # The shape's own keys: spans then share them, and need not be hashed again.
+    made = Attributes(zip(shape.keys, values, strict=True))
+    made.shape = shape
+    return made
+
+
+_shapes: dict[tuple[str | None, ...], Shape] = {}
 # The attributes asked about last: those of one span are asked about several times in a row.
 _last: list[tuple[Mapping[str, Any], Shape]] = [({}, Shape(()))]
 
 
 def shape_of(attributes: Mapping[str, Any]) -> Shape:
     """The shape of the attributes, the same for equal keys in the same order."""
+    if type(attributes) is Attributes:
+        return attributes.shape
     attributes_before, shape = _last[0]
     if attributes is attributes_before and len(attributes) == len(shape.keys):
         return shape
     keys = tuple(attributes)
-    known = _shapes.get(keys)
-    if known is None:
-        known = Shape(keys)
-        if len(keys) <= _MAX_KEYS:
-            if len(_shapes) >= _MAX_SHAPES:
-                _shapes.clear()
-            _shapes[keys] = known
-    _last[0] = (attributes, known)
-    return known
+    shape = _shapes.get(keys) or _shape(keys)
+    _last[0] = (attributes, shape)
+    return shape
+
+
+def _shape(keys: tuple[str | None, ...]) -> Shape:
+    shape = Shape(tuple(key for key in keys if key))
+    if len(keys) <= _MAX_KEYS:
+        if len(_shapes) >= _MAX_SHAPES:
+            _shapes.clear()
+        _shapes[keys] = shape
+    return shape
 
 
 Places = Mapping[str, tuple[tuple[tuple[str, str], ...], ...]]
