@@ -16,6 +16,7 @@ import pytest
 from evalkit.capture import open_capture
 from evalkit.check import load_suite
 from evalkit.cli.decision import report_on
+from evalkit.confirm_run import without_reruns
 from evalkit.dataset import Case, Expected, ExpectedStep
 from evalkit.errors import EvalkitError
 from evalkit.files import LoadedSuite
@@ -245,7 +246,10 @@ class Reports:
         journal.extend(trials)
         finished = journal.finish()
         store.add(finished.id)
-        return report_on(store, finished.id, against)
+        notes = (
+            [] if against is None else [without_reruns("pytest tries each case as often as asked")]
+        )
+        return report_on(store, finished.id, against, notes=notes)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table per route, and the gate in full."""

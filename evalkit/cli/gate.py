@@ -44,6 +44,7 @@ def gate(
     from evalkit.baselines import resolve
     from evalkit.cli.decision import report_on
     from evalkit.cli.output import annotate, say, screen
+    from evalkit.confirm_run import without_reruns
     from evalkit.errors import InputError
     from evalkit.store import Store
 
@@ -57,7 +58,8 @@ def gate(
     if against is None:
         raise InputError("no baseline: give --baseline RUN, or gate.baseline in the suite")
     found, notes = resolve(opened, against, candidate.suite.name)
-    report = report_on(opened, candidate.id, found.id, on or (), notes=notes)
+    told = [*notes, without_reruns("`evalkit gate` runs nothing")]
+    report = report_on(opened, candidate.id, found.id, on or (), notes=told)
     assert report.gate is not None
     if form is Format.JSON:
         from evalkit.reporters import json

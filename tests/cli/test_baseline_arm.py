@@ -367,3 +367,49 @@ def test_a_baseline_at_another_address_is_asked_again(servers, tmp_path: Path) -
     assert row["spent_trials"] > 0
     assert any(good in note for note in found["notes"])
     assert "secret" not in json.dumps(found)
+
+
+# --- a program in the checkout ------------------------------------------------------------
+
+AGENT = """
+import json, os, sys
+from urllib.request import Request, urlopen
+
+GOOD = True
+
+asked = json.load(sys.stdin)
+found = GOOD or asked["input"]["topic"] != "refund"
+_, trace, parent, _ = os.environ["TRACEPARENT"].split("-")
+kind = "RETRIEVER" if found else "CHAIN"
+span = {
+    "traceId": trace, "spanId": os.urandom(8).hex(), "parentSpanId": parent,
+    "name": "retrieve" if found else "guess",
+    "startTimeUnixNano": "1", "endTimeUnixNano": "2",
+    "attributes": [{"key": "openinference.span.kind", "value": {"stringValue": kind}}],
+}
+body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+address = os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces"
+urlopen(Request(address, data=body, headers={"content-type": "application/json"})).close()
+json.dump("a good answer" if found else "a guess", sys.stdout)
+"""
+
+
+@pytest.mark.slow
+def test_a_program_is_run_from_the_checkout_too(tmp_path: Path) -> None:
+    here, there, store = tmp_path / "here", tmp_path / "there", tmp_path / "store"
+    command = json.dumps({"command": [sys.executable, "agent.py"], "retries": 0})
+    suite = SUITE.replace('{call: "desk:answer", retries: 0}', command)
+    few = "".join(line for line in CASES.splitlines(keepends=True) if "-5" not in line)
+    for folder, source in ((there, AGENT), (here, AGENT.replace("GOOD = True", "GOOD = False"))):
+        (folder / "evals").mkdir(parents=True)
+        (folder / "evals/suite.yaml").write_text(suite.replace("trials: 3", "trials: 2"))
+        (folder / "evals/cases.jsonl").write_text(few)
+        (folder / "evals/agent.py").write_text(source)
+    code, _, err = run(there, store, "--label", "main")
+    assert code == 0, err
+    code, found, _ = run(here, store, "--baseline", "main", "--baseline-checkout", str(there))
+    assert code == 1
+    row = blocking(found)["refund", "trajectory_match"]
+    assert row["verdict"] == "regressed"
+    assert row["spent_trials"] > 0
+    assert row["candidate"] < row["baseline"] == 1.0
