@@ -23,6 +23,7 @@ MARGIN = 0.05
 
 _ALIKE = 1.05  # prices that differ by less are the same
 _ENOUGH_CASES = 30  # that vary, for the normal limit of the permutation distribution
+_MOST_NAMED = 5
 _FEW_PAIRS = 200  # comparisons that are all tested exactly
 
 Change = Literal["worse", "better", "no difference shown"]
@@ -71,7 +72,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a comparison of several runs found."""
+    """What a comparison of several runs found; ``notes`` say what it could not compare."""
 
     reference: str
     scorers: tuple[str, ...]
@@ -79,17 +80,20 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
     pairs: tuple[Versus, ...]
     standings: tuple[Standing, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Cells(NamedTuple):
     """A run's numbers: per scorer and case of a reference its trials, sums, squares, passes.
 
     ``values`` are the scores themselves, those of one cell from ``starts`` on; ``routes`` the
-    run's summary. Small: what they were made of need not be kept.
+    run's summary; ``left_out`` are cases of either run that the other has not, or has otherwise.
+    Small: what they were made of need not be kept.
     """
 
     run: Run
     routes: tuple[RouteSummary, ...]
+    left_out: tuple[str, ...]
     trials: Floats
     total: Floats
     squares: Floats
@@ -160,6 +164,18 @@ def choose(
         alpha=alpha,
         pairs=pairs,
         standings=tuple(standings),
+        notes=tuple(_left_out(one, reference) for one in cells[1:] if one.left_out),
+    )
+
+
+def _left_out(cells: Cells, reference: Run) -> str:
+    several = cells.left_out
+    named = ", ".join(several[:_MOST_NAMED])
+    more = f" and {len(several) - _MOST_NAMED} more" if len(several) > _MOST_NAMED else ""
+    cases = "1 case is" if len(several) == 1 else f"{len(several):,} cases are"
+    return (
+        f"{cases} not the same in run {cells.run.id} and in run {reference.id}, and left out "
+        f"of their comparison: {named}{more}"
     )
 
 
@@ -197,6 +213,9 @@ def read_cells(
             ],
             dtype=np.intp,
         )
+    found = set(place.tolist())
+    left_out = [case.id for at, case in enumerate(planned) if at not in found]
+    left_out += [recorded.run.planned[at].id for at in np.flatnonzero(place < 0).tolist()]
     code = np.array([scorers.index(s) if s in scorers else -1 for s in rows.scorers], np.intp)
     case = place[rows.case] if len(place) else rows.case
     scorer = code[rows.scorer] if len(code) else rows.scorer
@@ -214,6 +233,7 @@ def read_cells(
     return Cells(
         run=recorded.run,
         routes=routes,
+        left_out=tuple(dict.fromkeys(left_out)),
         trials=trials,
         total=table(value),
         squares=table(value**2),

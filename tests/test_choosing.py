@@ -110,6 +110,10 @@ def test_routes_scorers_and_cases_in_one_run_only_are_left_out():
     )
     found = chosen(a, dataclasses.replace(b, run=other))
     assert [(pair.route, pair.cases) for pair in found.pairs] == [("r", 2)]
+    (note,) = found.notes
+    assert note.startswith("4 cases are not the same in run b and in run a")
+    assert note.endswith(": r-c0, new-c0, new-c1, new-c2")
+    assert chosen(a, a).notes == ()
     empty = run("c", [])
     assert chosen(a, empty).pairs == ()
     single = chosen(run("x", [1], trials=1), run("y", [0], trials=1))

@@ -56,6 +56,7 @@ def render(
         parts += ["", text(title, "bold"), _pairs(choice, names)]
         parts += ["", text(_rule(choice), "bold"), _standings(choice, names, width)]
         parts += ["", text("To paste", "bold"), text(routing_table(runs, choice).rstrip())]
+        parts += [text(f"note: {line(note, 400)}") for note in choice.notes]
     return to_text(*parts, width=width, color=color)
 
 
@@ -74,6 +75,7 @@ def render_markdown(
         ranks = (_markdown_rank(one, names) for one in choice.standings)
         parts += _markdown_table(_RANK_HEADS, ranks)
         parts.append("```yaml\n" + routing_table(runs, choice).replace("```", "") + "```")
+        parts += [f"note: {markdown(note, 400)}" for note in choice.notes]
     return "\n\n".join(parts) + "\n"
 
 
