@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -33,18 +34,23 @@ def confusion(decisions: Iterable[Sequence[str | None]]) -> Confusion:
 
     Tools are in alphabetical order, no tool last. Without decisions everything is empty.
     """
-    pairs = [(one[0] or NONE, one[1] or NONE) for one in decisions]
-    if not pairs:
+    counts = Counter((one[0] or NONE, one[1] or NONE) for one in decisions)
+    if not counts:
         return Confusion((), (), ())
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    expected, chosen = [one for one, _ in pairs], [other for _, other in pairs]
-    labels = sorted({*expected, *chosen}, key=lambda label: (label == NONE, label))
-    matrix = confusion_matrix(expected, chosen, labels=labels)
-    rates = precision_recall_fscore_support(expected, chosen, labels=labels, zero_division=0.0)
+    expected, chosen = [one for one, _ in counts], [other for _, other in counts]
+    often = list(counts.values())
+    # No tool is always among the labels: of a single one scikit-learn warns.
+    labels = sorted({*expected, *chosen, NONE}, key=lambda label: (label == NONE, label))
+    matrix = confusion_matrix(expected, chosen, labels=labels, sample_weight=often)
+    rates = precision_recall_fscore_support(
+        expected, chosen, labels=labels, sample_weight=often, zero_division=0.0
+    )
+    shown = len(labels) - (NONE not in {*expected, *chosen})
     return Confusion(
-        tuple(labels),
-        tuple(tuple(int(count) for count in row) for row in matrix),
+        tuple(labels[:shown]),
+        tuple(tuple(int(count) for count in row[:shown]) for row in matrix[:shown]),
         tuple(
             ToolScores(label, float(precision), float(recall), float(f1), int(support))
             for label, precision, recall, f1, support in zip(labels, *rates, strict=True)

@@ -176,6 +176,7 @@ def _plan(
         settings={key: value for key, value in settings.items() if value is not None},
         started=now,
         evalkit_version=version(),
+        notes=recording.notes,
     )
 
 

@@ -55,10 +55,12 @@ class ScoreRows(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A trial that a scorer scored: its findings, and what it counted."""
+    """A trial that a scorer scored: its value in [0, 1], its findings, and what it counted."""
 
     case: str
     trial: int
+    value: float
+    passed: bool
     findings: tuple[Finding, ...]
     data: Mapping[str, Any]
 
@@ -262,11 +264,13 @@ def judged(recorded: Recorded, scorer: str) -> dict[str, list[Judged]]:
     table = taken(recorded.scores, rows.row[mine])
     data = column(table, "data") if "data" in table.column_names else [None] * len(mine)
     findings, trials = column(table, "findings"), table["trial"].to_pylist()
-    for case, trial, text, counted in zip(
-        rows.case[mine].tolist(), trials, findings, data, strict=True
+    values, passed = rows.value[mine].tolist(), (rows.passed[mine] > 0).tolist()
+    cases = [rows.cases[case] for case in rows.case[mine].tolist()]
+    for case, trial, value, well, text, counted in zip(
+        cases, trials, values, passed, findings, data, strict=True
     ):
-        name = rows.cases[case]
-        found[name].append(Judged(name, trial, _read_findings(text), _read_data(counted)))
+        told = _read_findings(text), _read_data(counted)
+        found[case].append(Judged(case, trial, value, well, *told))
     return found
 
 

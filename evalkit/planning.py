@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from evalkit import git
+from evalkit.check import guesses
 from evalkit.dataset import Case, Dataset
 from evalkit.errors import InputError
 from evalkit.files import LoadedSuite
@@ -49,6 +50,7 @@ def plan(
         commit=git.commit(loaded.folder),
         uncommitted=git.uncommitted(loaded.folder),
         evalkit_version=version(),
+        notes=tuple(guesses(loaded)),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from evalkit import scoring
-from evalkit.check import load_suite
+from evalkit.check import guesses, load_suite
 from evalkit.dataset import Case
 from evalkit.errors import InputError
 from evalkit.files import LoadedSuite
@@ -91,6 +91,7 @@ def _cases(origin: Run, loaded: LoadedSuite) -> dict[str, Case]:
 
 def _planned(origin: Run, loaded: LoadedSuite, cases: Mapping[str, Case], label: str | None) -> Run:
     now = time.time()
+    then = guesses(loaded._replace(suite=origin.suite))
     return replace(
         origin,
         id=new_run_id(now),
@@ -106,6 +107,7 @@ def _planned(origin: Run, loaded: LoadedSuite, cases: Mapping[str, Case], label:
         evalkit_version=version(),
         scopes={},
         stray_spans=0,
+        notes=(*guesses(loaded), *(note for note in origin.notes if note not in then)),
     )
 
 

@@ -154,8 +154,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of a suite for one version of the pipeline.
 
     ``planned`` are the cases it set out to try, each ``trials`` times; ``settings`` are those
-    that the pipeline was given; ``notes`` are what the capture warns of. ``started`` and
-    ``finished`` are seconds since the epoch.
+    that the pipeline was given; ``notes`` say what the suite leaves to a guess and what the
+    capture warns of. ``started`` and ``finished`` are seconds since the epoch.
     """
 
     id: str

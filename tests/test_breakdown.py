@@ -99,3 +99,32 @@ def test_findings_that_point_nowhere_count_nowhere():
     )["r"]
     assert [step.failed for step in found.path] == [0, 0]
     assert "data" not in SCORES.names
+
+
+def test_economy_is_told_over_all_trials_and_over_those_that_completed_their_task():
+    told = [
+        json.dumps(
+            {
+                "confusion": [["a", "a"]] * 3 + [["a", "b"]],
+                "decisions": {"made": 4, "acceptable": 3},
+            }
+        ),
+        json.dumps({"decisions": "many"}),
+        *[None] * 4,
+    ]
+    rows = [
+        score("a", 0, "tool_selection", 0.75),
+        score("a", 1, "tool_selection", 1.0),
+        score("a", 0, "step_efficiency", 0.5),
+        score("a", 1, "step_efficiency", 1.0),
+        score("a", 0, "task_completion", 0.0),
+        score("a", 1, "task_completion", 1.0),
+    ]
+    base = recorded([PlannedCase("a", "r", "d")], [trial("a", 0), trial("a", 1)], rows)
+    found = breakdown(with_data(base, told), {})["r"]
+    assert (found.efficiency, found.efficiency_of_success, found.successes) == (0.75, 1.0, 1)
+    assert (found.decisions, found.acceptable) == (4, 3)
+    assert [(one.tool, one.precision, one.recall) for one in found.tools] == [
+        ("a", 1.0, 0.75),
+        ("b", 0.0, 0.0),
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from evalkit.confusion import NONE, confusion
 
 
@@ -16,3 +18,11 @@ def test_the_matrix_counts_expected_against_chosen() -> None:
 
 def test_no_decisions_make_an_empty_matrix() -> None:
     assert confusion([]).labels == ()
+
+
+def test_one_tool_that_is_always_right_is_a_matrix_of_one() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = confusion([("a", "a")] * 3)
+    assert (found.labels, found.matrix) == (("a",), ((3,),))
+    assert (found.tools[0].precision, found.tools[0].expected) == (1.0, 3)

@@ -8,10 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit.check import guesses
+from evalkit.cli import main
 from evalkit.dataset import Case, Dataset, Expected, ExpectedStep
 from evalkit.effects import reads_by_name, sets_by_name, verb
 from evalkit.files import LoadedSuite
+from evalkit.runner import run
 from evalkit.suite import Effects, Pipeline, Suite
+from tests.project import CASES, load_project
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,14 @@ def test_check_names_what_it_guesses() -> None:
     assert said.endswith("send_it")
     stated = replace(suite, effects=Effects(write=("send_it",)))
     assert guesses(LoadedSuite(stated, Dataset((case,)), Path("suite.yaml"))) == []
+
+
+def test_a_run_and_its_reports_name_what_is_guessed(tmp_path: Path) -> None:
+    case = {**CASES[0], "expect": {**CASES[0]["expect"], "match": "effects"}}
+    loaded = load_project(tmp_path, cases=[case], trials=1)
+    finished = run(loaded, label="x", store=tmp_path / "s")
+    (said,) = finished.notes
+    assert "Guessed by their names" in said
+    page = tmp_path / "x.html"
+    assert main(["report", "x", "--store", str(tmp_path / "s"), "-o", str(page)]) == 0
+    assert "Guessed by their names" in page.read_text("utf-8")

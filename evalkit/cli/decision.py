@@ -40,14 +40,14 @@ def report_on(
     routes = summarize(recorded)
     known_scorers(routes, on)
     run = recorded.run
-    report = Report(run=run, routes=routes, cases=summarize_cases(recorded), notes=_notes(run))
+    report = Report(run=run, routes=routes, cases=summarize_cases(recorded), notes=notes_of(run))
     if baseline_id is None and not has_limits(stated):
         return report
     return _gated(store, report, recorded, baseline_id, on, (notes, late_notes), rerun, confirm)
 
 
-def _notes(run: Run) -> tuple[str, ...]:
-    """What the capture warns of, and spans that no trial can claim."""
+def notes_of(run: Run) -> tuple[str, ...]:
+    """What the suite leaves to a guess, the capture warns of, and spans that no trial can claim."""
     if not run.stray_spans:
         return run.notes
     stray = f"{run.stray_spans:,} spans belonged to no trial: the pipeline loses its trace context"

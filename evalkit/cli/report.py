@@ -166,7 +166,7 @@ def _decide(
     import datetime
 
     from evalkit import policy
-    from evalkit.cli.decision import known_scorers
+    from evalkit.cli.decision import known_scorers, notes_of
     from evalkit.comparison import summarize, summarize_cases
     from evalkit.results import Report
 
@@ -182,7 +182,7 @@ def _decide(
         routes=routes,
         cases=summarize_cases(candidate),
         gate=kept,
-        notes=tuple(notes),
+        notes=(*notes_of(candidate.run), *notes),
     )
 
 

@@ -168,7 +168,9 @@ def _route(
         "path": _path(after, before),
         "beside": _beside(after, before),
         "confusion": _confusion(after, before),
+        "chosen_well": _chosen_well(after),
         "causes": _causes(after, before),
+        "economy": _economy(after),
         "latency": _histogram(after, before, "latency_s"),
         "tokens": _histogram(after, before, "tokens"),
     }
@@ -326,6 +328,32 @@ def _tools(names: Iterable[str | None]) -> list[str | None]:
 
 def _tool(name: str | None, absent: str) -> str:
     return absent if name is None else visible(name, 100)
+
+
+def _chosen_well(after: RouteBreakdown | None) -> list[str]:
+    """How well tools were chosen, as sentences: per decision, and each tool's rates."""
+    if after is None or not after.tools:
+        return []
+    said = []
+    if after.decisions:
+        share = phrasing.percent(after.acceptable / after.decisions)
+        said.append(f"{share} of {after.decisions:,} decisions were acceptable when they were made")
+    return said + [
+        f"{visible(one.tool, 100)}: precision {phrasing.number(one.precision)}, "
+        f"recall {phrasing.number(one.recall)}, F1 {phrasing.number(one.f1)}"
+        for one in after.tools[:_MOST_TOOLS]
+    ]
+
+
+def _economy(after: RouteBreakdown | None) -> str | None:
+    """The mean step efficiency, over all trials and over those that completed their task."""
+    if after is None or after.efficiency is None:
+        return None
+    said = f"step efficiency {phrasing.number(after.efficiency)} over all trials"
+    if after.efficiency_of_success is None:
+        return said
+    of = phrasing.number(after.efficiency_of_success)
+    return f"{said}, {of} over the {after.successes:,} that completed their task"
 
 
 def _causes(after: RouteBreakdown | None, before: RouteBreakdown | None) -> list[list[Any]]:

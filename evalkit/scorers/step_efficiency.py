@@ -112,10 +112,17 @@ def _beyond(limits: Limits | None, trajectory: Trajectory) -> dict[str, float]:
 
 
 def _taken(alignment: Alignment) -> list[int]:
-    """What was done, in order: considered steps but the user's and the optional ones expected."""
-    free = {
-        pair.step for pair in alignment.pairs if alignment.expected_step(pair.expected).optional
-    }
+    """What was done, in order: considered steps but the user's, and those that may happen as well.
+
+    Of a step that may come more often than it must, the first count.
+    """
+    due = Counter(alignment.necessary)
+    free = set()
+    for pair in alignment.pairs:
+        if due[pair.expected] > 0:
+            due[pair.expected] -= 1
+        else:
+            free.add(pair.step)
     return [
         number
         for number in alignment.considered

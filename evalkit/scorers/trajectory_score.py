@@ -36,14 +36,5 @@ def trajectory_score(
         min(1.0, value),
         not failed,
         reason,
-        data={
-            "parts": {name: score.value for name, score in scored.items()},
-            "efficiency_of_success": _of_success(scored),
-        },
+        data={"parts": {name: score.value for name, score in scored.items()}},
     )
-
-
-def _of_success(scored: Mapping[str, Score]) -> float | None:
-    """The step efficiency if the task was completed: economy is only worth something then."""
-    completed, efficiency = scored.get("task_completion"), scored.get("step_efficiency")
-    return efficiency.value if completed and completed.passed and efficiency else None

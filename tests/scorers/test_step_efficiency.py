@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.dataset import Case, Expected, ExpectedStep
+from evalkit.dataset import Case, Expected, ExpectedStep, Times
 from evalkit.results import Score
 from evalkit.scorers.step_efficiency import step_efficiency
 from evalkit.trajectory import Step, Trajectory
@@ -101,3 +101,13 @@ def test_what_surplus_steps_took_is_told() -> None:
         "cost_usd": 0.5,
         "seconds": 1.0,
     }
+
+
+def test_steps_that_may_come_more_often_are_no_surplus() -> None:
+    more = (ExpectedStep(tool="a", times=Times(ge=1, le=3)), ExpectedStep(tool="b"))
+    case = Case(id="c", input="?", route="r", expect=Expected(steps=more))
+    for names, value, surplus in (("aab", 1.0, 0), ("aaab", 1.0, 0), ("aaaab", 2 / 3, 1)):
+        done = Trajectory(steps=tuple(Step(kind="tool", name=name) for name in names))
+        score = step_efficiency(case, done)
+        assert (score.value, len(score.steps)) == (value, surplus)
+        assert score.passed is (surplus == 0)

@@ -129,13 +129,14 @@ function tools(page, route) {
         found.counts[row].map((many, column) => make("td", { class: many ? (found.right[row][column] ? "right" : "wrong") : "none", "--share": Math.sqrt(many / most) },
           many ? count(many) : "·",
           found.before && found.before[row][column] !== many ? make("small", { title: "in the baseline" }, ` (${count(found.before[row][column])})`) : null))))))),
-    make("p", { class: "quiet" }, "decisions to call a tool", found.before ? "; in parentheses the baseline, where it differs" : "", found.left_out ? `; ${found.left_out} of other tools` : ""));
+    make("p", { class: "quiet" }, "decisions to call a tool", found.before ? "; in parentheses the baseline, where it differs" : "", found.left_out ? `; ${found.left_out} of other tools` : ""),
+    route.chosen_well.map((said) => make("p", { class: "quiet" }, said)));
 }
 
 function surplus(page, route) {
-  if (!route.causes.length) return null;
+  if (!route.causes.length && !route.economy) return null;
   const most = Math.max(1, ...route.causes.flatMap(([, was, now]) => [was || 0, now]));
-  return panel("Surplus steps by cause", key(page), make("dl", { class: "bars" }, route.causes.map(([name, was, now]) => [
+  return panel("Surplus steps by cause", key(page), route.economy ? make("p", { class: "quiet" }, route.economy) : null, make("dl", { class: "bars" }, route.causes.map(([name, was, now]) => [
     make("dt", {}, name),
     make("dd", {}, was === null ? null : make("span", { class: "bar was", "--share": was / most }, count(was)),
       make("span", { class: "bar now", "--share": now / most }, count(now)))])));
