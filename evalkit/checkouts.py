@@ -139,6 +139,7 @@ def _common(suite: Path) -> Path:
 class CheckoutArm:
     """Tries cases with the pipeline of a checkout, on one event loop.
 
+    ``evalkit`` is this one's version: another may read the same spans in another way.
     ``ended`` says why there is nothing more to be had: a process that died or hung gives trials
     that crashed, which is an infrastructure failure and no answer.
     """
@@ -148,9 +149,11 @@ class CheckoutArm:
         checkout: Checkout,
         settings: Mapping[str, Setting],
         scorers: Sequence[scoring.BoundScorer],
+        evalkit: str,
     ) -> None:
         self.ended = ""
         self._checkout, self._settings, self._scorers = checkout, dict(settings), scorers
+        self._evalkit = evalkit
         self._process: asyncio.subprocess.Process | None = None
         self._waiting: dict[tuple[str, int], asyncio.Future[Trial]] = {}
         self._patience = 0.0
@@ -190,14 +193,19 @@ class CheckoutArm:
             raise CannotRerunError(
                 f"the checkout {checkout.root} was not ready within {START_S:.0f} s"
             ) from None
+        except (ValueError, RecursionError) as error:
+            raise CannotRerunError(
+                f"{checkout.python} said what is no message: {str(error)[:200]}"
+            ) from None
         if said is None or said.ready is None:
             why = said.refused if said else None
             raise CannotRerunError(
                 f"the checkout {checkout.root} does not run: {why or await self._why_it_ended()}"
             )
-        if said.ready.protocol != PROTOCOL:
+        if (said.ready.protocol, said.ready.evalkit) != (PROTOCOL, self._evalkit):
             raise CannotRerunError(
-                f"the evalkit of the checkout ({said.ready.evalkit}) and this one do not fit"
+                f"{checkout.python} has evalkit {said.ready.evalkit}, and this is {self._evalkit}, "
+                "which may read the same spans in another way: install this version there"
             )
         self._patience = said.ready.patience + SPARE_S
         self._tasks.append(asyncio.create_task(self._listen()))

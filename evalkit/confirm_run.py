@@ -302,7 +302,7 @@ def open_rerunner(
         before: Arm
         if isinstance(source, Checkout):
             scorers = scoring.bind(suite.scorer_uses, suite.effects, loaded.folder, store=store)
-            before = CheckoutArm(source, baseline.settings, scorers)
+            before = CheckoutArm(source, baseline.settings, scorers, candidate.evalkit_version)
         elif isinstance(source, Url):
             there = open_trials(_at(suite, source), loaded.folder, baseline.settings, store)
             before = _Here(stack.enter_context(there))
@@ -329,18 +329,23 @@ def _at(suite: Suite, url: Url) -> Suite:
     return replace(suite, pipeline=pipeline)
 
 
-def keep(rerunner: Rerunner, candidate: Run, baseline: Run, store: Path) -> tuple[Run, ...]:
+def keep(
+    rerunner: Rerunner, candidate: Run, baseline: Run, store: Path, source: Source = None
+) -> tuple[Run, ...]:
     """Stores what was tried again as two runs, baseline's first; none where nothing was."""
-    kept = []
-    for run, made in zip((baseline, candidate), rerunner.made, strict=True):
-        if made:
-            kept.append(_keep(run, made, candidate, store))
-    return tuple(kept)
+    if isinstance(source, Checkout):
+        made_of = {"commit": source.commit, "uncommitted": source.uncommitted}
+        baseline = replace(baseline, **made_of)
+    elif isinstance(source, Url):
+        baseline = replace(baseline, commit=None, uncommitted=None)
+    arms = zip((baseline, candidate), rerunner.made, strict=True)
+    return tuple(_keep(run, made, candidate, store) for run, made in arms if made)
 
 
 def _keep(run: Run, made: list[Trial], candidate: Run, store: Path) -> Run:
     now = time.time()
     tried = {trial.case for trial in made}
+    told = [trial.trajectory.coverage.scopes for trial in made if trial.trajectory]
     journal = Journal.start(
         store,
         replace(
@@ -350,9 +355,10 @@ def _keep(run: Run, made: list[Trial], candidate: Run, store: Path) -> Run:
             settings=run.settings,
             commit=run.commit,
             uncommitted=run.uncommitted,
+            scopes={name: version for scopes in told for name, version in scopes.items()},
             planned=tuple(case for case in candidate.planned if case.id in tried),
             trials=1 + max(trial.trial for trial in made),
-            started=min((trial.started for trial in made), default=now),
+            started=min((trial.started for trial in made if trial.started), default=now),
             finished=None,
         ),
     )

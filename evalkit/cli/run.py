@@ -227,7 +227,7 @@ def _gated(
         except CannotRerunError as error:
             return gating.decided(without_reruns(str(error)))
         finally:
-            kept = keep(rerunner, candidate, baseline, gating.store.path)
+            kept = keep(rerunner, candidate, baseline, gating.store.path, rerun_from)
             if kept:
                 said = " and ".join(run.id for run in kept)
                 print(f"trials made again are kept as runs {said}", file=sys.stderr)

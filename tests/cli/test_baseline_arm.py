@@ -233,6 +233,25 @@ def test_a_checkout_without_evalkit_says_what_to_install(
     assert any("has no evalkit that can do this" in note for note in found["notes"])
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('{"ready": {"protocol": 1, "evalkit": "9.9", "patience": 1}}', "has evalkit 9.9"),
+        ("hello", "said what is no message"),
+    ],
+)
+def test_an_interpreter_that_does_not_fit_is_not_used(
+    repository: Repository, tmp_path: Path, answer: str, said: str
+) -> None:
+    other = tmp_path / "python"
+    other.write_text(f"#!/bin/sh\nread opening; echo '{answer}'; cat >/dev/null\n")
+    other.chmod(0o755)
+    options = ["--baseline-checkout", str(repository.good), "--baseline-python", str(other)]
+    code, found, _ = repository.gated(repository.folder, *options)
+    assert code == 1
+    assert any(note.startswith("no re-runs") and said in note for note in found["notes"])
+
+
 @pytest.mark.slow
 def test_ctrl_c_while_trying_again_leaves_it_undecided(
     repository: Repository, tmp_path: Path

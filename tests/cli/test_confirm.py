@@ -60,6 +60,9 @@ def test_a_baseline_is_run_again_only_where_settings_alone_differ(evalkit, main_
     assert why_not(after, before, Confirm()) is None
     assert "same settings" in why_not(before, before, Confirm())
     assert "the code changed" in why_not(replace(after, commit="abc"), before, Confirm())
+    changed = replace(after, uncommitted="12ab")
+    assert "the code changed" in why_not(changed, before, Confirm())
+    assert why_not(changed, replace(before, uncommitted="12ab"), Confirm()) is None
     traces = replace(after.suite.pipeline, call=None, traces="t.jsonl")
     recorded = replace(after, suite=replace(after.suite, pipeline=traces))
     assert "recorded traces" in why_not(recorded, before, Confirm())
