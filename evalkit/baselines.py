@@ -246,7 +246,10 @@ def _new_folder(store: Path, folder: Path) -> Iterator[Path]:
         raise StoreError(unwritable(made, error)) from error
     try:
         yield made
-        if not folder.exists():
+        try:
             made.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was first, with the same run
+                raise
     finally:
         shutil.rmtree(made, ignore_errors=True)

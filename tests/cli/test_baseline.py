@@ -1,6 +1,8 @@
 """Baselines as files and by promotion, through the command line."""
 
 import json
+import subprocess
+import sys
 
 import msgspec
 import pyarrow.parquet as pq
@@ -8,6 +10,7 @@ import pytest
 
 from evalkit import baselines
 from evalkit.errors import NotFoundError
+from evalkit.store import Store
 
 
 @pytest.fixture
@@ -130,3 +133,16 @@ def test_a_run_that_is_not_complete_is_neither_exported_nor_promoted(evalkit, tm
     with pytest.raises(NotFoundError, match="no run"):
         baselines.promote(baselines.Store(tmp_path / "s"), "main", "main")
     assert evalkit("baseline", "export", "main", "x.parquet")[0] == 2
+
+
+def test_processes_that_import_a_file_at_once_all_have_it(exported, project):
+    command = [sys.executable, "-m", "evalkit", "baseline", "import", str(exported)]
+    started = [
+        subprocess.Popen([*command, "--store", "fresh"], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in started:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    assert [run.label for run in Store(project / "fresh").runs()] == ["main"]
+    assert not list((project / "fresh").glob(".import-*"))
