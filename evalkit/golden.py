@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from statistics import mean
+from typing import Any
 
 import msgspec
 
@@ -12,7 +14,8 @@ from evalkit.dataset import Case, Expected, OutcomeCheck
 from evalkit.scorers.task_completion import task_completion
 from evalkit.similarity import Words, differ_in_fact, overlap, words
 from evalkit.trajectory import Trajectory
-from evalkit.triaging.norms import Norm, demands, golden_norm
+from evalkit.triaging.norms import Norm, demanded, demands, golden_norm
+from evalkit.values import lookup
 
 NEAR = 0.75
 """From this similarity on, an accepted case of the same route is shown as a near duplicate."""
@@ -29,12 +32,31 @@ class Duplicate(msgspec.Struct, frozen=True):
     exact: bool
 
 
+def input_of(trajectory: Trajectory, path: str | None = None) -> Any:
+    """What the pipeline was asked: the arguments of the first step that has any, or within.
+
+    ``path`` is a dotted path into them; without it ``input`` is taken if there is one. None
+    where the trace does not tell.
+    """
+    for visit in trajectory.walk():
+        given = visit.step.arguments
+        if given in (None, {}, "", []):
+            continue
+        if path is not None:
+            return lookup(given, path)
+        inner = given.get("input", given) if isinstance(given, dict) else given
+        if inner not in (None, {}, "", []):
+            return inner
+    return None
+
+
 class Golden:
     """Accepted cases. What is asked of each for every draft is worked out once."""
 
     def __init__(self, cases: Iterable[Case] = ()) -> None:
         self.cases = tuple(cases)
         self._norms: dict[str, Norm] = {}
+        self._orders: dict[str, list[str]] = {}
 
     def of(self, route: str) -> Sequence[Case]:
         """The cases of a route."""
@@ -45,6 +67,30 @@ class Golden:
         if route not in self._norms:
             self._norms[route] = golden_norm(self.of(route))
         return self._norms[route]
+
+    def missing(self, route: str, path: frozenset[str], trajectory: Trajectory) -> list[str]:
+        """The steps that a trace of a route should have taken by the golden cases, and did not.
+
+        What a case demands that asks the same; without one, what nearly all cases of the route
+        demand. In the order of the cases' paths: the first is where a trace went astray.
+        """
+        asked = input_of(trajectory) if self.of(route) else None
+        wanted = words(asked)
+        same = self._asking.get((route, frozenset(wanted.weights)))
+        if asked is not None and same is not None:
+            return [label for label in demanded(same) if label not in path]
+        lacking = self.norm(route).always - path
+        return [label for label in self._order(route) if label in lacking]
+
+    def _order(self, route: str) -> list[str]:
+        """The steps that the cases of a route demand, by their mean place."""
+        if route not in self._orders:
+            places: dict[str, list[int]] = defaultdict(list)
+            for case in self.of(route):
+                for place, label in enumerate(demanded(case)):
+                    places[label].append(place)
+            self._orders[route] = sorted(places, key=lambda one: (mean(places[one]), one))
+        return self._orders[route]
 
     def ranked(self, asked: Words, route: str) -> list[tuple[float, Case]]:
         """The cases of a route with how alike their inputs are, most alike first."""
@@ -94,6 +140,10 @@ class Golden:
         for case in self.cases:
             routes[case.route].append(case)
         return dict(routes)
+
+    @cached_property
+    def _asking(self) -> dict[tuple[str, frozenset[tuple[str, str]]], Case]:
+        return {(case.route, frozenset(self._words(case).weights)): case for case in self.cases}
 
     @cached_property
     def _by_id(self) -> dict[str, Words]:

@@ -16,7 +16,7 @@ import msgspec
 
 from evalkit.dataset import GROUP_KEYS, Case, Expected, ExpectedStep, Origin, OutcomeCheck
 from evalkit.errors import InputError
-from evalkit.golden import Duplicate, Golden
+from evalkit.golden import Duplicate, Golden, input_of
 from evalkit.redaction import NOT_CHECKED, Redactor, Replaced
 from evalkit.results import Trial
 from evalkit.similarity import overlap, scalars, words
@@ -24,7 +24,6 @@ from evalkit.trajectory import Trajectory
 from evalkit.triage import signals_in
 from evalkit.triaging.norms import demands
 from evalkit.triaging.signals import Signal, shape_of
-from evalkit.values import lookup
 
 NEAREST = 5
 MAX_SHOWN = 200
@@ -71,24 +70,6 @@ class Proposal(msgspec.Struct, frozen=True):
     source: str
 
 
-def input_of(trajectory: Trajectory, path: str | None = None) -> Any:
-    """What the pipeline was asked: the arguments of the first step that has any, or within.
-
-    ``path`` is a dotted path into them; without it ``input`` is taken if there is one. None
-    where the trace does not tell.
-    """
-    for visit in trajectory.walk():
-        given = visit.step.arguments
-        if given in (None, {}, "", []):
-            continue
-        if path is not None:
-            return lookup(given, path)
-        inner = given.get("input", given) if isinstance(given, dict) else given
-        if inner not in (None, {}, "", []):
-            return inner
-    return None
-
-
 def draft(
     trial: Trial,
     promoting: Promoting,
@@ -113,7 +94,7 @@ def draft(
         )
     if not route or route == "unknown":
         raise InputError(f"trace {trial.case[:MAX_SHOWN]} tells no route: see route_from")
-    signals = (*signals_in(trial, golden.norm(route)), *feedback)
+    signals = (*signals_in(trial, golden), *feedback)
     proposal = propose(asked, route, golden, others, input_path)
     proposed = Case(
         id=_name(route, signals, trial.case),
@@ -159,7 +140,7 @@ def propose(
         if trial.trajectory
         and (trial.trajectory.route or trial.route) == route
         and trial.status == "completed"
-        and not signals_in(trial, golden.norm(route))
+        and not signals_in(trial, golden)
     ]
     if not good:
         return Proposal(Expected(), "nothing: no golden case and no good trace of this route")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from evalkit.dataset import Case
+from evalkit.golden import Golden
 from evalkit.results import Trial
 from evalkit.trajectory import Trajectory, Visit, innermost_sum
 from evalkit.triaging.columns import Distinct, Spent, Traces
@@ -19,9 +20,10 @@ from evalkit.triaging.norms import (
     ALWAYS_HERE,
     Norm,
     departures,
-    golden_norm,
+    is_standing,
     overspending,
     overspent,
+    standing_signals,
     usual_budget,
     usual_steps,
 )
@@ -29,7 +31,6 @@ from evalkit.triaging.problems import Flagged, Problem, problems
 from evalkit.triaging.rates import Rate, Window, rates
 from evalkit.triaging.signals import (
     Signal,
-    SignalKind,
     by_weight,
     shape_of,
     signals_of,
@@ -39,9 +40,6 @@ from evalkit.triaging.signals import (
 
 NO_ROUTE = "unknown"
 """The route of traces that tell none, as ingestion names it."""
-USUALLY_LACKING = 0.5
-"""A signal about the recording that this share of a route's traces have is no failure."""
-_OF_RECORDING: tuple[SignalKind, ...] = ("no_stop_reason", "no_answer")
 
 
 class Triage(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,34 +67,37 @@ def triage(
     number of traces of a window read so far.
     """
     said = dict(feedback or {})
-    now, unmatched = _gathered(trials, said, progress)
-    then, _ = _gathered(before, said, progress)
-    norms = {route: _norm(route, now[route], then.get(route), cases) for route in now}
-    lacking = {route: _lacking(found) for route, found in now.items()}
+    golden = Golden(cases)
+    now, unmatched = _gathered(trials, golden, said, progress)
+    then, _ = _gathered(before, golden, said, progress)
+    norms = {
+        route: _norm(found, then.get(route), golden.norm(route)) for route, found in now.items()
+    }
     windows, flagged = {}, []
     for route, found in now.items():
-        windows[route], more = _window(route, found, norms[route], lacking[route])
+        windows[route], more = _window(route, found, norms[route])
         flagged += more
     earlier = {
-        route: _window(route, found, norms.get(route, Norm()), lacking.get(route, frozenset()))[0]
-        for route, found in then.items()
+        route: _window(route, found, norms.get(route, Norm()))[0] for route, found in then.items()
     }
     return Triage(
         traces=sum(window.traces for window in windows.values()),
         flagged=len(flagged),
         problems=problems(flagged, cases),
         rates=rates(windows, earlier),
-        notes=tuple(_notes(lacking, unmatched, windows)),
+        notes=tuple(_notes(norms, unmatched, windows)),
     )
 
 
-def signals_in(trial: Trial, norm: Norm) -> tuple[Signal, ...]:
-    """The signals of one trace, held against what is known of its route."""
+def signals_in(trial: Trial, golden: Golden) -> tuple[Signal, ...]:
+    """The signals of one trace, held against the golden cases of its route."""
     trajectory = trial.trajectory or Trajectory()
     visits = list(trajectory.walk())
+    route = _route(trial)
+    norm = msgspec.structs.replace(golden.norm(route), always=frozenset())
     return by_weight(
         [
-            *_own(trial, trajectory, visits),
+            *_own(trial, trajectory, visits, golden),
             *departures(shape_of(visits), norm),
             *overspending(_spent(trial, visits), norm),
         ]
@@ -105,6 +106,7 @@ def signals_in(trial: Trial, norm: Norm) -> tuple[Signal, ...]:
 
 def _gathered(
     trials: Iterable[Trial],
+    golden: Golden,
     feedback: Mapping[str, Sequence[Signal]],
     progress: Callable[[int], None] | None,
 ) -> tuple[dict[str, Traces], set[str]]:
@@ -119,7 +121,7 @@ def _gathered(
         names = {trial.case, trajectory.trace_id or "", trajectory.session or ""}
         said = [signal for name in names for signal in feedback.get(name, ())]
         unmatched -= names
-        signals = [*_own(trial, trajectory, visits), *said]
+        signals = [*_own(trial, trajectory, visits, golden), *said]
         route = _route(trial)
         if route not in routes:
             routes[route] = Traces(paths, kinds)
@@ -135,14 +137,20 @@ def _gathered(
     return routes, unmatched
 
 
-def _own(trial: Trial, trajectory: Trajectory, visits: Sequence[Visit]) -> tuple[Signal, ...]:
-    """A trace's own signals; a trial that did not complete says why in its status."""
-    found = signals_of(trajectory, visits)
+def _own(
+    trial: Trial, trajectory: Trajectory, visits: Sequence[Visit], golden: Golden
+) -> list[Signal]:
+    """A trace's own signals, and the steps that golden cases demand of it.
+
+    A trial that did not complete says why in its status.
+    """
+    found = list(signals_of(trajectory, visits))
     if trial.status == "timeout":
-        return (Signal("timeout", text=trial.error or ""), *found)
-    if trial.status in ("crashed", "unreachable"):
-        return (Signal("error", text=trial.error or trial.status), *found)
-    return found
+        found.insert(0, Signal("timeout", text=trial.error or ""))
+    elif trial.status in ("crashed", "unreachable"):
+        found.insert(0, Signal("error", text=trial.error or trial.status))
+    missing = golden.missing(_route(trial), frozenset(shape_of(visits)), trajectory)
+    return found + [Signal("missing_step", label) for label in missing]
 
 
 def _alike(signal: Signal) -> Signal:
@@ -162,36 +170,26 @@ def _spent(trial: Trial, visits: Sequence[Visit]) -> Spent:
     return Spent(trial.latency_s, sum(known) if known else None, cost, tool_timeouts(visits))
 
 
-def _norm(route: str, found: Traces, earlier: Traces | None, cases: Sequence[Case]) -> Norm:
-    """The golden cases' demands, and what is usual in the earlier window or, without, in this."""
-    golden = golden_norm([case for case in cases if case.route == route])
+def _norm(found: Traces, earlier: Traces | None, golden: Norm) -> Norm:
+    """What is usual in the earlier window, else in this one, and what the golden cases allow."""
     usual = usual_steps(*((earlier.paths(), ALWAYS) if earlier else (found.paths(), ALWAYS_HERE)))
     most = {**usual_budget((earlier or found).measure), **golden.most}
-    return Norm(golden.always | usual, golden.never, most)
+    standing = standing_signals((earlier or found).signals())
+    return Norm(usual, golden.never, most, standing)
 
 
-def _lacking(found: Traces) -> frozenset[str]:
-    """Signals of the recording that most traces of a route have: it does not tell."""
-    counts: Counter[str] = Counter()
-    for signals, count in found.signals().items():
-        counts.update(dict.fromkeys({one.kind for one in signals}, count))
-    return frozenset(kind for kind in _OF_RECORDING if counts[kind] > USUALLY_LACKING * len(found))
-
-
-def _window(
-    route: str, found: Traces, norm: Norm, lacking: frozenset[str]
-) -> tuple[Window, list[Flagged]]:
+def _window(route: str, found: Traces, norm: Norm) -> tuple[Window, list[Flagged]]:
     counts: Counter[str] = Counter()
     flagged = []
     over = _over_budget(found, norm)
     for path, own, places in found.alike():
-        shared = [*(one for one in own if one.kind not in lacking), *departures(path, norm)]
-        usual = by_weight(shared)
+        kinds = dict.fromkeys([*own, *departures(path, norm)])
         for at in places:
-            signals = by_weight([*shared, *over[at]]) if at in over else usual
+            every = by_weight([*kinds, *over[at]]) if at in over else tuple(kinds)
+            counts.update({one.kind for one in every})
+            signals = by_weight(one for one in every if not is_standing(one, norm))
             if signals:
                 flagged.append(Flagged(found.names[at], route, signals, found.started(at)))
-                counts.update({signal.kind for signal in signals})
     return Window(len(found), counts, found.measure), flagged
 
 
@@ -207,12 +205,14 @@ def _over_budget(found: Traces, norm: Norm) -> dict[int, list[Signal]]:
 
 
 def _notes(
-    lacking: Mapping[str, frozenset[str]], unmatched: set[str], windows: Mapping[str, Window]
+    norms: Mapping[str, Norm], unmatched: set[str], windows: Mapping[str, Window]
 ) -> Iterator[str]:
-    for route, kinds in sorted(lacking.items()):
-        for kind in sorted(kinds):
-            what = kind.replace("_", " ")
-            yield f"{route}: most traces have {what}: the recording does not tell, nothing flagged"
+    for route, norm in sorted(norms.items()):
+        for signal, share in sorted(norm.standing.items(), key=lambda pair: -pair[1]):
+            what = signal.kind.replace("_", " ")
+            where = f" at {signal.step}" if signal.step else ""
+            said = f" ({signal.text})" if signal.text else ""
+            yield f"{route}: {share:.0%} of the traces have {what}{where}{said}: usual, not flagged"
     if unmatched:
         listed = ", ".join(sorted(unmatched)[:5])
         yield f"feedback for {len(unmatched)} ids that are not in this run: {listed}"

@@ -10,8 +10,8 @@ import pytest
 
 from evalkit.dataset import Case, Expected, ExpectedStep
 from evalkit.errors import InputError
-from evalkit.golden import Golden
-from evalkit.promotion import Promoting, draft, input_of
+from evalkit.golden import Golden, input_of
+from evalkit.promotion import Promoting, draft
 from evalkit.redaction import Redactor
 from evalkit.results import Trial
 from evalkit.similarity import similarity

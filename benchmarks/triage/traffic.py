@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from evalkit.results import Trial
 from evalkit.trajectory import Step
-from evalkit.triaging.signals import injection_in
+from evalkit.triaging.signals import injections_in
 
 Change = Callable[[Step], Step | tuple[Step, ...] | None]
 
@@ -67,7 +67,7 @@ FAULTS = (
 def scrubbed(value: Any) -> Any:
     """A value without injected notes."""
     if isinstance(value, str):
-        return "A note." if injection_in(value) else value
+        return "A note." if injections_in(value) else value
     if isinstance(value, dict):
         return {key: scrubbed(one) for key, one in value.items()}
     return [scrubbed(one) for one in value] if isinstance(value, list) else value

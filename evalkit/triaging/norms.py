@@ -10,7 +10,7 @@ import msgspec
 
 from evalkit.dataset import Case, ExpectedStep
 from evalkit.triaging.columns import Spent
-from evalkit.triaging.signals import Signal
+from evalkit.triaging.signals import Signal, SignalKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +33,21 @@ BUDGET = ("seconds", "tokens", "cost_usd")
 _PATH = ("node ", "tool ", "retriever ", "reranker ", "guardrail ", "handoff ")
 
 
+STANDING: Mapping[SignalKind, float] = {"no_stop_reason": 0.5, "no_answer": 0.5, "injection": 0.1}
+"""Signals that tell of the recording, or of the documents, and not of a trace, where more than
+this share of a route's traces have them; injections count apart by step and words."""
+
+
 class Norm(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a route always does, never does, and may take. Steps are labels: ``tool refund``."""
+    """What a route always does, never does, and may take. Steps are labels: ``tool refund``.
+
+    ``standing`` are signals that are usual on the route, with the share of traces that have each.
+    """
 
     always: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
     most: dict[str, float] = {}
+    standing: dict[Signal, float] = {}
 
 
 def golden_norm(cases: Sequence[Case]) -> Norm:
@@ -63,22 +72,28 @@ def golden_norm(cases: Sequence[Case]) -> Norm:
 
 def demands(case: Case) -> frozenset[str]:
     """The labels of the steps that a case demands on every path it accepts."""
+    return frozenset(demanded(case))
+
+
+def demanded(case: Case) -> tuple[str, ...]:
+    """The same in the order of the first path."""
     paths = [_required(path) for path in case.expect.references]
-    return frozenset.intersection(*paths) if paths else frozenset()
+    return tuple(one for one in paths[0] if all(one in path for path in paths)) if paths else ()
 
 
-def _required(path: Sequence[ExpectedStep]) -> frozenset[str]:
+def _required(path: Sequence[ExpectedStep]) -> dict[str, None]:
     """The labels of the steps of a path that must be; of alternatives, none is known to be."""
-    pending, found = list(path), set()
+    pending = list(reversed(path))
+    found: dict[str, None] = {}
     while pending:
         step = pending.pop()
         if step.optional:
             continue
         if step.kind is not None:
-            found.add(step.label)
+            found[step.label] = None
         elif step.parallel is not None:
-            pending.extend(one for listed in step.members for one in listed)
-    return frozenset(found)
+            pending.extend(reversed([one for listed in step.members for one in listed]))
+    return found
 
 
 def usual_steps(paths: Mapping[frozenset[str], int], share: float) -> frozenset[str]:
@@ -110,6 +125,28 @@ def usual_budget(measure: Callable[[str], NDArray[np.float64]]) -> dict[str, flo
         if high:
             budget[name] = FAR * high
     return budget
+
+
+def standing_signals(signals: Mapping[tuple[Signal, ...], int]) -> dict[Signal, float]:
+    """The signals of STANDING that are usual, with their share; ``signals`` counts traces."""
+    total = sum(signals.values())
+    if total < FEWEST:
+        return {}
+    having: Counter[Signal] = Counter()
+    for shown, count in signals.items():
+        having.update(dict.fromkeys(map(_standing, shown), count))
+    shares = {one: count / total for one, count in having.items() if one.kind in STANDING}
+    return {one: share for one, share in shares.items() if share > STANDING[one.kind]}
+
+
+def is_standing(signal: Signal, norm: Norm) -> bool:
+    """Whether a signal is usual on its route."""
+    return _standing(signal) in norm.standing
+
+
+def _standing(signal: Signal) -> Signal:
+    """What a signal is counted as: of what is not recorded, the kind alone."""
+    return signal if signal.kind == "injection" else Signal(signal.kind)
 
 
 def departures(path: Collection[str], norm: Norm) -> list[Signal]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
@@ -40,6 +41,7 @@ SIGNALS: tuple[str, ...] = get_args(SignalKind)
 
 MAX_TEXT = 400
 MAX_SCANNED = 20_000
+MAX_INJECTIONS = 5
 LOOP_TIMES = 3
 """A step with the same arguments this often, or a sequence of steps, is a loop."""
 
@@ -78,6 +80,8 @@ def by_weight(signals: Iterable[Signal]) -> tuple[Signal, ...]:
 def signals_of(trajectory: Trajectory, visits: Sequence[Visit] | None = None) -> tuple[Signal, ...]:
     """What one trace shows by itself, each kind once per step, what tells most first.
 
+    Of injections, each that reads differently.
+
     ``visits`` are its walk, where the caller has made it already.
     """
     walked = list(trajectory.walk()) if visits is None else visits
@@ -88,9 +92,10 @@ def signals_of(trajectory: Trajectory, visits: Sequence[Visit] | None = None) ->
         *_injections(walked),
         *_endings(trajectory, walked),
     ]
-    first: dict[tuple[str, str], Signal] = {}
+    first: dict[tuple[str, ...], Signal] = {}
     for one in by_weight(found):
-        first.setdefault((one.kind, one.step), one)
+        what = one.text if one.kind == "injection" else ""
+        first.setdefault((one.kind, one.step, what), one)
     return tuple(first.values())
 
 
@@ -110,10 +115,13 @@ def template(text: str) -> str:
     return _VARYING.sub("#", text[:MAX_TEXT])[:200]
 
 
-def injection_in(value: Any) -> str:
-    """The first words in the texts of a value that speak to the model; empty without any."""
-    found = _injection().search("\n".join(_texts(value)).encode("utf-8", "replace"))
-    return found[0].decode("utf-8", "replace")[:MAX_TEXT] if found else ""
+def injections_in(value: Any) -> list[str]:
+    """The words in the texts of a value that speak to the model, at most five that differ."""
+    text = "\n".join(_texts(value)).encode("utf-8", "replace")
+    found = (
+        match[0].decode("utf-8", "replace")[:MAX_TEXT] for match in _injection().finditer(text)
+    )
+    return list(islice(dict.fromkeys(found), MAX_INJECTIONS))
 
 
 def _failures(visits: Sequence[Visit]) -> Iterator[Signal]:
@@ -133,11 +141,10 @@ def _failures(visits: Sequence[Visit]) -> Iterator[Signal]:
 
 
 def _task(visit: Visit) -> Hashable:
-    """What a step was to do: a call with its arguments; of a model, what its place asks for."""
+    """What a step was to do: a call with its arguments; any model may answer in its place."""
     step = visit.step
-    if step.kind == "llm":
-        return "llm", visit.parent
-    return step.kind, step.name, canonical(step.arguments)
+    name = visit.parent if step.kind == "llm" else step.name
+    return step.kind, name, canonical(step.arguments)
 
 
 def _repetitions(visits: Sequence[Visit]) -> Iterator[Signal]:
@@ -197,14 +204,15 @@ def _same_model(asked: str, served: str) -> bool:
 
 
 def _injections(visits: Sequence[Visit]) -> Iterator[Signal]:
-    """Retrieved content that speaks to the model: where it first came in."""
+    """Retrieved content that speaks to the model: where each first came in."""
+    seen: set[str] = set()
     for number, _, _, step in visits:
         if step.kind not in ("retriever", "tool", "reranker") or step.output is None:
             continue
-        found = injection_in(step.output)
-        if found:
-            yield Signal("injection", step.label, number, found)
-            return
+        for found in injections_in(step.output):
+            if found not in seen:
+                seen.add(found)
+                yield Signal("injection", step.label, number, found)
 
 
 def _texts(value: Any) -> Iterator[str]:
