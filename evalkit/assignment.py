@@ -220,12 +220,19 @@ def _hungarian(cost: list[list[int]]) -> list[tuple[int, int]]:
 def in_sequence(weights: Weights) -> Pairing:
     """The alignment of greatest weight in which rows and columns keep their order.
 
-    Raises TooLargeError beyond 25 million cells of rows x columns that go with any.
+    A row's weights are asked for a few times, and need not be kept. Raises TooLargeError beyond
+    25 million cells of rows x columns that go with any.
     """
     pairing: Pairing = [None] * len(weights)
-    rows = [row for row, options in enumerate(weights) if options]
-    columns = sorted({column for row in rows for column in weights[row]})
-    top = max((max(weights[row].values()) for row in rows), default=0)
+    rows: list[int] = []
+    paired: set[int] = set()
+    top = 0
+    for row, options in enumerate(weights):
+        if options:
+            rows.append(row)
+            paired.update(options)
+            top = max(top, *options.values())
+    columns = sorted(paired)
     done = 0
     for row, column in zip(rows, columns, strict=False):  # what fits at once needs no table
         if weights[row].get(column) != top:

@@ -9,7 +9,7 @@ Nothing is compared before it is asked for: a path that is as expected takes one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -49,7 +49,6 @@ class Candidates:
         self._columns = columns
         self._effects = expect.match == "effects"
         self._mode = expect.args
-        self._known: dict[tuple[bytes | int, int], dict[int, int]] = {}
         size = min(len(plan.rows), len(columns.steps)) + 1
         self._most = [size if row.optional else size * size for row in plan.rows]
         # A row and a step of the same text hold in full; of others it takes a comparison.
@@ -64,6 +63,8 @@ class Candidates:
             for place in range(len(columns.steps)):
                 if self._is_refused(place):
                     self._found[place] = None
+        self._of_text: dict[tuple[bytes, int], dict[int, int]] = {}
+        self._of_name: dict[tuple[str | None, str | None, str], list[int]] = {}
 
     def paired(self, *, ordered: bool) -> Pairing:
         """The place of each row, in the plan's order or in any: the greatest worth possible.
@@ -74,7 +75,7 @@ class Candidates:
             return self._in_sequence()
         found = each_its_best(self._places, self._most, self._worth)
         if found is None:
-            found = assigned(self._weights)
+            found = self._by_name() if self._is_by_name() else assigned(self._weights)
         before = self._plan.before if ordered else None
         if before is None or keeps_order(found, before):
             return found
@@ -112,11 +113,46 @@ class Candidates:
         rows = self._plan.rows
         while start < end and not rows[start].optional and self.is_same(start, start):
             start += 1
-        after = [
-            {place: worth for place, worth in self._options(row).items() if place >= start}
-            for row in range(start, len(rows))
-        ]
-        return [*range(start), *in_sequence(after)]
+        after = in_sequence(_After(self._options, start, len(rows)))
+        return [*range(start), *(None if place is None else place + start for place in after)]
+
+    def _is_by_name(self) -> bool:
+        """Whether rows of different names have no step in common."""
+        return all(
+            len(row.alternatives) == 1
+            and (one := row.alternatives[0]).status is None
+            and one.step is None
+            for row in self._plan.rows
+        )
+
+    def _by_name(self) -> Pairing:
+        """The best in any order, name by name.
+
+        Where no row of a name holds with two steps, and no step with two rows, those that hold go
+        together and what is left does in order: with linear memory. What else is assigned.
+        """
+        pairing: Pairing = [None] * len(self._most)
+        ambiguous: list[dict[int, int]] = [{} for _ in pairing]
+        named: dict[tuple[str | None, str | None, str], list[int]] = {}
+        for row, stated in enumerate(self._plan.rows):
+            named.setdefault(_key(stated), []).append(row)
+        for rows in named.values():
+            pairs = [(row, place) for row in rows for place in self._fulls(row)]
+            held, taken = {row for row, _ in pairs}, {place for _, place in pairs}
+            if min(len(held), len(taken)) < len(pairs):
+                for row in rows:
+                    ambiguous[row] = self._options(row)
+                continue
+            left = [row for row in rows if row not in held and not self._is_optional(row)]
+            free = (place for place in self._alike(rows[0]) if place not in taken)
+            pairs += zip(left, free, strict=False)
+            for row, place in pairs:
+                pairing[row] = place
+        if any(ambiguous):
+            for row, found in enumerate(assigned(ambiguous)):
+                if found is not None:
+                    pairing[row] = found
+        return pairing
 
     # --- what a pair is worth -------------------------------------------------------------
 
@@ -144,33 +180,59 @@ class Candidates:
     def _is_refused(self, place: int) -> bool:
         return self._effects and self._columns.steps[place].status == "error"
 
+    def _is_optional(self, row: int) -> bool:
+        return self._plan.rows[row].optional
+
     def _options(self, row: int) -> dict[int, int]:
-        """The places that a row goes with, and what each is worth; one for all rows alike."""
-        alike = (self._stated[row] or row, self._most[row])
-        if alike not in self._known:
-            worths = self._each_worth if self._stated[row] is None else self._worths_by_text
-            self._known[alike] = worths(row)
-        return self._known[alike]
+        """The places that a row goes with, and what each is worth."""
+        stated = self._plan.rows[row]
+        if len(stated.alternatives) > 1 or stated.alternatives[0].status is not None:
+            worths = [(place, self._worth(row, place)) for place in self._places(row)]
+            return {place: worth for place, worth in worths if worth}
+        if stated.optional:
+            return self._fulls(row)
+        return dict.fromkeys(self._alike(row), 1) | self._fulls(row)
 
-    def _each_worth(self, row: int) -> dict[int, int]:
-        worths = [(place, self._worth(row, place)) for place in self._places(row)]
-        return {place: worth for place, worth in worths if worth}
+    def _fulls(self, row: int) -> dict[int, int]:
+        """The steps that hold in full with a row of one name, and what each is worth; kept once
+        for all rows of the same text."""
+        text = self._stated[row]
+        if text is None:
+            return self._holding(row)
+        if (text, self._most[row]) not in self._of_text:
+            self._of_text[text, self._most[row]] = self._holding(row)
+        return self._of_text[text, self._most[row]]
 
-    def _worths_by_text(self, row: int) -> dict[int, int]:
-        """Of a row that states nothing but arguments: steps of the same text are worth the same."""
-        by_text: dict[bytes, int] = {}
-        found: dict[int, int] = {}
-        for place in self._places(row):
-            text = self._found[place]
-            if text is None:
-                worth = self._worth(row, place)
-            elif text in by_text:
-                worth = by_text[text]
+    def _holding(self, row: int) -> dict[int, int]:
+        (stated,) = self._plan.rows[row].alternatives
+        text, most = self._stated[row], self._most[row]
+        by_text: dict[bytes, bool] = {} if text is None else {text: True}
+        holding: dict[int, int] = {}
+        for place in self._alike(row):
+            found = self._found[place]
+            if found is None or found not in by_text:
+                arguments = self._columns.arguments[place]
+                holds = arguments_hold(stated.args, arguments, self._mode)
+                if found is not None:
+                    by_text[found] = holds
             else:
-                worth = by_text[text] = self._worth(row, place)
-            if worth:
-                found[place] = worth
-        return found
+                holds = by_text[found]
+            if holds:
+                holding[place] = most
+        return holding
+
+    def _alike(self, row: int) -> list[int]:
+        """The places that a row of one name goes with at least by name; kept once for a name."""
+        key = _key(self._plan.rows[row])
+        if key not in self._of_name:
+            (stated,) = self._plan.rows[row].alternatives
+            steps = self._columns.steps
+            self._of_name[key] = [
+                place
+                for place in self._places(row)
+                if same_name(stated, steps[place]) and not self._is_refused(place)
+            ]
+        return self._of_name[key]
 
     @cached_property
     def _weights(self) -> list[dict[int, int]]:
@@ -189,6 +251,31 @@ class Candidates:
         for place, step in enumerate(self._columns.steps):
             named.setdefault(step.name, []).append(place)
         return named
+
+
+class _After(Sequence[dict[int, int]]):
+    """The options of the rows from ``start`` on, within the places from ``start`` on.
+
+    They are made when asked for and not kept: all of them are as many as rows x steps.
+    """
+
+    def __init__(self, options: Callable[[int], dict[int, int]], start: int, rows: int) -> None:
+        self._options, self._start, self._rows = options, start, rows
+
+    def __len__(self) -> int:
+        return self._rows - self._start
+
+    def __getitem__(self, row: Any) -> Any:
+        if row >= len(self):
+            raise IndexError(row)
+        options = self._options(row + self._start).items()
+        start = self._start
+        return {place - start: worth for place, worth in options if place >= start}
+
+
+def _key(row: Row) -> tuple[str | None, str | None, str]:
+    (one,) = row.alternatives
+    return (one.kind, one.name, one.actor)
 
 
 def _stated(row: Row) -> Any:
