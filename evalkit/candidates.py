@@ -23,9 +23,9 @@ from evalkit.assignment import (
     keeps_order,
     put_in_order,
 )
-from evalkit.dataset import Expected, ExpectedStep
+from evalkit.dataset import ArgumentsMode, ExpectedStep
 from evalkit.expectation import Plan, Row, same_name
-from evalkit.predicates import literals, written
+from evalkit.predicates import written
 from evalkit.trajectory import Step
 
 
@@ -44,15 +44,15 @@ class Columns(NamedTuple):
 class Candidates:
     """The pairs that the rows of a plan and the considered steps can form."""
 
-    def __init__(self, plan: Plan, columns: Columns, expect: Expected) -> None:
+    def __init__(self, plan: Plan, columns: Columns, args: ArgumentsMode, effects: bool) -> None:
         self._plan = plan
         self._columns = columns
-        self._effects = expect.match == "effects"
-        self._mode = expect.args
+        self._effects = effects
+        self._mode = args
         size = min(len(plan.rows), len(columns.steps)) + 1
         self._most = [size if row.optional else size * size for row in plan.rows]
         # A row and a step of the same text hold in full; of others it takes a comparison.
-        self._stated = literals([_stated(row) for row in plan.rows])
+        self._stated = [row.text for row in plan.rows]
         self._found = written(
             [
                 (step.kind, step.name, step.actor, arguments)
@@ -276,13 +276,3 @@ class _After(Sequence[dict[int, int]]):
 def _key(row: Row) -> tuple[str | None, str | None, str]:
     (one,) = row.alternatives
     return (one.kind, one.name, one.actor)
-
-
-def _stated(row: Row) -> Any:
-    """All that the row states, if that is one step with arguments of one kind; else None."""
-    if len(row.alternatives) > 1:
-        return None
-    (one,) = row.alternatives
-    if one.status is not None or one.step is not None:
-        return None
-    return (one.kind, one.name, one.actor, one.args)

@@ -50,8 +50,9 @@ def changed_by(plan: Plan, changes: Changes) -> Plan:
 
     def changing(row: Row) -> Row | None:
         every = tuple(one for one in row.alternatives if changes.expected(one))
-        fewer = len(every) < len(row.alternatives)
-        return Row(row.position, every, row.optional or fewer) if every else None
+        if len(every) == len(row.alternatives):
+            return row
+        return Row(row.position, every, optional=True) if every else None
 
     return projected(plan, changing)
 

@@ -214,7 +214,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     seconds: NonNegative | None = None
 
 
-class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Expected(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True
+):
     """What a case expects of the answer, of the path, and of what it takes.
 
     ``steps=()`` means that nothing may be called; ``steps=None`` says nothing about the path.

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from evalkit.assignment import TooLargeError
-from evalkit.dataset import Expected, ExpectedStep, Times
+from evalkit.dataset import Expected, ExpectedStep, MatchMode, Times
+from evalkit.predicates import literals
 from evalkit.trajectory import STEP_KINDS, Step
 
 MAX_WAYS = 1_000
@@ -32,11 +33,16 @@ ANY_KIND = frozenset(STEP_KINDS) - {"workflow"}
 
 
 class Row(msgspec.Struct, frozen=True):
-    """An expected step that one actual step satisfies; ``position`` as in :func:`leaves`."""
+    """An expected step that one actual step satisfies; ``position`` as in :func:`leaves`.
+
+    ``text`` is all that it states, where a step of the same text is sure to satisfy it (see
+    :attr:`evalkit.trajectory.Flat.texts`); None where that takes a comparison.
+    """
 
     position: int
     alternatives: tuple[ExpectedStep, ...]
     optional: bool
+    text: bytes | None = None
 
 
 class Plan(NamedTuple):
@@ -55,16 +61,17 @@ class Plan(NamedTuple):
 
 def projected(plan: Plan, choose: Callable[[Row], Row | None]) -> Plan:
     """The plan of the rows that are chosen, in the order that they have in the whole one."""
-    chosen = [(place, choose(row)) for place, row in enumerate(plan.rows)]
-    kept = [(place, row) for place, row in chosen if row is not None]
+    chosen = [choose(row) for row in plan.rows]
+    rows = tuple([row for row in chosen if row is not None])
     before = plan.before
-    if before is not None and len(kept) < len(plan.rows):
+    if before is not None and len(rows) < len(chosen):
         masks = before
+        kept = [place for place, row in enumerate(chosen) if row is not None]
         before = [
-            sum(1 << number for number, (other, _) in enumerate(kept) if masks[place] >> other & 1)
-            for place, _ in kept
+            sum(1 << number for number, other in enumerate(kept) if masks[place] >> other & 1)
+            for place in kept
         ]
-    return Plan(plan.path, tuple(row for _, row in kept), before, plan.listed)
+    return Plan(plan.path, rows, before, plan.listed)
 
 
 class _Leaf(NamedTuple):
@@ -154,22 +161,17 @@ def _leaves(stated: ExpectedStep) -> Iterator[ExpectedStep]:
 # --- ways ---------------------------------------------------------------------------------
 
 
-def plans(expect: Expected, occurrences: Occurrences) -> list[Plan]:
-    """Every way to satisfy the expectation. Raises TooLargeError beyond 1,000 of them."""
+def plans(expect: Expected, occurrences: Occurrences, mode: MatchMode | None = None) -> list[Plan]:
+    """Every way to satisfy the expectation, by its own mode or another one.
+
+    Raises TooLargeError beyond 1,000 of them.
+    """
     found: list[Plan] = []
     start = 0
-    in_list_order = expect.match in LISTED
-    for path, reference in enumerate(expect.references):
-        if _is_plain(reference):
-            rows = [
-                Row(
-                    position,
-                    (stated,) if stated.any_of is None else alternatives(stated),
-                    stated.optional,
-                )
-                for position, stated in enumerate(reference, start)
-            ]
-            found.append(Plan(path, tuple(rows), None, listed=in_list_order))
+    in_list_order = (mode or expect.match) in LISTED
+    for path, (reference, rows) in enumerate(zip(expect.references, _plain(expect), strict=True)):
+        if rows is not None:
+            found.append(Plan(path, rows, None, listed=in_list_order))
             start += len(rows)
         else:
             ways = _Reader(in_list_order, occurrences).sequence(reference, start)
@@ -177,6 +179,40 @@ def plans(expect: Expected, occurrences: Occurrences) -> list[Plan]:
             start += sum(1 for stated in reference for _ in _leaves(stated))
         _bound(found)
     return found
+
+
+def _plain(expect: Expected) -> list[tuple[Row, ...] | None]:
+    """The rows of each reference that is a plain list: read once, and kept with the expectation."""
+    kept: list[tuple[Row, ...] | None] | None = vars(expect).get("rows")
+    if kept is None:
+        kept, start = [], 0
+        for reference in expect.references:
+            kept.append(_rows(reference, start) if _is_plain(reference) else None)
+            start += sum([len([*_leaves(one)]) for one in reference if not _is_alone(one)])
+            start += sum([_is_alone(one) for one in reference])
+        vars(expect)["rows"] = kept
+    return kept
+
+
+def _rows(reference: Sequence[ExpectedStep], start: int) -> tuple[Row, ...]:
+    texts = literals([_all_stated(stated) for stated in reference])
+    return tuple(
+        [
+            Row(start + place, _either(stated), stated.optional, text)
+            for place, (stated, text) in enumerate(zip(reference, texts, strict=True))
+        ]
+    )
+
+
+def _either(stated: ExpectedStep) -> tuple[ExpectedStep, ...]:
+    return (stated,) if stated.any_of is None else alternatives(stated)
+
+
+def _all_stated(stated: ExpectedStep) -> Any:
+    """What it states, if that is one step of one kind and what its arguments are; else None."""
+    if stated.any_of is not None or stated.status is not None or stated.step is not None:
+        return None
+    return (stated.kind, stated.name, stated.actor, stated.args)
 
 
 _shape = attrgetter("parallel", "times", "after", "any_of")
@@ -229,7 +265,8 @@ class _Reader(NamedTuple):
         every = alternatives(stated)
         ids = frozenset({stated.id} if stated.id else ())
         after = frozenset(stated.after)
-        made = [_Leaf(Row(start, every, place >= least), ids, after) for place in range(most)]
+        (text,) = literals([_all_stated(stated)])
+        made = [_Leaf(Row(start, every, place >= least, text), ids, after) for place in range(most)]
         if self.in_list_order and most > 1:
             if most > MAX_ORDERED:
                 raise TooLargeError(_too_many_rows(most))

@@ -34,7 +34,7 @@ from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArgu
 from evalkit.arguments import arguments_hold, mismatches, superfluous, without
 from evalkit.candidates import Candidates, Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
-from evalkit.dataset import Expected, ExpectedStep
+from evalkit.dataset import Expected, ExpectedStep, MatchMode
 from evalkit.expectation import (
     Plan,
     Row,
@@ -42,6 +42,7 @@ from evalkit.expectation import (
     leaves,
     named_kinds,
     plans,
+    projected,
     same_name,
 )
 from evalkit.soundness import problems
@@ -69,27 +70,30 @@ def align(
     trajectory: Trajectory,
     effects: Effects,
     *,
+    mode: MatchMode | None = None,
     kinds: frozenset[str] | None = None,
-    view: Callable[[Plan], Plan] | None = None,
+    view: Callable[[Row], Row | None] | None = None,
     ordered: bool = True,
 ) -> Alignment:
     """Aligns what a case expects with what happened, by the case's match mode.
 
-    ``kinds`` are the kinds of step to consider, where not those that the expectation names;
-    ``view`` says which expected steps to look at, ``ordered=False`` to pair them in any order.
+    ``mode`` is another one to look at it by: then nothing is forbidden. ``kinds`` are the kinds
+    of step to consider, where not those that the expectation names; ``view`` says which expected
+    steps to look at, ``ordered=False`` to pair them in any order.
 
     Raises :class:`evalkit.assignment.TooLargeError` where an exact alignment would take too long,
     or the expectation can be satisfied in more than 1,000 ways.
     """
     flat = trajectory.flat()
-    changes = changing(flat.steps, effects) if expect.match == "effects" else None
+    forbidden = tuple(_forbidden(expect, flat.steps)) if mode is None else ()
+    mode = mode or expect.match
+    changes = changing(flat.steps, effects) if mode == "effects" else None
     columns = _columns(expect, flat.steps, changes, kinds)
-    forbidden = tuple(_forbidden(expect, flat.steps))
     stated = leaves(expect)
     best: Alignment | None = None
-    for whole in _plans(expect, columns, changes):
-        plan = whole if view is None else view(whole)
-        found = _aligned(expect, plan, flat, columns, stated, forbidden, ordered)
+    for whole in _plans(expect, columns, changes, mode):
+        plan = whole if view is None else projected(whole, view)
+        found = _aligned(expect, plan, flat, columns, stated, forbidden, mode, ordered)
         if best is None or (found.passed, found.f1) > (best.passed, best.f1):
             best = found
         if best.passed and best.f1 >= 1:
@@ -100,7 +104,11 @@ def align(
 
 def may_call_nothing_more(expect: Expected) -> bool:
     """Whether a step beyond the expected ones fails: by mode, or since nothing may be called."""
-    return expect.match in NOTHING_MORE or expect.steps == ()
+    return _nothing_more(expect, expect.match)
+
+
+def _nothing_more(expect: Expected, mode: MatchMode) -> bool:
+    return mode in NOTHING_MORE or expect.steps == ()
 
 
 def _aligned(
@@ -110,10 +118,11 @@ def _aligned(
     columns: Columns,
     stated: tuple[ExpectedStep, ...],
     forbidden: tuple[Forbidden, ...],
+    mode: MatchMode,
     ordered: bool,
 ) -> Alignment:
     rows, numbers = plan.rows, columns.numbers
-    candidates = Candidates(plan, columns, expect)
+    candidates = Candidates(plan, columns, expect.args, mode == "effects")
     found = candidates.paired(ordered=ordered)
     full, wrong, extra = _split(plan, found, candidates, columns, expect)
     displaced = candidates.displaced(found) if None in found else []
@@ -158,8 +167,8 @@ def _aligned(
         recall=_share(credit, wanted, len(taken)),
         f1=2 * credit / (len(taken) + wanted) if taken or wanted else 1.0,
         passed=not (forbidden or wrong or out_of_order)
-        and not (missing and expect.match != "subset")
-        and not (unexpected and may_call_nothing_more(expect)),
+        and not (missing and mode != "subset")
+        and not (unexpected and _nothing_more(expect, mode)),
     )
 
 
@@ -171,11 +180,13 @@ def _share(credit: float, whole: int, other: int) -> float:
 # --- what is compared ---------------------------------------------------------------------
 
 
-def _plans(expect: Expected, columns: Columns, changes: Changes | None) -> list[Plan]:
+def _plans(
+    expect: Expected, columns: Columns, changes: Changes | None, mode: MatchMode
+) -> list[Plan]:
     """The ways to satisfy the expectation, as this mode looks at them; at least one."""
     if expect.steps is None and expect.paths is None:
         return [Plan(0, (), None, False)]
-    ways = plans(expect, _Occurrences(columns.steps))
+    ways = plans(expect, _Occurrences(columns.steps), mode)
     if expect.ignore:
         ways = [
             way._replace(rows=tuple(_compared(row, expect) for row in way.rows)) for way in ways
@@ -198,13 +209,11 @@ class _Occurrences:
 
 def _compared(row: Row, expect: Expected) -> Row:
     """The row without stated arguments that the case ignores."""
-    return msgspec.structs.replace(
-        row,
-        alternatives=tuple(
-            msgspec.structs.replace(one, args=without(one.args, ignored(expect, one.name or "")))
-            for one in row.alternatives
-        ),
-    )
+    every = [
+        msgspec.structs.replace(one, args=without(one.args, ignored(expect, one.name or "")))
+        for one in row.alternatives
+    ]
+    return Row(row.position, tuple(every), row.optional)
 
 
 def _columns(

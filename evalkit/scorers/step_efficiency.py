@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Literal
 
-import msgspec
-
 from evalkit.dataset import Case, Limits
-from evalkit.expectation import Row, projected
+from evalkit.expectation import Row
 from evalkit.matching import Alignment, align
 from evalkit.results import Finding, Score, nothing_to_judge
 from evalkit.suite import Effects
@@ -41,11 +39,7 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
     if not case.expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
     alignment = align(
-        msgspec.structs.replace(case.expect, match="unordered", never=()),
-        trajectory,
-        Effects(),
-        view=lambda plan: projected(plan, _agents),
-        ordered=False,
+        case.expect, trajectory, Effects(), mode="unordered", view=_agents, ordered=False
     )
     taken = len(_taken(alignment))
     necessary = len(alignment.necessary)
@@ -75,8 +69,9 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
 def _agents(row: Row) -> Row | None:
     """What the agent has to do; one that the user may do as well is optional."""
     mine = tuple(one for one in row.alternatives if one.actor == "agent")
-    optional = row.optional or len(mine) < len(row.alternatives)
-    return Row(row.position, mine, optional) if mine else None
+    if len(mine) == len(row.alternatives):
+        return row
+    return Row(row.position, mine, optional=True) if mine else None
 
 
 def _spent(steps: Sequence[Step]) -> dict[str, float]:

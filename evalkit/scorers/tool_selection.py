@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from evalkit.dataset import Case, Expected
-from evalkit.expectation import LISTED, Plan, Row, projected
+from evalkit.expectation import LISTED, Plan, Row
 from evalkit.matching import Alignment, align
 from evalkit.results import Finding, Score, nothing_to_judge
 from evalkit.suite import Effects
@@ -35,11 +35,12 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
         return nothing_to_judge(NAME, "the case states no expected steps")
     kinds = frozenset({"tool", "retriever"} if _names_retriever(expect) else {"tool"})
     alignment = align(
-        _unordered(expect),
+        expect,
         trajectory,
         Effects(),
+        mode=expect.match if expect.match in LISTED else "any_order",
         kinds=kinds,
-        view=lambda plan: projected(plan, lambda row: _decision(row, kinds)),
+        view=lambda row: _decision(row, kinds),
         ordered=False,
     )
     chosen = _choices(alignment)
@@ -67,17 +68,6 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     )
 
 
-def _unordered(expect: Expected) -> Expected:
-    """The same steps, each of which may happen anywhere; nothing is forbidden here."""
-    return Expected(
-        steps=expect.steps,
-        paths=expect.paths,
-        match=expect.match if expect.match in LISTED else "any_order",
-        args=expect.args,
-        ignore=expect.ignore,
-    )
-
-
 def _names_retriever(expect: Expected) -> bool:
     return any(
         one.retriever is not None
@@ -90,12 +80,15 @@ def _names_retriever(expect: Expected) -> bool:
 def _decision(row: Row, kinds: frozenset[str]) -> Row | None:
     """The row as a decision of the agent; one that something else may satisfy is optional."""
     chosen = tuple(
-        one
-        for one in row.alternatives
-        if one.actor == "agent" and (one.kind in kinds or one.kind == "step")
+        [
+            one
+            for one in row.alternatives
+            if one.actor == "agent" and ((kind := one.kind) in kinds or kind == "step")
+        ]
     )
-    certain = len(chosen) == len(row.alternatives) and all(one.kind != "step" for one in chosen)
-    return Row(row.position, chosen, row.optional or not certain) if chosen else None
+    if len(chosen) == len(row.alternatives) and not any(one.step for one in chosen):
+        return row
+    return Row(row.position, chosen, optional=True) if chosen else None
 
 
 class _Choices(NamedTuple):
@@ -166,15 +159,17 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
     that were not: step, chosen, acceptable.
     """
     plan = alignment.plan
-    rows = plan.rows
     positions = {number: position for position, number in chosen.right}
     numbers = sorted([*positions, *chosen.spurious])
+    open_places: dict[int, list[int]] = {}
+    for number in range(len(plan.rows) - 1, -1, -1):
+        open_places.setdefault(plan.rows[number].position, []).append(number)
     done: set[int] = set()
     accepted = 0
     wrong: list[dict[str, Any]] = []
     for number in numbers:
-        position = positions.get(number)
-        place = _next_place(rows, position, done)
+        places = open_places.get(positions.get(number, -1))
+        place = places.pop() if places else None
         if place is not None and not _waits(plan, place, done):
             accepted += 1
         elif len(wrong) < MAX_LISTED:
@@ -187,19 +182,14 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
     return {"made": len(numbers), "acceptable": accepted, "wrong": wrong}
 
 
-def _next_place(rows: Sequence[Row], position: int | None, done: set[int]) -> int | None:
-    return next(
-        (place for place, row in enumerate(rows) if row.position == position and place not in done),
-        None,
-    )
-
-
 def _waits(plan: Plan, place: int, done: set[int]) -> bool:
     """Whether a required decision that must come before is not done."""
     if plan.before is not None:
         before = [other for other in range(len(plan.rows)) if plan.before[place] >> other & 1]
+    elif plan.listed:
+        before = [other for other in range(place) if other not in done]
     else:
-        before = list(range(place)) if plan.listed else []
+        return False
     return any(other not in done and not plan.rows[other].optional for other in before)
 
 
