@@ -9,7 +9,7 @@ Nothing is compared before it is asked for: a path that is as expected takes one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -27,6 +27,9 @@ from evalkit.dataset import ArgumentsMode, ExpectedStep
 from evalkit.expectation import Plan, Row, same_name
 from evalkit.predicates import written
 from evalkit.trajectory import Step
+
+FEW = 10_000
+"""Of fewer pairs than these it is kept what each is worth."""
 
 
 class Columns(NamedTuple):
@@ -113,7 +116,8 @@ class Candidates:
         rows = self._plan.rows
         while start < end and not rows[start].optional and self.is_same(start, start):
             start += 1
-        after = in_sequence(_After(self._options, start, len(rows)))
+        rest = _After(self._options, start, len(rows))
+        after = in_sequence(list(rest) if len(rest) * len(self._found) < FEW else rest)
         return [*range(start), *(None if place is None else place + start for place in after)]
 
     def _is_by_name(self) -> bool:
@@ -266,11 +270,12 @@ class _After(Sequence[dict[int, int]]):
         return self._rows - self._start
 
     def __getitem__(self, row: Any) -> Any:
-        if row >= len(self):
-            raise IndexError(row)
         options = self._options(row + self._start).items()
         start = self._start
         return {place - start: worth for place, worth in options if place >= start}
+
+    def __iter__(self) -> Iterator[dict[int, int]]:
+        return map(self.__getitem__, range(len(self)))
 
 
 def _key(row: Row) -> tuple[str | None, str | None, str]:

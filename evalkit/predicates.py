@@ -159,7 +159,8 @@ def unnamed(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
 
 def is_predicate(stated: Any) -> bool:
     """Whether an object is a predicate: not empty, and all its keys are predicates' names."""
-    return isinstance(stated, Mapping) and bool(stated) and PREDICATES.issuperset(stated)
+    is_object = type(stated) is dict or isinstance(stated, Mapping)
+    return is_object and bool(stated) and PREDICATES.issuperset(stated)
 
 
 def describe(stated: Any) -> str:

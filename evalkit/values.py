@@ -123,14 +123,17 @@ def canonical(value: Any, depth: int = 0) -> Hashable:
     """A hashable form of a JSON value; equal forms mean equal values (1 = 1.0, True is no 1)."""
     if depth > MAX_DEPTH:
         return "..."
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is str or kind is int or kind is float:
+        return value  # type: ignore[no-any-return]  # hashable all three
+    if kind is dict or isinstance(value, Mapping):
         keys = sorted(value, key=str)
-        return ("{}", tuple((str(key), canonical(value[key], depth + 1)) for key in keys))
+        return ("{}", tuple([(str(key), canonical(value[key], depth + 1)) for key in keys]))
     if isinstance(value, list | tuple):
-        return ("[]", tuple(canonical(item, depth + 1) for item in value))
-    if type(value) is bool:
+        return ("[]", tuple([canonical(item, depth + 1) for item in value]))
+    if kind is bool:
         return ("bool", value)
-    return value if type(value) in SCALARS else ("other", repr(value)[:200])
+    return value if kind in SCALARS else ("other", repr(value)[:200])
 
 
 _short = reprlib.Repr()

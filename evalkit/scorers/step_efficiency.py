@@ -146,7 +146,7 @@ def _causes(alignment: Alignment) -> dict[int, Cause]:
         return {}
     surplus = set(alignment.unexpected)
     steps = [alignment.step(number) for number in alignment.considered]
-    likeness = [_likeness(step) for step in steps]
+    likeness = _likeness(steps)
     looping = _looping(likeness)
     succeeded: set[Hashable] = set()
     failed: set[Hashable] = set()
@@ -165,8 +165,14 @@ def _causes(alignment: Alignment) -> dict[int, Cause]:
     return causes
 
 
-def _likeness(step: Step) -> Hashable:
-    return (step.kind, step.name, step.model_requested, canonical(step.arguments))
+def _likeness(steps: Sequence[Step]) -> list[Hashable]:
+    """Equal for steps that are alike; arguments are read only where there are several of a name."""
+    named = [(step.kind, step.name, step.model_requested) for step in steps]
+    counts = Counter(named)
+    return [
+        (name, canonical(step.arguments) if counts[name] > 1 else None)
+        for name, step in zip(named, steps, strict=True)
+    ]
 
 
 def _looping(likeness: Sequence[Hashable]) -> set[int]:

@@ -17,6 +17,9 @@ NAME = "tool_selection"
 MAX_LISTED = 100
 """At most so many decisions are named in one score; the counts are of all."""
 
+MAX_ACCEPTABLE = 10
+"""At most so many tools are named for one decision."""
+
 _Rest = Sequence[tuple[int | None, int | None]]
 
 
@@ -164,43 +167,40 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
     open_places: dict[int, list[int]] = {}
     for number in range(len(plan.rows) - 1, -1, -1):
         open_places.setdefault(plan.rows[number].position, []).append(number)
-    done: set[int] = set()
-    accepted = 0
+    waited_for = sum([1 << place for place, row in enumerate(plan.rows) if not row.optional])
+    accepted = done = 0
     wrong: list[dict[str, Any]] = []
     for number in numbers:
         places = open_places.get(positions.get(number, -1))
         place = places.pop() if places else None
-        if place is not None and not _waits(plan, place, done):
+        if place is not None and not _before(plan, place) & waited_for:
             accepted += 1
         elif len(wrong) < MAX_LISTED:
-            acceptable = _acceptable(plan, done)
+            acceptable = _acceptable(plan, done, waited_for)
             wrong.append(
                 {"step": number, "chosen": _chosen(alignment, number), "acceptable": acceptable}
             )
         if place is not None:
-            done.add(place)
+            done |= 1 << place
+            waited_for &= ~done
     return {"made": len(numbers), "acceptable": accepted, "wrong": wrong}
 
 
-def _waits(plan: Plan, place: int, done: set[int]) -> bool:
-    """Whether a required decision that must come before is not done."""
+def _before(plan: Plan, place: int) -> int:
+    """The decisions that must come before, as a bit mask."""
     if plan.before is not None:
-        before = [other for other in range(len(plan.rows)) if plan.before[place] >> other & 1]
-    elif plan.listed:
-        before = [other for other in range(place) if other not in done]
-    else:
-        return False
-    return any(other not in done and not plan.rows[other].optional for other in before)
+        return plan.before[place]
+    return (1 << place) - 1 if plan.listed else 0
 
 
-def _acceptable(plan: Plan, done: set[int]) -> list[str]:
-    names = (
-        one.name or ""
-        for place, row in enumerate(plan.rows)
-        if place not in done and not _waits(plan, place, done)
-        for one in row.alternatives
-    )
-    return list(dict.fromkeys(names))[:10]
+def _acceptable(plan: Plan, done: int, waited_for: int) -> list[str]:
+    names: dict[str, None] = {}
+    for place, row in enumerate(plan.rows):
+        if len(names) >= MAX_ACCEPTABLE or (plan.listed and waited_for & ((1 << place) - 1)):
+            break  # in a list, all that come after wait as well
+        if not done >> place & 1 and not _before(plan, place) & waited_for:
+            names.update((one.name or "", None) for one in row.alternatives)
+    return list(names)[:MAX_ACCEPTABLE]
 
 
 def _arguments(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
