@@ -144,8 +144,10 @@ class Candidates:
             pairs = [(row, place) for row in rows for place in self._fulls(row)]
             held, taken = {row for row, _ in pairs}, {place for _, place in pairs}
             if min(len(held), len(taken)) < len(pairs):
+                alike: dict[Any, dict[int, int]] = {}
                 for row in rows:
-                    ambiguous[row] = self._options(row)
+                    same = (self._stated[row] or row, self._most[row])
+                    ambiguous[row] = alike.get(same) or alike.setdefault(same, self._options(row))
                 continue
             left = [row for row in rows if row not in held and not self._is_optional(row)]
             free = (place for place in self._alike(rows[0]) if place not in taken)

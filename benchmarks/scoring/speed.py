@@ -2,17 +2,21 @@
 
     python benchmarks/scoring/speed.py [PAIRS] [--peers PYTHON]
 
-PYTHON is an interpreter with agentevals and deepeval, of whose public evaluators a sample is
-timed, in processor time. Pairs are 4 to 20 calls with nested arguments, two thirds of them changed
-a little. Prints pairs a second for the verdict, trajectories a second for the four main scorers,
-and 1,000 x 1,000 steps by mode.
+PYTHON is an interpreter with agentevals and deepeval: their public evaluators judge a sample of
+the same pairs in a process of their own. Pairs are 4 to 20 calls with nested arguments, two thirds
+of them changed a little; every side is given them as its users have them. Prints pairs a second
+for the verdict, trajectories a second for the four main scorers, seconds for 1,000 x 1,000 steps
+in every mode, and how the memory that one comparison takes grows with the steps. All times are
+processor time of one core.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -109,7 +113,11 @@ def main() -> None:
     parser.add_argument("pairs", nargs="?", type=int, default=20_000)
     parser.add_argument("--peers")
     parser.add_argument("--sample", type=int, default=1_000)
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.peak:
+        print(_peak(given.peak[0], given.peak[1], int(given.peak[2])))
+        return
     made = pairs(given.pairs)
     verdicts, rate = _verdicts(made)
     print(f"verdict, unordered, {given.pairs:,} pairs: {rate:>10,.0f} /s")
@@ -117,6 +125,7 @@ def main() -> None:
         _beside(given.peers, given.sample, verdicts, rate)
     _four_scorers(made[: min(6_000, given.pairs)])
     _large()
+    _memory()
 
 
 def _verdicts(made: list[tuple[Calls, Calls]]) -> tuple[list[bool], float]:
@@ -182,14 +191,69 @@ def _large() -> None:
     from evalkit.dataset import MatchMode
     from evalkit.scorers.trajectory_match import match
 
+    for shape, modes in (
+        ("list", get_args(MatchMode)),
+        ("after", ("in_order", "unordered")),
+        ("parallel", ("in_order", "unordered")),
+    ):
+        for mode in modes:
+            reference, actual = _long(shape, 1_000)
+            start = time.process_time()
+            match(reference, actual, mode=mode)
+            taken = time.process_time() - start
+            print(f"1,000 x 1,000, {shape:8} {mode:10} {taken:.2f} s")
+
+
+def _long(shape: str, steps: int) -> tuple[list[Any], Calls]:
+    """A shuffled path beside an expected one: a list, each step ``after`` the one before, or
+    ``parallel`` sets of four."""
+    from evalkit.dataset import ExpectedStep
+
     chance = random.Random(1)
-    reference = [{"name": f"t{chance.randrange(20)}", "args": {"x": n % 5}} for n in range(1000)]
+    reference = [{"name": f"t{chance.randrange(20)}", "args": {"x": n % 5}} for n in range(steps)]
     actual = [{"name": one["name"], "args": {"x": n % 7}} for n, one in enumerate(reference)]
     chance.shuffle(actual)
-    for mode in get_args(MatchMode):
-        start = time.process_time()
-        match(reference, actual, mode=mode)
-        print(f"1,000 x 1,000, {mode:12} {time.process_time() - start:.2f} s")
+    if shape == "list":
+        return reference, actual
+    stated = [ExpectedStep(tool=one["name"], args=one["args"]) for one in reference]
+    if shape == "parallel":
+        groups = (tuple(stated[first : first + 4]) for first in range(0, steps, 4))
+        return [ExpectedStep(parallel=group) for group in groups], actual
+    chain = [
+        ExpectedStep(tool=one.tool, args=one.args, id=str(n), after=(str(n - 1),) if n else ())
+        for n, one in enumerate(stated)
+    ]
+    return chain, actual
+
+
+def _memory() -> None:
+    """Each in a process of its own: what a comparison adds to the most that it ever held."""
+    for shape, mode in (
+        ("list", "unordered"),
+        ("list", "in_order"),
+        ("after", "in_order"),
+        ("parallel", "unordered"),
+    ):
+        peaks = []
+        for steps in (1_000, 2_000, 4_000):
+            command = [sys.executable, __file__, "--peak", shape, mode, str(steps)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            peaks.append(f"{steps:,}: {float(done.stdout):.0f} MB")
+        print(f"peak memory, {shape:8} {mode:10} {', '.join(peaks)}", flush=True)
+
+
+def _peak(shape: str, mode: Any, steps: int) -> float:
+    """MB by which the process's greatest resident size grows."""
+    import scipy.optimize  # noqa: F401  what a comparison may load is not what it takes
+
+    from evalkit.scorers.trajectory_match import match
+
+    match(*_long(shape, 20), mode=mode)
+    reference, actual = _long(shape, steps)
+    gc.collect()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    match(reference, actual, mode=mode)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 if __name__ == "__main__":
