@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_TRIALS = 2_000
+BATCH_STEPS = 20_000
 BATCH_BYTES = 64_000_000
 BATCH_ROWS = 2_000
 
@@ -53,7 +54,8 @@ def batches(trials: Iterable[Trial]) -> Iterator[dict[str, pa.RecordBatch]]:
         for table, made in table_rows(trial).items():
             rows[table].extend(made)
             size += text_size(table, made)
-        if len(rows["trials"]) >= BATCH_TRIALS or size >= BATCH_BYTES:
+        is_full = len(rows["trials"]) >= BATCH_TRIALS or len(rows["steps"]) >= BATCH_STEPS
+        if is_full or size >= BATCH_BYTES:
             yield {table: record_batch(COLUMNS[table], rows[table]) for table in TABLES}
             rows, size = {table: [] for table in TABLES}, 0
     yield {table: record_batch(COLUMNS[table], rows[table]) for table in TABLES}

@@ -31,40 +31,53 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def plain(value: Any, depth: int = 0) -> Any:
     """The value as bounded JSON data: finite numbers, clean and cut strings, limited nesting."""
+    kind = type(value)
+    if kind is str:
+        return clean_text(value)
+    if kind is dict and depth < MAX_NESTING:
+        made = {}
+        for key, item in value.items():
+            name = clean_text(key if isinstance(key, str) else str(key))
+            made[name] = clean_text(item) if type(item) is str else plain(item, depth + 1)
+        return made
+    if kind is list and depth < MAX_NESTING:
+        return [plain(item, depth + 1) for item in value]
+    if value is None or kind is bool:
+        return value
+    return _plain_other(value, depth)
+
+
+def _plain_other(value: Any, depth: int) -> Any:
+    """What JSON does not give: numbers that it may not hold, and values of other types."""
+    if isinstance(value, (int, float)):
+        return _number(value)
     if isinstance(value, str):
         return clean_text(value)
-    if value is None or isinstance(value, (bool, int, float)):
-        return _number(value)
     if isinstance(value, (bytes, bytearray)):
         return clean_text(bytes(value[:MAX_TEXT]).decode("utf-8", "replace"))
     if depth >= MAX_NESTING:
         return "… (nested too deeply)"
-    if isinstance(value, (dict, Mapping)):
-        return {
-            clean_text(key if isinstance(key, str) else str(key)): clean_text(item)
-            if isinstance(item, str)
-            else plain(item, depth + 1)
-            for key, item in value.items()
-        }
+    if isinstance(value, Mapping):
+        return plain(dict(value), depth)
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth + 1) for item in value]
+        return plain(list(value), depth)
     return clean_text(repr(value))
 
 
-def _number(value: bool | int | float | None) -> bool | int | float | None:
+def _number(value: int | float) -> int | float | None:
     """The number as JSON can hold it: finite, and whole ones within 64 bits."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or -(2**63) <= value < 2**63:
-        return value
-    return _as_float(value)
+    return value if -(2**63) <= value < 2**63 else _as_float(value)
 
 
 def clean_text(value: str) -> str:
     """The string without lone surrogates, at most MAX_TEXT characters and a marker long."""
+    if len(value) <= MAX_TEXT and value.isascii():
+        return value
     if len(value) > MAX_TEXT:
         value = f"{value[:MAX_TEXT]}… (cut, {len(value):,} characters)"
-    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+    return _SURROGATE.sub("\ufffd", value)
 
 
 def parsed(value: Any) -> Any:
@@ -114,6 +127,8 @@ def as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     found = parsed(value)
+    if found is not value and type(found) is list:
+        return found  # nobody else's
     return list(found) if isinstance(found, (list, tuple)) else []
 
 

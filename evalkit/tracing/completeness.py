@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from evalkit.spans import Span
 from evalkit.tracing.attributes import as_map, label, parsed
+from evalkit.tracing.shapes import shape_of
 from evalkit.trajectory import Step
 
 _SESSION = (
@@ -41,14 +42,20 @@ NAMING = (*_SESSION, *_USER, "metadata")
 
 def session_and_user(spans: Sequence[Span]) -> tuple[str | None, str | None]:
     """The session (or conversation) and the user that the first span naming one names."""
-    return _named(spans, _SESSION, "session_id"), _named(spans, _USER, "user_id")
+    return _named(spans, 0, "session_id"), _named(spans, 1, "user_id")
 
 
-def _named(spans: Sequence[Span], keys: tuple[str, ...], field: str) -> str | None:
+def _namings(keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The keys that may name the session, and those that may name the user."""
+    session, user = ([key for key in names if key in keys] for names in (_SESSION, _USER))
+    return tuple(session), tuple(user)
+
+
+def _named(spans: Sequence[Span], which: int, field: str) -> str | None:
     for span in spans:
         found = span.attributes
-        for key in keys:
-            if key in found and (name := label(parsed(found[key]))) is not None:
+        for key in shape_of(found).tells(_namings)[which]:
+            if (name := label(parsed(found[key]))) is not None:
                 return name
     for span in spans:
         if "metadata" in span.attributes:

@@ -274,8 +274,11 @@ def _said(forest: Forest, reads: _Reads) -> Iterator[str]:
 
 def _stop_reason(steps: Sequence[Step]) -> str | None:
     """That of the model call which started last."""
-    calls = [step for step in steps if step.kind == "llm"]
-    return max(calls, key=lambda step: step.start_ns or 0).stop_reason if calls else None
+    last = None
+    for step in steps:
+        if step.kind == "llm" and (last is None or (step.start_ns or 0) > (last.start_ns or 0)):
+            last = step
+    return None if last is None else last.stop_reason
 
 
 def _coverage(
