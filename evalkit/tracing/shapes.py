@@ -99,7 +99,8 @@ def flattened(keys: tuple[str, ...]) -> Places:
             number = parts[place]
             if number.isascii() and number.isdigit() and len(number) < 16:
                 prefix, rest = ".".join(parts[:place]), ".".join(parts[place + 1 :])
-                lists.setdefault(prefix, {}).setdefault(int(number), []).append((rest, key))
+                if rest:
+                    lists.setdefault(prefix, {}).setdefault(int(number), []).append((rest, key))
     return {
         prefix: tuple(tuple(items[number]) for number in sorted(items))
         for prefix, items in lists.items()
