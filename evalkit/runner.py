@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,13 @@ from evalkit.trials import Attempt, Trials, open_trials
 
 GIVE_UP_AFTER = 10
 """A pipeline whose first trials all fail, this many at least, is not tried any further."""
+
+UNTOLD = {
+    "tool calls": "no trajectory tells of tool calls: there are neither spans of tools nor what the "
+    "models said; scorers that look for tools judge what was not recorded",
+    "arguments": "no trajectory tells the arguments of tools: scorers cannot judge them",
+}
+"""Words of :attr:`evalkit.trajectory.Coverage.missing` that a reader of the scores must know of."""
 
 OnProgress = Callable[["Progress"], None]
 
@@ -117,6 +125,8 @@ class _Session:
     ) -> None:
         cases = {case.id: case for case in loaded.dataset}
         self._scopes: dict[str, str] = {}
+        self._missing: Counter[str] = Counter()
+        self._trajectories = 0
         self._run, self._suite, self._trials = run, run.suite, trials
         self._journal, self._on_progress = journal, on_progress
         # Trial by trial over all cases, so that a drift during the run meets all cases alike.
@@ -134,8 +144,14 @@ class _Session:
         return {
             "scopes": self._scopes,
             "stray_spans": self._trials.capture.stray_spans,
-            "notes": self._trials.capture.notes,
+            "notes": [*self._trials.capture.notes, *self._untold()],
         }
+
+    def _untold(self) -> Iterator[str]:
+        """What no trajectory of the run tells, and scorers of the path would look for."""
+        for word, said in UNTOLD.items():
+            if self._trajectories and self._missing[word] == self._trajectories:
+                yield said
 
     async def complete(self, concurrency: int) -> None:
         """Runs every job. A slot is free for the next trial while the last one is judged."""
@@ -175,6 +191,8 @@ class _Session:
         self._infrastructure += judged.status != "completed"
         if judged.trajectory:
             self._scopes.update(judged.trajectory.coverage.scopes)
+            self._missing.update(set(judged.trajectory.coverage.missing))
+            self._trajectories += bool(judged.trajectory.steps)
         enough = max(GIVE_UP_AFTER, 2 * self._suite.pipeline.concurrency)
         if not self._completed and self._infrastructure >= enough:
             raise IncompleteError(

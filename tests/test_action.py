@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import strict_yaml
+from evalkit.store import Store
 from tests.project import CASES, GOOD, write_project
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,28 @@ def test_a_baseline_is_kept_and_gates_the_next_run(tmp_path: Path) -> None:
     assert comment.startswith("<!-- evalkit: suite.yaml -->\n")
     assert "regressed" in comment
     assert outputs["run"]
+
+
+@pytest.mark.slow
+def test_the_old_code_is_run_again_where_a_checkout_is_given(tmp_path: Path) -> None:
+    cases = [{**case, "id": f"{case['id']}-{n}"} for case in CASES for n in range(3)]
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    write_project(old, cases=cases)
+    code, _, said = run_action(old, EVALKIT_LABEL="main")
+    assert code == 0, said
+    write_project(new, GOOD.replace("q * 2", "q * 2 if q % 2 == 0 else 0"), cases=cases)
+    (new / ".evalkit-ci").mkdir()
+    (old / ".evalkit-ci/candidate.parquet").rename(new / ".evalkit-ci/baseline.parquet")
+    code, outputs, said = run_action(
+        new, EVALKIT_LABEL="change", EVALKIT_BASELINE_CHECKOUT=str(old)
+    )
+    assert (code, outputs["verdict"]) == (1, "failed"), said
+    assert "made again in both versions" in (new / outputs["comment-file"]).read_text()
+    stored = Store(new / ".evalkit")
+    assert {run.label for run in stored.runs()} >= {"main (confirm)", "change (confirm)"}
+    assert stored.run(outputs["run"]).label == "change"
 
 
 def test_wrong_input_is_told_apart(tmp_path: Path) -> None:

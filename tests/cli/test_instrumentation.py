@@ -140,6 +140,13 @@ def test_an_upgrade_that_tells_as_much_passes_and_is_told(gated):
     assert any("acme.agents v1 → v2" in note for note in notes)
 
 
+def test_a_run_whose_tools_are_never_recorded_says_so(gated):
+    _, _, notes = gated("version=v2", "records=no tools")
+    assert any(note.startswith("no trajectory tells of tool calls") for note in notes)
+    _, _, notes = gated("version=v2", "records=no arguments")
+    assert not any(note.startswith("no trajectory tells of tool calls") for note in notes)
+
+
 def test_tokens_that_are_no_longer_recorded_are_told(gated):
     code, _, notes = gated("version=v2", "tokens=false")
     assert code == 0
