@@ -24,8 +24,8 @@ GIVE_UP_AFTER = 10
 """A pipeline whose first trials all fail, this many at least, is not tried any further."""
 
 UNTOLD = {
-    "tool calls": "no trajectory tells of tool calls: there are neither spans of tools nor what the "
-    "models said; scorers that look for tools judge what was not recorded",
+    "tool calls": "no trajectory tells of tool calls: there are neither spans of tools nor what"
+    " the models said; scorers that look for tools judge what was not recorded",
     "arguments": "no trajectory tells the arguments of tools: scorers cannot judge them",
 }
 """Words of :attr:`evalkit.trajectory.Coverage.missing` that a reader of the scores must know of."""

@@ -42,7 +42,7 @@ def render(report: Report, /, *, width: int = 100, color: bool = False) -> str:
     """
     parts: list[RenderableType] = [run_line(report.run), ""]
     parts += _routes(report.routes, width)
-    parts += [text(f"note: {line(note)}", "yellow") for note in report.notes]
+    parts += [text(f"note: {line(note, 600)}", "yellow") for note in report.notes]
     shown = to_text(*parts, width=width, color=color)
     if report.gate is None:
         return shown
@@ -62,7 +62,7 @@ def render_gate(gate: GateReport, /, *, width: int = 100, color: bool = False) -
     advice = phrasing.advisory_rows(gate)
     parts += [""] if gate.notes or advice else []
     parts += [text(f"advice: {_advised(row)}", "yellow") for row in advice]
-    parts += [text(f"note: {line(note)}", "yellow") for note in gate.notes]
+    parts += [text(f"note: {line(note, 600)}", "yellow") for note in gate.notes]
     style = "bold green" if gate.exit == 0 else "bold red" if gate.exit == 1 else "bold magenta"
     parts += ["", text(_capital(phrasing.headline(gate, line)), style)]
     return to_text(*parts, width=width, color=color)
@@ -161,7 +161,7 @@ def render_plan(
         parts.append(text("* assumed: no past run has scores; see docs/planning.md"))
     parts += ["", text(phrasing.plan_cost(plan.cost))]
     parts += [text(f"add: {line(said)}", "cyan") for said in plan.advice]
-    parts += [text(f"note: {line(note)}", "yellow") for note in notes]
+    parts += [text(f"note: {line(note, 600)}", "yellow") for note in notes]
     return to_text(*parts, width=width, color=color)
 
 
@@ -180,7 +180,7 @@ def render_self_test(found: SelfTest, /, *, width: int = 100, color: bool = Fals
             text(phrasing.percent(row.undecided)),
         )
     parts: list[RenderableType] = [text(title, "bold"), "", made, ""]
-    parts += [text(f"note: {line(note)}", "yellow") for note in found.notes]
+    parts += [text(f"note: {line(note, 600)}", "yellow") for note in found.notes]
     return to_text(*parts, width=width, color=color)
 
 
