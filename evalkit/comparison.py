@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from evalkit.observations import (
     trial_rows,
     trials_by_route,
 )
+from evalkit.reliability import passes_of_k
 from evalkit.results import (
     CaseScore,
     CaseSummary,
@@ -30,7 +30,7 @@ from evalkit.results import (
     RouteSummary,
     ScorerSummary,
 )
-from evalkit.stats import mean_interval, pass_hat, percentile
+from evalkit.stats import mean_interval, percentile
 
 
 class Paired(NamedTuple):
@@ -68,9 +68,9 @@ def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
         return counted.reshape(shape).astype(float)
 
     scored, failed = table(scores.judged), table(scores.failed)
-    total = table(np.where(scores.judged, scores.value, 0.0))
+    known = np.where(scores.judged, scores.value, 0.0)
+    total, squares = table(known), table(known * known)
     passed = table(np.where(scores.judged, scores.passed, 0.0))
-    hats = [_pass_hats(*both) for both in zip(passed, scored, strict=True)]
     routes = cases_by_route(recorded)
     tried = trials_by_route(trials, routes)
     summaries = []
@@ -88,8 +88,7 @@ def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
                 scorers=tuple(
                     _scorer_summary(
                         name,
-                        *(scored[at][cases], failed[at][cases], total[at][cases]),
-                        [hat[cases] for hat in hats[at]],
+                        *(part[at][cases] for part in (scored, failed, total, squares, passed)),
                     )
                     for at, name in enumerate(scores.scorers)
                     if scored[at][cases].any() or failed[at][cases].any()
@@ -104,30 +103,27 @@ def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
 
 
 def _scorer_summary(
-    name: str, scored: Floats, failed: Floats, total: Floats, hats: Sequence[Floats]
+    name: str, scored: Floats, failed: Floats, total: Floats, squares: Floats, passed: Floats
 ) -> ScorerSummary:
     some = scored > 0
-    counts = scored[some]
-    found = mean_interval(total[some] / counts)
-    half = int(np.median(counts)) if len(counts) else 0
+    counts, passes = scored[some], passed[some]
+    means = total[some] / counts
+    found = mean_interval(means)
+    hats, ats = passes_of_k(passes, counts)
+    several = counts > 1
+    spread = (squares[some] - counts * means * means)[several] / (counts[several] - 1)
     return ScorerSummary(
         scorer=name,
         estimate=Estimate(*found) if found else Estimate(None, None, None),
-        # over the cases with at least k scored trials, for every k that half of them have
-        pass_hat={k: float(hats[k - 1][scored >= k].mean()) for k in range(1, half + 1)},
+        pass_hat=hats.means,
+        pass_hat_interval=hats.intervals,
+        pass_at=ats.means,
+        pass_at_interval=ats.intervals,
+        variance=float(np.maximum(0.0, spread).mean()) if several.any() else None,
+        flaky=int(((passes > 0) & (passes < counts)).sum()),
         scored=int(scored.sum()),
         not_judged=int(failed.sum()),
     )
-
-
-def _pass_hats(passes: Floats, counts: Floats) -> list[Floats]:
-    """pass^k of each case for k from 1; NaN where it has fewer scored trials than k."""
-    hats = []
-    for k in range(1, int(counts.max(initial=0)) + 1):
-        enough = counts >= k
-        hats.append(np.full(len(counts), np.nan))
-        hats[-1][enough] = pass_hat(passes[enough], counts[enough], k)
-    return hats
 
 
 def summarize_cases(recorded: Recorded) -> tuple[CaseSummary, ...]:

@@ -28,10 +28,11 @@ from evalkit.measurement import (
     missing_cases,
     read_side,
 )
+from evalkit.reliability import flaky_cases
 from evalkit.results import CaseChange, GateReport, GateRow, Recorded, Verdict
 from evalkit.suite import GatePolicy
 from evalkit.verdicts import Judgement, change_interval, judge
-from evalkit.wording import report_notes, say_confirmed, say_missing, say_verdict
+from evalkit.wording import report_notes, say_confirmed, say_flaky, say_missing, say_verdict
 
 FAILING: frozenset[Verdict] = frozenset({"regressed", "broken", "missing", "breached"})
 UNDECIDED: frozenset[Verdict] = frozenset({"unmeasurable", "inconclusive", "unproven"})
@@ -89,6 +90,7 @@ def decide(
     rows = _judge_open(places, after, before, policy, rerun)
     if not rows:
         notes.append("nothing was judged: no route has scores of " + ", ".join(policy.all_on))
+    notes += say_flaky(rows)
     told = [
         replace(row, owners=_owners(after, before, row.route))
         for row in (efficiency_rows(after, before, common, policy.alpha) if before else ())
@@ -282,6 +284,8 @@ def _row(
     told = verdict in FAILING or verdict == "improved"
     changes = _changes(one.paired, after, rising=verdict == "improved") if told else ()
     worse = found.verdict in FAILING
+    arms = zip(one.paired.cases, one.paired.baseline, one.paired.candidate, strict=True)
+    flaky, many = flaky_cases({case: both for case, *both in arms})
     return GateRow(
         route=one.route,
         scorer=one.scorer,
@@ -303,6 +307,8 @@ def _row(
         owners=_owners(after, before, one.route),
         changes=(*_lost(one.missing, before, one.scorer), *changes),
         steps=step_changes(*explained, one.scorer, one.paired.cases) if worse else (),
+        flaky=flaky,
+        flaky_cases=many,
     )
 
 

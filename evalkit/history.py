@@ -18,7 +18,8 @@ import numpy as np
 
 from evalkit.observations import Floats, Observed, cases_by_route, observations, score_rows
 from evalkit.permutation import permutation_drop
-from evalkit.results import Recorded
+from evalkit.reliability import flaky_cases
+from evalkit.results import FlakyCase, Recorded
 from evalkit.stats import mean_interval
 
 CREDIBLE = 0.95
@@ -60,13 +61,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """One scorer on one route over runs, oldest first. ``compared`` cases are alike in all runs."""
+    """One scorer on one route over runs, oldest first. ``compared`` cases are alike in all runs.
+
+    ``flaky`` are the cases whose trials disagree within a run, flakiest first, at most ten of
+    ``flaky_cases``; their ``arms`` are trials passed and made, run by run.
+    """
 
     route: str
     scorer: str
     points: tuple[Point, ...]
     changes: tuple[Change, ...]
     compared: int
+    flaky: tuple[FlakyCase, ...] = ()
+    flaky_cases: int = 0
 
 
 class _Seen(NamedTuple):
@@ -111,12 +118,19 @@ def _of_route(
 
 def _history(route: str, scorer: str, seen: list[_Seen], alpha: float) -> RouteHistory:
     shared = set.intersection(*(set(one.by_digest) for one in seen))
+    versions: dict[tuple[str, str], list[Observed]] = {key: [] for key in seen[-1].by_digest}
+    for one in seen:
+        for key in versions.keys() & one.by_digest.keys():
+            versions[key].append(one.by_digest[key])
+    flaky, many = flaky_cases({case: arms for (case, _), arms in versions.items()})
     return RouteHistory(
         route=route,
         scorer=scorer,
         points=tuple(map(_point, seen)),
         changes=tuple(_changes(seen, alpha)),
         compared=len(shared),
+        flaky=flaky,
+        flaky_cases=many,
     )
 
 

@@ -228,7 +228,10 @@ class ScorerSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One scorer on one route of one run.
 
     ``pass_hat`` maps k to pass^k (the chance that k trials of a case all pass, averaged over
-    cases); ``not_judged`` counts trials that the scorer could not judge.
+    cases) and ``pass_at`` to pass@k (that at least one does), each with its 95 % interval over
+    cases; ``not_judged`` counts trials that the scorer could not judge. ``variance`` is that
+    between the trials of one case, averaged over cases, None where each has one; ``flaky`` are
+    the cases whose trials disagree on whether it passes.
     """
 
     scorer: str
@@ -236,6 +239,11 @@ class ScorerSummary(msgspec.Struct, frozen=True, kw_only=True):
     pass_hat: dict[int, float]
     scored: int
     not_judged: int = 0
+    pass_hat_interval: dict[int, tuple[float, float]] = {}
+    pass_at: dict[int, float] = {}
+    pass_at_interval: dict[int, tuple[float, float]] = {}
+    variance: float | None = None
+    flaky: int = 0
 
 
 class RouteSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,6 +306,24 @@ class StepChange(msgspec.Struct, frozen=True, kw_only=True):
     candidate_trials: int | None = None
 
 
+class FlakyCase(msgspec.Struct, frozen=True, kw_only=True):
+    """A case whose trials disagree though nothing changed between them: they are of one version.
+
+    ``probability`` is the chance that two trials of one version disagree on whether it passes,
+    estimated within the versions without bias, with its 95 % interval; ``flips`` the chance that
+    the trials of one run, as many as here in an arm (the fewer), are not all alike. ``variance``
+    is that of the values of one version's trials. ``arms`` are trials passed and made, per version.
+    """
+
+    case: str
+    probability: float
+    low: float
+    high: float
+    flips: float
+    variance: float
+    arms: tuple[tuple[int, int], ...]
+
+
 class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     """The decision for one route and scorer.
 
@@ -334,6 +360,9 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     spent_trials: int = 0
     # Where that is so, what the stored trials alone gave: both means.
     stored: tuple[float, float] | None = None
+    # The flakiest cases, at most ten, and how many there are.
+    flaky: tuple[FlakyCase, ...] = ()
+    flaky_cases: int = 0
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,23 +71,41 @@ def mean_interval(case_means: Sequence[float] | NDArray[np.float64]) -> Interval
     to 100 %, where plain t falls to 5 %.
     """
     means = np.asarray(case_means, dtype=float)
-    found = _interval(means, np.array([0.0, 1.0]), 0.0)
-    if found is None or len(means) == 1:
-        return found
-    low, high = _clopper_pearson(float(means.sum()), len(means))
-    return Interval(found.mean, max(found.low, low), min(found.high, high))
+    if not len(means):
+        return None
+    moments = ([len(means)], [means.sum()], [np.square(means).sum()])
+    mean, low, high = (float(part[0]) for part in mean_intervals(*moments))
+    return Interval(mean, low, high)
 
 
-def _clopper_pearson(passes: float, cases: int) -> tuple[float, float]:
-    """The exact binomial interval, also for sums of shares: no mean in [0, 1] varies more."""
-    from scipy.special import betaincinv
+def mean_intervals(
+    cases: ArrayLike, sums: ArrayLike, squares: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """:func:`mean_interval` of many samples: means, lower and upper ends.
 
+    Each sample is given by how many cases it has (at least one), the sum of their means and the
+    sum of their squares.
+    """
+    from scipy.special import betaincinv, stdtrit
+
+    count, total, square = (np.asarray(part, dtype=float) for part in (cases, sums, squares))
+    mean = total / count
+    # two pseudo-cases: one at 0, one at 1
+    center = (total + 1) / (count + 2)
+    variance = np.maximum(0.0, (square + 1) / (count + 2) - center * center)
+    several = np.maximum(count - 1, 1)
+    reach = stdtrit(several, (1 + CONFIDENCE) / 2) * np.sqrt(variance / (count + 2))
+    # Clopper and Pearson's, also for sums of shares: no mean in [0, 1] varies more
     tail = (1 - CONFIDENCE) / 2
-    passes = min(max(passes, 0.0), float(cases))
-    low = float(betaincinv(passes, cases - passes + 1, tail)) if passes > _TINY else 0.0
-    above = cases - passes
-    high = float(betaincinv(passes + 1, above, 1 - tail)) if above > _TINY else 1.0
-    return low, high
+    passes = np.clip(total, 0.0, count)
+    fails = count - passes
+    some, short = passes > _TINY, fails > _TINY
+    lowest = betaincinv(np.where(some, passes, 1.0), fails + 1, tail) * some
+    highest = np.where(short, betaincinv(passes + 1, np.where(short, fails, 1.0), 1 - tail), 1.0)
+    single = count == 1
+    low = np.where(single, 0.0, np.maximum(np.minimum(mean, center - reach), lowest))
+    high = np.where(single, 1.0, np.minimum(np.maximum(mean, center + reach), highest))
+    return mean, low, high
 
 
 def paired_interval(differences: Sequence[float] | NDArray[np.float64]) -> Interval | None:

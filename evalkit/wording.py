@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from evalkit.comparison import Paired
 from evalkit.confirming import Confirmed
 from evalkit.measurement import Side, name_some
+from evalkit.results import GateRow
 from evalkit.verdicts import Judgement
+
+_MOST_FLAKY = 3
 
 
 def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str:
@@ -145,3 +148,17 @@ def say_missing(missing: tuple[str, ...]) -> str:
         return "this run has no case on this route"
     plural = "s" if len(missing) != 1 else ""
     return f"{len(missing)} case{plural} of the baseline not in this run: {name_some(missing)}"
+
+
+def say_flaky(rows: Iterable[GateRow]) -> list[str]:
+    """The cases whose trials disagree within a version, the flakiest by name; none, no note."""
+    known = [(one, row) for row in rows for one in row.flaky]
+    if not known:
+        return []
+    known.sort(key=lambda pair: -pair[0].probability)
+    named = "; ".join(
+        f"{one.case} ({row.route}, {row.scorer}): {one.probability:.0%}, 95 % interval "
+        f"{one.low:.0%} to {one.high:.0%}"
+        for one, row in known[:_MOST_FLAKY]
+    )
+    return [f"flaky, two trials of one version disagree with a probability of: {named}"]

@@ -134,4 +134,10 @@ def _shown(found: RouteHistory) -> list[RenderableType]:
         parts.append(Text(said + between))
     if not found.changes:
         parts.append(Text("no change that these runs show", "dim"))
+    for one in found.flaky[:3]:
+        passes = " ".join(f"{passed}/{made}" for passed, made in one.arms)
+        chance = phrasing.percent(one.probability)
+        said = f"flaky: {line(one.case)}, two trials disagree in {chance}"
+        said += f" (95 % interval {phrasing.interval(one.low, one.high)}), passed {passes}"
+        parts.append(Text(said))
     return [*parts, ""]

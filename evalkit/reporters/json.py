@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from evalkit.reliability import flaky_trials
 from evalkit.results import (
     GateReport,
     GateRow,
@@ -102,9 +103,12 @@ def render_self_test(found: SelfTest, /) -> str:
 
 
 def render_show(run: Run, trials: Iterable[Trial], /) -> str:
-    """The object of ``show``: every trial with its steps and scores."""
-    shown = [trial_object(trial) for trial in trials]
-    return to_json({"run": run.id, "label": run.label, "trials": shown})
+    """The object of ``show``: every trial with its steps and scores, and per scorer the cases
+    whose trials disagree."""
+    listed = list(trials)
+    shown = [trial_object(trial) for trial in listed]
+    flaky = flaky_trials(listed)
+    return to_json({"run": run.id, "label": run.label, "trials": shown, "flaky": flaky})
 
 
 def run_object(run: Run) -> dict[str, Any]:
@@ -141,7 +145,12 @@ def summary_objects(route: RouteSummary) -> list[dict[str, Any]]:
             "mean": one.estimate.mean,
             "low": one.estimate.low,
             "high": one.estimate.high,
-            "pass_hat": {str(k): value for k, value in sorted(one.pass_hat.items())},
+            **{
+                name: {str(k): value for k, value in sorted(getattr(one, name).items())}
+                for name in ("pass_hat", "pass_hat_interval", "pass_at", "pass_at_interval")
+            },
+            "variance": one.variance,
+            "flaky": one.flaky,
             "cases": route.cases,
             "trials": route.trials,
             "scored": one.scored,

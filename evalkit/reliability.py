@@ -1,0 +1,167 @@
+"""How reliable a case is: pass^k and pass@k over cases, and flakiness measured within versions.
+
+Trials of one version differ by chance alone. What they disagree on is how flaky a case is; no
+one has to declare it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from evalkit.observations import Floats, Observed
+from evalkit.results import FlakyCase, Trial
+from evalkit.stats import CONFIDENCE, mean_intervals, pass_at, pass_hat
+
+LISTED = 10
+"""How many flaky cases are listed with their probability."""
+
+
+class Shares(NamedTuple):
+    """A mean over cases per k from 1, with its 95 % interval over cases."""
+
+    means: dict[int, float]
+    intervals: dict[int, tuple[float, float]]
+
+
+def passes_of_k(passed: Floats, counts: Floats) -> tuple[Shares, Shares]:
+    """pass^k and pass@k, over the cases with at least k trials, for every k that half have.
+
+    ``passed`` and ``counts`` are trials passed and made, per case. Each case gives its unbiased
+    estimate; cases are the clusters of the interval (:func:`evalkit.stats.mean_interval`).
+    Coverage is in docs/gate.md.
+    """
+    half = int(np.median(counts)) if len(counts) else 0
+    if not half:
+        return Shares({}, {}), Shares({}, {})
+    moments = []
+    for of_case in (pass_hat, pass_at):
+        for k in range(1, half + 1):
+            enough = counts >= k
+            found = of_case(passed[enough], counts[enough], k)
+            moments.append((len(found), found.sum(), np.square(found).sum()))
+    means, lows, highs = mean_intervals(*zip(*moments, strict=True))
+    shares = []
+    for start in (0, half):
+        at = {k: start + k - 1 for k in range(1, half + 1)}
+        shares.append(
+            Shares(
+                {k: float(means[place]) for k, place in at.items()},
+                {k: (float(lows[place]), float(highs[place])) for k, place in at.items()},
+            )
+        )
+    return shares[0], shares[1]
+
+
+def disagreement(arms: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:
+    """The chance that two trials of one version disagree, with its 95 % interval.
+
+    ``arms`` are trials passed and made, one pair per version; None where no version has two
+    trials. The estimate is the share of pairs within a version that disagree, which has no bias;
+    the interval weighs Clopper and Pearson's of each version alike, at a confidence that is
+    shared (Bonferroni), so it is rather too wide than too narrow.
+    """
+    known = [(passed, trials) for passed, trials in arms if trials > 1]
+    pairs = [math.comb(trials, 2) for _, trials in known]
+    if not known:
+        return None
+    share = sum(passed * (trials - passed) for passed, trials in known) / sum(pairs)
+    ends = [_disagrees(passed, trials, len(known)) for passed, trials in known]
+    low, high = (
+        sum(weight * end[side] for weight, end in zip(pairs, ends, strict=True)) / sum(pairs)
+        for side in (0, 1)
+    )
+    return share, min(low, share), max(high, share)
+
+
+@cache
+def _disagrees(passed: int, trials: int, versions: int) -> tuple[float, float]:
+    """The ends of 2p(1 - p) over the exact interval of p."""
+    from scipy.special import betaincinv
+
+    tail = (1 - CONFIDENCE) / 2 / versions
+    low = float(betaincinv(passed, trials - passed + 1, tail)) if passed else 0.0
+    high = float(betaincinv(passed + 1, trials - passed, 1 - tail)) if passed < trials else 1.0
+    ends = sorted(2 * p * (1 - p) for p in (low, high))
+    return ends[0], 0.5 if low <= 0.5 <= high else ends[1]
+
+
+def flips(arms: Sequence[tuple[int, int]], trials: int) -> float:
+    """The chance that ``trials`` trials of one version are not all alike, without bias.
+
+    The mean over versions that have as many; those with fewer tell nothing.
+    """
+    known = [(passed, made) for passed, made in arms if made >= trials]
+    chances = [
+        1 - (math.comb(passed, trials) + math.comb(made - passed, trials)) / math.comb(made, trials)
+        for passed, made in known
+    ]
+    return math.fsum(chances) / len(chances) if chances else 0.0
+
+
+def flaky_cases(versions: Mapping[str, Sequence[Observed]]) -> tuple[tuple[FlakyCase, ...], int]:
+    """The cases whose trials disagree within a version, flakiest first, and how many there are.
+
+    ``versions`` maps a case to what was seen of it, one entry per version. At most
+    :data:`LISTED` are given.
+    """
+    shares = []
+    for case, arms in versions.items():
+        apart = 0.0
+        for arm in arms:
+            passed = sum(arm.passed)
+            apart += passed * (len(arm.passed) - passed)
+        if apart:
+            shares.append((apart / sum(math.comb(len(arm.passed), 2) for arm in arms), case))
+    shares.sort(key=lambda one: -one[0])
+    listed = (_flaky(case, versions[case]) for _, case in shares[:LISTED])
+    return tuple(one for one in listed if one), len(shares)
+
+
+def _flaky(case: str, versions: Sequence[Observed]) -> FlakyCase | None:
+    arms = tuple((int(sum(seen.passed)), len(seen.passed)) for seen in versions)
+    found = disagreement(arms)
+    if found is None:
+        return None
+    return FlakyCase(
+        case=case,
+        probability=found[0],
+        low=found[1],
+        high=found[2],
+        flips=flips(arms, min(made for _, made in arms)),
+        variance=within_variance(seen.values for seen in versions) or 0.0,
+        arms=arms,
+    )
+
+
+def flaky_trials(trials: Iterable[Trial]) -> dict[str, tuple[FlakyCase, ...]]:
+    """Per scorer the flakiest cases of one run, at most :data:`LISTED` of each."""
+    seen: dict[str, dict[str, list[tuple[float, bool]]]] = {}
+    for trial in trials:
+        for score in trial.scores if trial.status == "completed" else ():
+            if score.value is not None and score.passed is not None:
+                cases = seen.setdefault(score.scorer, {})
+                cases.setdefault(trial.case, []).append((score.value, score.passed))
+    observed = {
+        scorer: {
+            case: [Observed(tuple(v for v, _ in said), tuple(float(ok) for _, ok in said))]
+            for case, said in cases.items()
+        }
+        for scorer, cases in seen.items()
+    }
+    found = {scorer: flaky_cases(versions)[0] for scorer, versions in observed.items()}
+    return {scorer: cases for scorer, cases in found.items() if cases}
+
+
+def within_variance(samples: Iterable[Sequence[float]]) -> float | None:
+    """The unbiased variance of trials around their own sample's mean; None without two trials."""
+    squares, freedom = 0.0, 0
+    for values in samples:
+        mean = math.fsum(values) / len(values) if values else 0.0
+        squares += math.fsum((value - mean) ** 2 for value in values)
+        freedom += max(0, len(values) - 1)
+    return squares / freedom if freedom else None
