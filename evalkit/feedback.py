@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,14 +23,16 @@ from evalkit.triaging.signals import Signal
 
 FILE = "feedback.jsonl"
 MAX_SAID = 300
-_COLUMNS = ("signal", "feedback", "rating", "kind", "score", "value")
+_COLUMNS = ("signal", "feedback", "rating", "thumbs", "kind", "type", "event", "score", "value")
 _IDS = ("trace_id", "trace", "session_id", "session")
-_GOOD = frozenset({"thumbs_up", "up", "positive", "good", "1", "+1", "true", "like", "resolved"})
+_GOOD = frozenset(
+    {"thumbs_up", "up", "positive", "good", "1", "+1", "true", "like", "resolved", "👍"}
+)
 _WORDS = {
-    "thumbs_down": ("thumbs_down", "down", "negative", "bad", "-1", "0", "false", "dislike"),
+    "thumbs_down": ("thumbs_down", "down", "negative", "bad", "-1", "0", "false", "dislike", "👎"),
     "escalated": ("escalated", "escalation", "escalate"),
-    "reopened": ("reopened", "reopen", "reopened_ticket"),
-    "overridden": ("overridden", "override", "human_override", "corrected"),
+    "reopened": ("reopened", "reopen", "reopened_ticket", "ticket_reopened", "ticket_reopen"),
+    "overridden": ("overridden", "override", "human_override", "human_overridden", "corrected"),
 }
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words}
 
@@ -51,7 +54,7 @@ class Imported(NamedTuple):
 
 
 def import_feedback(store: Path, file: Path) -> Imported:
-    """Reads a CSV file with a header, or JSON Lines, and keeps what it says.
+    """Reads a CSV file with a header (``.csv``, ``.tsv``), or JSON Lines, and keeps what it says.
 
     A line names a trace or a session (``trace_id``, ``session_id``) and a ``signal``: thumbs_up,
     thumbs_down, escalated, reopened or overridden; ``note`` is optional, and secrets in it are
@@ -104,10 +107,12 @@ def _remarks(file: Path) -> list[Remark]:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Any]]:
-    text = read_text(file)
-    if file.suffix.lower() == ".csv":
+    text = read_text(file).removeprefix("\ufeff")
+    if file.suffix.lower() in (".csv", ".tsv"):
+        header = text.split("\n", 1)[0]
+        separator = max(",;\t", key=header.count)
         try:
-            reader = csv.DictReader(text.splitlines(), strict=True)
+            reader = csv.DictReader(text.splitlines(), strict=True, delimiter=separator)
             for row in reader:
                 yield reader.line_num, row
         except csv.Error as error:
@@ -124,14 +129,20 @@ def _rows(file: Path) -> Iterator[tuple[int, Any]]:
 def _remark(row: Any) -> tuple[Remark | None, str]:
     if not isinstance(row, dict):
         return None, "expected an object with trace_id and signal"
-    told = {str(key).strip().lower(): value for key, value in row.items()}
+    told = {_snake(str(key)): value for key, value in row.items()}
     name = next((str(told[key]).strip() for key in _IDS if told.get(key)), "")
     said = next((told[key] for key in _COLUMNS if told.get(key) not in (None, "")), None)
     if not name or len(name) > MAX_SAID:
         return None, "no trace_id or session_id"
-    word = str(said).strip().lower().replace(" ", "_").replace("-", "_").replace("_1", "-1")
+    word = re.sub(r"[ -]+(?=\D)", "_", str(said).strip().lower())
     if said is None or (word not in _KINDS and word not in _GOOD):
         known = ", ".join(["thumbs_up", *_WORDS])
         return None, f"signal {str(said)[:50]!r} is not known; expected one of {known}"
     note, _ = redact_secrets(str(told.get("note") or told.get("comment") or "")[:MAX_SAID])
     return Remark(name, _KINDS.get(word), note), ""
+
+
+def _snake(key: str) -> str:
+    """A column's name as it is looked for: ``Trace ID`` and ``traceId`` are ``trace_id``."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.strip())
+    return re.sub(r"[ -]+", "_", apart).lower()

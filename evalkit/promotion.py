@@ -102,7 +102,9 @@ def draft(
         route=route,
         expect=proposal.expect,
         owner=_owner(golden.of(route)),
-        tags=tuple(dict.fromkeys(["production", *(one.kind for one in signals)])),
+        tags=tuple(
+            dict.fromkeys(["production", *(one.kind for one in signals if not one.recovered)])
+        ),
         source=Origin(
             kind="production",
             trace_id=trajectory.trace_id or trial.case,

@@ -104,6 +104,16 @@ def signals_in(trial: Trial, golden: Golden) -> tuple[Signal, ...]:
     )
 
 
+def said_of(trial: Trial, feedback: Mapping[str, Sequence[Signal]]) -> list[Signal]:
+    """What people said of a trace, by its id or its session's."""
+    return [signal for name in _ids(trial) for signal in feedback.get(name, ())]
+
+
+def _ids(trial: Trial) -> set[str]:
+    told = trial.trajectory or Trajectory()
+    return {one for one in (trial.case, told.trace_id, told.session) if one}
+
+
 def _gathered(
     trials: Iterable[Trial],
     golden: Golden,
@@ -118,10 +128,8 @@ def _gathered(
     for count, trial in enumerate(trials, 1):
         trajectory = trial.trajectory or Trajectory()
         visits = list(trajectory.walk())
-        names = {trial.case, trajectory.trace_id or "", trajectory.session or ""}
-        said = [signal for name in names for signal in feedback.get(name, ())]
-        unmatched -= names
-        signals = [*_own(trial, trajectory, visits, golden), *said]
+        unmatched -= _ids(trial)
+        signals = [*_own(trial, trajectory, visits, golden), *said_of(trial, feedback)]
         route = _route(trial)
         if route not in routes:
             routes[route] = Traces(paths, kinds)

@@ -44,3 +44,19 @@ def test_a_secret_in_a_note_is_redacted(tmp_path: Path) -> None:
     import_feedback(tmp_path, lines)
     assert b"Tr0ub4dor" not in (tmp_path / "feedback.jsonl").read_bytes()
     assert read_feedback(tmp_path)["t"][0].text == "password: REDACTED-password"
+
+
+def test_other_names_of_columns_and_words_and_other_separators(tmp_path: Path) -> None:
+    table = tmp_path / "said.csv"
+    table.write_text("\ufeffSession ID;Feedback\ns1;Reopened ticket\ns2;human override\n")
+    lines = tmp_path / "said.jsonl"
+    lines.write_text('{"traceId": "t1", "thumbs": "down"}\n{"trace-id": "t2", "signal": "👎"}\n')
+    import_feedback(tmp_path, table)
+    import_feedback(tmp_path, lines)
+    said = {name: [one.kind for one in found] for name, found in read_feedback(tmp_path).items()}
+    assert said == {
+        "s1": ["reopened"],
+        "s2": ["overridden"],
+        "t1": ["thumbs_down"],
+        "t2": ["thumbs_down"],
+    }

@@ -51,6 +51,7 @@ def promote(
     from evalkit.redaction import Redactor, redact_secrets, second_pass
     from evalkit.reviewing import redaction_key, save
     from evalkit.store import Store
+    from evalkit.triage import said_of
 
     opened = Store(store)
     found = opened.find(run)
@@ -77,7 +78,7 @@ def promote(
     said = read_feedback(store)
     for trial in [_trial(opened, found.id, trace) for trace in dict.fromkeys(wanted)]:
         others = _others(opened, found.id)
-        people = said.get(trial.case, ())
+        people = said_of(trial, said)
         kept = save(store, draft(trial, promoting, others=others, feedback=people))
         say("".join(line + "\n" for line in shown(kept)))
     say("next: evalkit review\n")
@@ -100,7 +101,8 @@ def shown(one: Draft) -> Iterator[str]:
 
     yield f"draft {one.id}"
     yield f"   route {line(one.case.route)}, owner {line(one.case.owner or 'nobody')}"
-    yield f"   signals: {', '.join(sorted({s.kind for s in one.signals})) or 'none'}"
+    signals = dict.fromkeys(s.kind + " (made good)" * s.recovered for s in one.signals)
+    yield f"   signals: {', '.join(signals) or 'none'}"
     yield f"   expected steps (proposal): from {line(one.proposal)}"
     for what in one.replaced:
         yield f"   redacted: {what.kind}, {what.times} times, now {line(what.pseudonym, 60)}"

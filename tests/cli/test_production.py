@@ -82,7 +82,10 @@ def trace(name: str, asked: Any, *, faulty: bool) -> Trial:
         output="paid",
         steps=tuple(steps[faulty:]),
     )
-    trajectory = Trajectory(steps=(root,), output="paid", route="refund", trace_id=name)
+    trajectory = Trajectory(
+        steps=(root,), output="paid", route="refund", trace_id=name,
+        session="s-9" if faulty else None,
+    )  # fmt: skip
     return Trial(case=name, trial=0, route="refund", started=1.79e9, trajectory=trajectory)
 
 
@@ -212,6 +215,10 @@ def test_feedback_joins_triage(project: Path, capsys: pytest.CaptureFixture[str]
     assert main(["triage", "production"]) == 0
     shown = capsys.readouterr().out
     assert "refund: thumbs down" in shown
+    Path("said.jsonl").write_text('{"session_id": "s-9", "signal": "reopened"}\n')
+    assert main(["feedback", "import", "said.jsonl"]) == 0
+    assert main(["promote", f"f{2:031x}", "--run", "production", "--dataset", "cases.jsonl"]) == 0
+    assert "signals: missing_step, reopened" in capsys.readouterr().out
     assert "feedback for 1 ids that are not in this run: unknown-id" in shown
 
 
