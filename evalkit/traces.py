@@ -330,9 +330,11 @@ class Tally:
         self._sums["wrappers"] += found.wrappers
         self._sums["not_understood"] += found.not_understood
         self._sums["quarantined"] += found.quarantined
-        self._conventions.update(found.conventions)
+        for name, spans in found.conventions.items():
+            self._conventions[name] += spans
         self._routes_from[found.route_from or "nothing"] += 1
-        self._unknown.update(found.unknown_keys)
+        if found.unknown_keys:
+            self._unknown.update(found.unknown_keys)
         if len(self._unknown) > MAX_DISTINCT_KEYS:
             self._unknown = Counter(dict(self._unknown.most_common(MAX_DISTINCT_KEYS // 2)))
         if len(self.scopes) < MAX_KEYS:

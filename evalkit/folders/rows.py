@@ -195,7 +195,8 @@ _LONG_TEXTS = {
 
 def text_size(table: str, rows: Sequence[Row]) -> int:
     """Characters in the columns that grow without limit."""
-    return sum(len(row[place] or "") for place in _LONG_TEXTS[table] for row in rows)
+    places = _LONG_TEXTS[table]
+    return sum([len(text) for row in rows for place in places if (text := row[place])])
 
 
 def trial_of(row: Row, steps: Sequence[Row], scores: Sequence[Row]) -> Trial:

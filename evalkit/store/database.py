@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _QUERY_MEMORY = "1GB"
 _WRITING_MEMORY = "300MB"
 _AT_ONCE = 8
+_CASES_AT_ONCE = 20_000
 _PATTERN = re.compile(r"[*?[]")
 
 STORAGE_VERSION = "v1.4.0"
@@ -177,7 +178,9 @@ def _load_together(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path
         for folder in folders:
             run = read_manifest(folder).run
             _insert(connection, "runs", _table("runs", run_rows(run)))
-            _insert(connection, "cases", _table("cases", case_rows(run)))
+            for first in range(0, len(run.planned), _CASES_AT_ONCE):
+                cases = case_rows(run, first, _CASES_AT_ONCE)
+                _insert(connection, "cases", _table("cases", cases))
             for table in TABLES:
                 _insert_file(connection, folder, table)
             _insert_verdicts(connection, folder)

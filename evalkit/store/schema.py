@@ -132,8 +132,8 @@ def run_rows(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def case_rows(run: Run) -> list[dict[str, Any]]:
-    """The planned cases as rows of ``cases``."""
+def case_rows(run: Run, first: int, most: int) -> list[dict[str, Any]]:
+    """The planned cases, at most so many from the first, as rows of ``cases``."""
     return [
         {
             "run": run.id,
@@ -143,7 +143,7 @@ def case_rows(run: Run) -> list[dict[str, Any]]:
             "tags": _json(case.tags),
             "digest": case.digest,
         }
-        for case in run.planned
+        for case in run.planned[first : first + most]
     ]
 
 
