@@ -13,10 +13,15 @@ from typing import BinaryIO, cast
 import msgspec
 
 from evalkit.errors import FileError, Problem
+from evalkit.tracing.cutting import Shape, pieces
 from evalkit.tracing.parts import Reasons
 
 MAX_DOCUMENT = 256 * 1024 * 1024
-"""A larger document (a line, or a file that is one document) is refused. Bytes, inflated."""
+"""A larger document (a line, or a file that is one document) is refused, unless it is of a shape
+that it can be cut by. Bytes, inflated."""
+
+MAX_WHOLE = 32 * 1024 * 1024
+"""A larger document of a known shape is cut into pieces (:mod:`evalkit.tracing.cutting`)."""
 
 HEAD = 65_536
 _GZIP = b"\x1f\x8b"
@@ -61,51 +66,50 @@ def head(path: Path) -> bytes:
     return found.removeprefix(_BOM)
 
 
-def json_documents(path: Path, refused: Reasons) -> Iterator[bytes]:
+def json_documents(path: Path, refused: Reasons, shape: Shape | None = None) -> Iterator[bytes]:
     """The JSON documents of a file: one per line, or the file as one.
 
-    What is cut off, does not inflate or is over MAX_DOCUMENT is counted in ``refused``.
+    Large ones of a known ``shape`` come in pieces. What is cut off, does not inflate or is over
+    MAX_DOCUMENT is counted in ``refused``.
     """
     with opened(path) as file:
-        yield from _undamaged(_json(file, refused), refused)
+        yield from _undamaged(_json(file, refused, shape), refused)
 
 
-def _json(file: BinaryIO, refused: Reasons) -> Iterator[bytes]:
-    first = _line(file).removeprefix(_BOM)
+def _json(file: BinaryIO, refused: Reasons, shape: Shape | None) -> Iterator[bytes]:
+    limit = MAX_DOCUMENT if shape is None else MAX_WHOLE
+    first = file.readline(limit + 1).removeprefix(_BOM)
     while first and not first.strip():
-        first = _line(file)
-    if len(first) > MAX_DOCUMENT:
-        refused[_too_large()] += 1
+        first = file.readline(limit + 1)
+    if len(first) <= limit and _is_whole(first):
+        yield first
+        yield from _lines(file, refused, shape)
         return
-    if not _is_whole(first):
-        rest = file.read(MAX_DOCUMENT - len(first) + 1)
-        whole = first + rest
-        if len(whole) > MAX_DOCUMENT and not first.rstrip().endswith(b"}"):
-            refused[_too_large()] += 1
-            return
-        if not _looks_like_lines(first, rest):
-            yield whole
-            return
-        lines = io.BytesIO(rest)
+    start = first + file.read(max(0, limit + 1 - len(first)))
+    rest = start[len(first) :]
+    if _looks_like_lines(first, rest):
         yield first
-        yield from _lines(lines, refused)
+        yield from _lines(io.BytesIO(rest + file.readline(limit + 1)), refused, shape)
+        yield from _lines(file, refused, shape)
+    elif len(start) <= limit:
+        yield start
+    elif shape is not None:
+        yield from pieces(start, file, shape, refused)
     else:
-        yield first
-    yield from _lines(file, refused)
+        refused[_too_large()] += 1
 
 
-def _lines(file: BinaryIO, refused: Reasons) -> Iterator[bytes]:
-    while line := _line(file):
-        if len(line) > MAX_DOCUMENT:
+def _lines(file: BinaryIO, refused: Reasons, shape: Shape | None) -> Iterator[bytes]:
+    limit = MAX_DOCUMENT if shape is None else MAX_WHOLE
+    while line := file.readline(limit + 1):
+        if len(line) > limit and shape is not None:
+            yield from pieces(line, file, shape, refused)
+        elif len(line) > limit:
             refused[_too_large()] += 1
             while line and not line.endswith(b"\n"):
                 line = file.readline(_CHUNK)
         elif line.strip():
             yield line
-
-
-def _line(file: BinaryIO) -> bytes:
-    return file.readline(MAX_DOCUMENT + 1)
 
 
 def _is_whole(line: bytes) -> bool:
@@ -175,4 +179,4 @@ def is_framed(start: bytes) -> bool:
 
 
 def _too_large() -> str:
-    return f"document larger than {MAX_DOCUMENT >> 20} MiB"
+    return f"document larger than {MAX_DOCUMENT >> 20} MiB: write several, one per line"

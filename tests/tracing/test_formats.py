@@ -11,7 +11,7 @@ import pytest
 
 from evalkit.errors import FileError
 from evalkit.spans import Span
-from evalkit.tracing import documents, formats
+from evalkit.tracing import cutting, documents, formats
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.tracing.parts import Reasons, unpack_logs, unpack_spans, unpack_trajectory
 
@@ -219,10 +219,11 @@ def test_gzip_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_in_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "MAX_DOCUMENT", 1 << 20)
-    bomb = b'{"resourceSpans": [' + b" " * (5 << 20) + b"]}"
+    monkeypatch.setattr(documents, "MAX_WHOLE", 1 << 20)
+    monkeypatch.setattr(cutting, "MAX_ELEMENT", 2 << 20)
+    bomb = b'{"resourceSpans": ["' + b" " * (5 << 20) + b'"]}'
     _, spans, refused = read(written(tmp_path, gzip.compress(bomb)))
-    assert (spans, list(refused)) == ([], ["document larger than 1 MiB"])
+    assert (spans, list(refused)) == ([], ["part of a document larger than 2 MiB"])
     line = json.dumps(otlp(ROOT)).encode()
     _, spans, refused = read(written(tmp_path, line + b"\n" + bomb + b"\n" + line))
     assert (len(spans), refused.total()) == (2, 1)

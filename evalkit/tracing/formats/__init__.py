@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.errors import FileError, InputError, Problem
+from evalkit.tracing.cutting import Shape
 from evalkit.tracing.documents import binary_documents, head, is_framed, json_documents
 from evalkit.tracing.formats import chat, jaeger, langfuse, otlp_json, otlp_protobuf, sdk_json
 from evalkit.tracing.otlp import mended
@@ -17,22 +18,24 @@ from evalkit.tracing.parts import Part, Reasons
 class Format(NamedTuple):
     """One format: ``read`` gives a document's parts, or raises InputError if it is none of it.
 
-    ``keys`` are object keys of which a document has one; a format is told by them.
+    ``keys`` are object keys of which a document has one; a format is told by them. By its
+    ``shape`` a document of any size is cut, where it can be.
     """
 
     name: str
     keys: tuple[str, ...]
     read: Callable[[bytes, Reasons], Iterable[Part]]
+    shape: Shape | None = None
 
 
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
-        Format("otlp-json", otlp_json.KEYS, otlp_json.read),
+        Format("otlp-json", otlp_json.KEYS, otlp_json.read, otlp_json.SHAPE),
         Format("otlp-protobuf", (), otlp_protobuf.read),
-        Format("jaeger", jaeger.KEYS, jaeger.read),
-        Format("langfuse", langfuse.KEYS, langfuse.read),
-        Format("sdk-json", sdk_json.KEYS, sdk_json.read),
+        Format("jaeger", jaeger.KEYS, jaeger.read, jaeger.SHAPE),
+        Format("langfuse", langfuse.KEYS, langfuse.read, langfuse.SHAPE),
+        Format("sdk-json", sdk_json.KEYS, sdk_json.read, sdk_json.SHAPE),
         Format("chat", chat.KEYS, chat.read),
     )
 }
@@ -62,12 +65,15 @@ def detect(path: Path) -> str:
 def read_parts(path: Path, name: str, refused: Reasons) -> Iterator[Part]:
     """The file's parts. A document that cannot be read is counted in ``refused``, with why."""
     one = FORMATS[name]
-    documents = binary_documents if name == "otlp-protobuf" else json_documents
-    for document in documents(path, refused):
+    is_binary = name == "otlp-protobuf"
+    documents = (
+        binary_documents(path, refused) if is_binary else json_documents(path, refused, one.shape)
+    )
+    for document in documents:
         try:
             found = one.read(document, refused)
         except InputError as error:
-            found = () if name == "otlp-protobuf" else _again(one, document, refused)
+            found = () if is_binary else _again(one, document, refused)
             if not found:
                 refused[f"document: {str(error)[:200]}"] += 1
         yield from found

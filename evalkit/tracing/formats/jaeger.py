@@ -11,8 +11,10 @@ from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
 from evalkit.tracing.attributes import as_list, as_map, label, parsed, plain, text
+from evalkit.tracing.cutting import Shape
 from evalkit.tracing.parts import Part, Reasons, parts_of_spans
 
+SHAPE: Shape = {"data": {}, "": {}}
 KEYS = ("traceID", "spanID", "operationName")
 
 _OWN_TAGS = frozenset(

@@ -16,11 +16,13 @@ from evalkit.errors import InputError
 from evalkit.spans import Span
 from evalkit.tracing import ids
 from evalkit.tracing.attributes import as_list, as_map, label, plain, text
+from evalkit.tracing.cutting import Shape
 from evalkit.tracing.formats.times import to_ns
 from evalkit.tracing.parts import Part, Reasons, parts_of_spans
 
 _NO_METADATA = ("attributes", "resourceAttributes", "scope")
 
+SHAPE: Shape = {"observations": {}, "": {"observations": {}}}
 KEYS = ("observations", "parentObservationId", "traceId")
 
 

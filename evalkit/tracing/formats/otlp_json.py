@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.tracing.cutting import Shape
 from evalkit.tracing.otlp import read_parts
 from evalkit.tracing.parts import Part, Reasons
 
 KEYS = ("resourceSpans", "resourceLogs", "resourceMetrics", "batches", "scopeSpans")
+
+_RESOURCES: Shape = {"scopeSpans": {"spans": {}}, "instrumentationLibrarySpans": {"spans": {}}}
+SHAPE: Shape = {
+    "resourceSpans": _RESOURCES,
+    "batches": _RESOURCES,
+    "resourceLogs": {"scopeLogs": {"logRecords": {}}},
+}
 
 
 def read(document: bytes, refused: Reasons) -> Iterator[Part]:

@@ -15,9 +15,11 @@ from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
 from evalkit.tracing.attributes import amount, as_list, as_map, label, plain, text
+from evalkit.tracing.cutting import Shape
 from evalkit.tracing.formats.times import to_ns
 from evalkit.tracing.parts import Part, Reasons, parts_of_spans
 
+SHAPE: Shape = {"spans": {}, "": {}}
 KEYS = ("context", "trace_id")
 
 
