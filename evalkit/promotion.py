@@ -77,7 +77,8 @@ def draft(
     others: Iterable[Trial] = (),
     feedback: Sequence[Signal] = (),
 ) -> Draft:
-    """A draft of a case from one trace. ``others`` are traces to find successful ones among.
+    """A draft of a case from one trace. ``others`` are traces of which nobody complained, to find
+    successful ones among.
 
     Raises InputError where the trace does not tell its input or route, and where an original
     value would be left in the draft.
@@ -95,7 +96,8 @@ def draft(
     if not route or route == "unknown":
         raise InputError(f"trace {trial.case[:MAX_SHOWN]} tells no route: see route_from")
     signals = (*signals_in(trial, golden), *feedback)
-    proposal = propose(asked, route, golden, others, input_path)
+    rest = (one for one in others if one.case != trial.case)
+    proposal = propose(asked, route, golden, rest, input_path)
     proposed = Case(
         id=_name(route, signals, trial.case),
         input=asked,

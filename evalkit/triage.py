@@ -109,9 +109,10 @@ def said_of(trial: Trial, feedback: Mapping[str, Sequence[Signal]]) -> list[Sign
     return [signal for name in _ids(trial) for signal in feedback.get(name, ())]
 
 
-def _ids(trial: Trial) -> set[str]:
+def _ids(trial: Trial) -> list[str]:
     told = trial.trajectory or Trajectory()
-    return {one for one in (trial.case, told.trace_id, told.session) if one}
+    named = (trial.case, told.trace_id, told.session)
+    return list(dict.fromkeys(one for one in named if one))
 
 
 def _gathered(
@@ -128,7 +129,7 @@ def _gathered(
     for count, trial in enumerate(trials, 1):
         trajectory = trial.trajectory or Trajectory()
         visits = list(trajectory.walk())
-        unmatched -= _ids(trial)
+        unmatched.difference_update(_ids(trial))
         signals = [*_own(trial, trajectory, visits, golden), *said_of(trial, feedback)]
         route = _route(trial)
         if route not in routes:

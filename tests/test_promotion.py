@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evalkit.dataset import Case, Expected, ExpectedStep
 from evalkit.errors import InputError
+from evalkit.files import read_dataset, write_dataset
 from evalkit.golden import Golden, input_of
 from evalkit.promotion import Promoting, draft
 from evalkit.redaction import Redactor
 from evalkit.results import Trial
+from evalkit.reviewing import accept, save
+from evalkit.scorers.trajectory_match import trajectory_match
 from evalkit.similarity import similarity
 from evalkit.trajectory import Coverage, Step, Trajectory
+from evalkit.triaging.signals import Signal
 
 ASKED = {"question": "May I have a refund?", "amount": 70, "mail": "maria.lopez@acme.com"}
 
@@ -61,6 +69,59 @@ def test_the_path_of_good_traces_is_proposed_and_never_the_failing_one() -> None
     nothing = draft(bad, promoting(), others=[bad])
     assert nothing.case.expect == Expected()
     assert nothing.proposal.startswith("nothing")
+
+
+def test_the_path_of_a_trace_that_only_people_complain_of_is_not_proposed() -> None:
+    blamed = trial("blamed", "check", "pay")
+    found = draft(blamed, promoting(), others=[blamed], feedback=[Signal("thumbs_down")])
+    assert found.case.expect == Expected()
+    assert found.proposal.startswith("nothing")
+
+
+NAMES = ("check", "look_up", "approve", "pay", "notify", "log")
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=30) | st.sampled_from(
+        ["maria.lopez@acme.com", "4242 4242 4242 4242", "ghp_aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dE3fG6"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(
+    tools=st.lists(st.sampled_from(NAMES), min_size=1, max_size=6, unique=True),
+    dropped=st.integers(min_value=0),
+    asked=st.dictionaries(st.text(min_size=1, max_size=8), VALUES, min_size=1, max_size=4),
+    golden=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_an_accepted_case_loads_passes_what_is_right_and_fails_what_was_wrong(
+    tools: list[str], dropped: int, asked: dict[str, Any], golden: bool
+) -> None:
+    at = dropped % len(tools)
+    right = trial("right", *tools, asked=asked)
+    wrong = trial("wrong", *tools[:at], *tools[at + 1 :], asked=asked)
+    known = [case("known", *tools, asked={"q": "another"})] if golden else []
+    others = [trial(f"g{n}", *tools, asked={**asked, "n": n}) for n in range(3)]
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = Path(folder, "golden.jsonl")
+        write_dataset(dataset, [case("first", "wait", asked={"q": "something else"})])
+        told = msgspec.structs.replace(
+            draft(wrong, promoting(*known), others=[wrong, *others]), dataset=str(dataset)
+        )
+        written = accept(Path(folder), save(Path(folder), told).id, by="lena").case
+        loaded, problems = read_dataset(dataset)
+        everything = dataset.read_bytes()
+    assert not problems
+    assert written in loaded.cases
+    assert b"maria.lopez" not in everything
+    assert b"aB3dE6gH9jK2mN5pQ8sT" not in everything
+    assert right.trajectory is not None
+    assert wrong.trajectory is not None
+    assert trajectory_match(written, right.trajectory).passed
+    assert not trajectory_match(written, wrong.trajectory).passed
 
 
 def test_a_golden_path_comes_first_without_what_is_about_its_own_input() -> None:

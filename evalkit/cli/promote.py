@@ -77,7 +77,7 @@ def promote(
     )
     said = read_feedback(store)
     for trial in [_trial(opened, found.id, trace) for trace in dict.fromkeys(wanted)]:
-        others = _others(opened, found.id)
+        others = (one for one in _others(opened, found.id) if not said_of(one, said))
         people = said_of(trial, said)
         kept = save(store, draft(trial, promoting, others=others, feedback=people))
         say("".join(line + "\n" for line in shown(kept)))
