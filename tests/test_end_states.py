@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from evalkit.runner import run
 from evalkit.scorers.end_state import end_state
 from evalkit.store import Store
 from evalkit.trajectory import EndState, Trajectory
+from evalkit.trials import open_trials
 from tests.project import CASES, GOOD, load_project
 
 SOURCE = (
@@ -62,6 +64,18 @@ def test_the_state_is_read_stored_and_compared(tmp_path: Path) -> None:
         assert trial.trajectory.state.value["entry"] == int(trial.case[-1]) * 2
         assert len(trial.trajectory.steps) == 1
         assert trial.scores[0].passed, trial.scores[0].reason
+
+
+def test_the_state_is_read_with_other_settings_too(tmp_path: Path) -> None:
+    """As the gate tries a baseline again."""
+    loaded = load_project(tmp_path, SOURCE, cases=CASES[:1])
+    module = str(loaded.suite.pipeline.call).partition(":")[0]
+    suite = msgspec.structs.replace(loaded.suite, state=f"{module}:state")
+    with open_trials(suite, tmp_path, {}, None) as opened:
+        other = opened.with_settings({"any": 1})
+        trial = asyncio.run(other.try_once(loaded.dataset.cases[0], 0))
+    assert trial.trajectory is not None and trial.trajectory.state is not None
+    assert trial.trajectory.state.value == {"entry": 0, "size": 1}
 
 
 def test_a_state_that_is_not_as_expected(tmp_path: Path) -> None:
