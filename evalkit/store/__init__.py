@@ -182,12 +182,20 @@ class Store:
 
     def steps_taken(self, run_id: str) -> pa.Table:
         """How many steps each trial of a run took: case, trial, steps. Raises as :meth:`load`."""
+        import numpy as np
+        import pyarrow as pa
+
         folder, run = self._folder(run_id)
         if run.status == "complete":
-            steps = read_table(folder, "steps", ("case", "trial"))
+            steps = read_table(folder, "steps", ("case", "trial", "number"))
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"]
-        return _counted(steps.select(["case", "trial"]))
+        # A trial's steps follow one another, numbered from 0.
+        first = np.flatnonzero(steps["number"].to_numpy() == 0)
+        taken = np.diff(first, append=steps.num_rows)
+        places = pa.array(first)
+        columns = {name: steps[name].take(places) for name in ("case", "trial")}
+        return pa.table({**columns, "steps": taken})
 
     def spending(self, run_id: str, cases: Sequence[str]) -> pa.Table:
         """The steps of some cases with what they took, in order: see :mod:`evalkit.costly_steps`.
