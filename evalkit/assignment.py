@@ -62,9 +62,17 @@ def each_its_best(
     """
     used: set[int | None] = set()
     pairing: Pairing = []
+    before: Sequence[int] = ()
+    start = 0
     for row, top in enumerate(most):
         places = columns(row)
-        for column in places:
+        # A row like the one before it, a step that comes again, need not see what that one used.
+        start = start if places is before else 0
+        while start < len(places) and places[start] in used:
+            start += 1
+        before = places
+        for at in range(start, len(places)):
+            column = places[at]
             if column not in used and weight(row, column) == top:
                 used.add(column)
                 pairing.append(column)
@@ -72,7 +80,7 @@ def each_its_best(
         else:
             weights = {column: weight(row, column) for column in places}
             best = max(weights.values(), default=0)
-            free = (one for one, at in weights.items() if at == best and one not in used)
+            free = (one for one, worth in weights.items() if worth == best and one not in used)
             pairing.append(next(free, None) if best else None)
             if best and pairing[-1] is None:
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from evalkit.assignment import (
     TooLargeError,
+    each_its_best,
     in_any_order,
     in_partial_order,
     in_sequence,
@@ -136,3 +138,21 @@ def test_orders_beyond_the_bound_are_an_error_and_no_hang() -> None:
     chain = [sum(1 << later for later in range(row + 1, 200)) for row in range(200)]
     distinct = [{row: 5} for row in range(200)]
     assert len([one for one in in_partial_order(distinct, chain) if one is not None]) == 1
+
+
+def test_rows_that_are_alike_look_at_each_column_once() -> None:
+    looked = 0
+
+    class Columns(Sequence[int]):
+        def __len__(self) -> int:
+            return 1_000
+
+        def __getitem__(self, place: Any) -> Any:
+            nonlocal looked
+            looked += 1
+            return range(1_000)[place]
+
+    columns = Columns()
+    found = each_its_best(lambda row: columns, [1] * 1_000, lambda row, column: 1)
+    assert found == list(range(1_000))
+    assert looked < 5_000
