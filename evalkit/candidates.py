@@ -9,6 +9,7 @@ Nothing is compared before it is asked for: a path that is as expected takes one
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -164,7 +165,8 @@ class Candidates:
 
     def _worth(self, row: int, place: int) -> int:
         """What a row and one of its places are worth together; 0: they don't go together."""
-        if self.is_same(row, place):
+        text = self._stated[row]
+        if text is not None and text == self._found[place]:
             return self._most[row]
         stated = self._plan.rows[row]
         step = self._columns.steps[place]
@@ -248,14 +250,14 @@ class Candidates:
         """The columns, ascending, of a name that the row asks for."""
         every = self._plan.rows[row].alternatives
         if len(every) == 1:
-            return self._named.get(every[0].name or "", ())
+            return self._named.get(every[0].tool or every[0].name or "", ())
         return sorted({place for one in every for place in self._named.get(one.name or "", ())})
 
     @cached_property
     def _named(self) -> dict[str, list[int]]:
-        named: dict[str, list[int]] = {}
+        named: dict[str, list[int]] = defaultdict(list)
         for place, step in enumerate(self._columns.steps):
-            named.setdefault(step.name, []).append(place)
+            named[step.name].append(place)
         return named
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
+from itertools import count as numbers_from
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -187,19 +188,20 @@ def _plain(expect: Expected) -> list[tuple[Row, ...] | None]:
     if kept is None:
         kept, start = [], 0
         for reference in expect.references:
-            kept.append(_rows(reference, start) if _is_plain(reference) else None)
-            start += sum([len([*_leaves(one)]) for one in reference if not _is_alone(one)])
-            start += sum([_is_alone(one) for one in reference])
+            rows = _rows(reference, start) if _is_plain(reference) else None
+            size = sum(len([*_leaves(one)]) for one in reference) if rows is None else len(rows)
+            kept.append(rows)
+            start += size
         vars(expect)["rows"] = kept
     return kept
 
 
 def _rows(reference: Sequence[ExpectedStep], start: int) -> tuple[Row, ...]:
-    texts = literals([_all_stated(stated) for stated in reference])
+    texts = literals(list(map(_all_stated, reference)))
     return tuple(
         [
-            Row(start + place, _either(stated), stated.optional, text)
-            for place, (stated, text) in enumerate(zip(reference, texts, strict=True))
+            Row(position, _either(stated), stated.optional, text)
+            for position, stated, text in zip(numbers_from(start), reference, texts, strict=False)
         ]
     )
 
@@ -210,7 +212,11 @@ def _either(stated: ExpectedStep) -> tuple[ExpectedStep, ...]:
 
 def _all_stated(stated: ExpectedStep) -> Any:
     """What it states, if that is one step of one kind and what its arguments are; else None."""
-    if stated.any_of is not None or stated.status is not None or stated.step is not None:
+    if stated.status is not None:
+        return None
+    if stated.tool is not None:  # by far the most frequent
+        return ("tool", stated.tool, stated.actor, stated.args)
+    if stated.any_of is not None or stated.step is not None:
         return None
     return (stated.kind, stated.name, stated.actor, stated.args)
 
@@ -393,10 +399,13 @@ def open_places(expect: Expected) -> frozenset[int]:
     """
     found: set[int] = set()
     start = 0
-    for reference in expect.references:
-        if not _is_plain(reference) or any(stated.optional for stated in reference):
+    for reference, rows in zip(expect.references, _plain(expect), strict=True):
+        if rows is None:
             found |= _open(reference, start)
-        start += sum(len([*_leaves(stated)]) for stated in reference)
+            start += sum(len([*_leaves(stated)]) for stated in reference)
+        else:
+            found.update([row.position for row in rows if row.optional])
+            start += len(rows)
     return frozenset(found)
 
 

@@ -60,22 +60,21 @@ def match(
 def _expected(given: Mapping[str, Any] | ExpectedStep) -> ExpectedStep:
     if isinstance(given, ExpectedStep):
         return given
-    name, arguments = _call(given)
-    return ExpectedStep(tool=name, args=arguments)
+    return ExpectedStep(tool=_name(given), args=given.get("args"))
 
 
 def _actual(given: Mapping[str, Any] | Step) -> Step:
     if isinstance(given, Step):
         return given
-    name, arguments = _call(given)
-    return Step(kind="tool", name=name, arguments={} if arguments is None else arguments)
+    arguments = given.get("args")
+    return Step(kind="tool", name=_name(given), arguments={} if arguments is None else arguments)
 
 
-def _call(given: Mapping[str, Any]) -> tuple[str, Any]:
+def _name(given: Mapping[str, Any]) -> str:
     name = given.get("name")
-    if not isinstance(name, str) or len(given) != 1 + ("args" in given):
-        raise InputError(f'a step is {{"name": ..., "args": {{...}}}}, found keys {sorted(given)}')
-    return name, given.get("args")
+    if isinstance(name, str) and len(given) == 1 + ("args" in given):
+        return name
+    raise InputError(f'a step is {{"name": ..., "args": {{...}}}}, found keys {sorted(given)}')
 
 
 def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
