@@ -118,14 +118,14 @@ def main() -> None:
     if given.peak:
         print(_peak(given.peak[0], given.peak[1], int(given.peak[2])))
         return
+    _memory()  # before this process is large: its children would begin with its peak
+    _large()
     made = pairs(given.pairs)
     verdicts, rate = _verdicts(made)
     print(f"verdict, unordered, {given.pairs:,} pairs: {rate:>10,.0f} /s")
     if given.peers:
         _beside(given.peers, given.sample, verdicts, rate)
     _four_scorers(made[: min(6_000, given.pairs)])
-    _large()
-    _memory()
 
 
 def _verdicts(made: list[tuple[Calls, Calls]]) -> tuple[list[bool], float]:
