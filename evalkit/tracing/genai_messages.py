@@ -147,21 +147,25 @@ def _old_value(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _maps(value: Any) -> list[Mapping[str, Any]]:
-    listed = value if isinstance(value, list) else as_list(value)
-    return [item for item in listed if isinstance(item, dict)]
+    if isinstance(value, str):
+        value = parsed(value)
+    if not isinstance(value, list):
+        value = as_list(value)
+    return [item for item in value if isinstance(item, dict)]
 
 
 def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """The texts and the tool calls of one message, with parts or in the older shapes."""
     content, called = message.get("content"), message.get("tool_calls")
+    listed = message.get("parts")
     texts = [content] if isinstance(content, str) and content else []
     calls = [_call(as_map(call)) for call in as_list(called)] if called else []
-    parts = _maps(message.get("parts"))
+    parts = [] if listed is None else _maps(listed)
     if content is not None and not texts:
         parts += _maps(content)
     for part in parts:
         kind = part.get("type")
-        said = part.get("content", part.get("text"))
+        said = part["content"] if "content" in part else part.get("text")
         if kind in ("text", None) and isinstance(said, str):
             texts.append(said)
         elif kind in ("tool_call", "tool_use", "function_call"):

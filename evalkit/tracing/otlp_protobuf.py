@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from evalkit.errors import InputError
@@ -14,6 +15,10 @@ from evalkit.tracing.parts import MAX_SPAN, LogEvent, Reasons
 from evalkit.tracing.shapes import shaped
 
 _MAX_TIME = 2**63
+
+# A trace's id, and a parent's, are those of several spans in a row.
+_trace_id = lru_cache(4096)(ids.trace_id)
+_parent_id = lru_cache(4096)(ids.span_id)
 
 
 def read_otlp_protobuf(data: bytes, refused: Reasons | None = None) -> list[Span]:
@@ -68,16 +73,16 @@ def parsed(message: Any, data: bytes) -> Any:
 def _span(
     found: Any, scope: str, version: str, resource: dict[str, Any], refused: Reasons
 ) -> Span | None:
-    trace_id, span_id = ids.trace_id(found.trace_id), ids.span_id(found.span_id)
+    trace_id, span_id = _trace_id(found.trace_id), ids.span_id(found.span_id)
     if trace_id is None or span_id is None:
         refused[NO_TRACE_ID if trace_id is None else no_span_id(found.span_id.hex())] += 1
         return None
     start, end = _time(found.start_time_unix_nano), _time(found.end_time_unix_nano)
-    events, parent = found.events, found.parent_span_id
+    events, parent, status = found.events, found.parent_span_id, found.status
     return Span(
         trace_id=trace_id,
         span_id=span_id,
-        parent_id=ids.span_id(parent) if parent else None,
+        parent_id=_parent_id(parent) if parent else None,
         name=found.name,
         start_ns=start,
         end_ns=end if end >= start else start,
@@ -88,8 +93,8 @@ def _span(
         )
         if events
         else (),
-        error=found.status.code == 2,
-        status_message=found.status.message,
+        error=status.code == 2,
+        status_message=status.message,
         scope=scope,
         scope_version=version,
         resource=resource,
@@ -110,11 +115,13 @@ def _time(value: int) -> int:
     return value if value < _MAX_TIME else 0
 
 
-def _attributes(pairs: Sequence[Any]) -> dict[str, Any]:
-    # An empty string may be a text, or no value at all: only then the kind is asked for.
+def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
+    # Each access makes an object: so each is asked for once. An empty string may be a text, or no
+    # value at all: only then the kind is asked for.
+    listed = [(pair.key, pair.value) for pair in pairs]
     return shaped(
-        tuple([pair.key for pair in pairs]),
-        [(value := pair.value).string_value or _plain(value) for pair in pairs],
+        tuple([key for key, _ in listed]),
+        [value.string_value or _plain(value) for _, value in listed],
     )
 
 
