@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from evalkit.errors import InputError, NotFoundError, StoreError
+from evalkit.errors import EvalkitError, InputError, NotFoundError, StoreError
 from evalkit.files import SuiteFile
 from evalkit.folders import JOURNAL, LOCK, locks, read_manifest, run_folder
 from evalkit.journal import Journal
@@ -24,7 +24,7 @@ from evalkit.traces import OnProgress, Report, as_trial, planned_run, read_trace
 from evalkit.tracing.assembly import Reading
 from evalkit.tracing.collecting import Collecting, Patience
 from evalkit.tracing.otlp_grpc import GrpcServer
-from evalkit.tracing.otlp_http import Endpoint, Server
+from evalkit.tracing.otlp_http import Answer, Endpoint, Export, Server, Sink
 from evalkit.tracing.parts import Reasons
 from evalkit.tracing.spool import Spool, read_spool
 
@@ -42,13 +42,62 @@ _BATCH = 100
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+class Extent(NamedTuple):
+    """How much one run takes: bytes on disk, and seconds, after which another one begins.
+
+    Without ``seconds`` a collector has one run, and senders are told to wait when it is full;
+    with them, a full run is finished early.
+    """
+
+    max_bytes: int = MAX_BYTES
+    seconds: float | None = None
+
+
 class Listening(NamedTuple):
-    """What a collector says when it is ready, and how far it is."""
+    """What a collector says when a run is ready to be filled, and how far it is.
+
+    ``finished`` is what the run before it holds, or why that could not be finished; None if there
+    was none, or no span came.
+    """
 
     url: str
     run: str
     state: Collecting
     grpc_url: str | None = None
+    finished: Report | EvalkitError | None = None
+
+
+DEFAULT_EXTENT = Extent()
+
+
+class _Filling:
+    """A run while spans come for it."""
+
+    def __init__(
+        self, store: Path, label: str, suite: SuiteFile | None, patience: Patience, extent: Extent
+    ) -> None:
+        self.run = planned_run(label, "otlp", suite.suite if suite else None)
+        self.journal = Journal.start(store, self.run)
+        self.spool = Spool(self.journal.folder / SPOOL)
+        self.state = Collecting(self.spool, patience, extent.max_bytes)
+        ends = None if extent.seconds is None else time.monotonic() + extent.seconds
+        self._ends, self._extent, self._store = ends, extent, store
+
+    def is_full(self) -> bool:
+        """Whether another run should take its place."""
+        return self._ends is not None and (
+            time.monotonic() >= self._ends or self.spool.size > self._extent.max_bytes
+        )
+
+    def close(self) -> Report | None:
+        """Finishes the run, and says what it holds; None, and nothing stays, if no span came."""
+        self.spool.close()
+        self.journal.close()
+        if not self.spool.size:
+            _remove(self.journal.folder)
+            return None
+        state = self.state
+        return finish(self.run.id, store=self._store, reasons=state.reasons, secrets=state.secrets)
 
 
 def collect(
@@ -60,12 +109,14 @@ def collect(
     on_ready: Callable[[Listening], None],
     suite: SuiteFile | None = None,
     patience: Patience = DEFAULT_PATIENCE,
-    max_bytes: int = MAX_BYTES,
+    extent: Extent = DEFAULT_EXTENT,
 ) -> Report:
-    """Receives spans until ``stop`` is set, then finishes the run and says what it holds.
+    """Receives spans until ``stop`` is set, then finishes the last run and says what it holds.
 
-    Raises InputError for an address that cannot be had, or one beyond loopback without a token;
-    NotFoundError where no span came; StoreError where the disk refuses.
+    When a run is full by ``extent``, spans go to another one of the same label from then on, and
+    the full one is finished meanwhile; ``on_ready`` is told of each. Raises InputError for an
+    address that cannot be had, or one beyond loopback without a token; NotFoundError where no
+    span came; StoreError where the disk refuses.
     """
     if endpoint.host not in _LOOPBACK and endpoint.token is None:
         raise InputError(
@@ -74,28 +125,42 @@ def collect(
         )
     if not label.strip():
         raise InputError("a run needs a label, for instance --label production")
-    suite_record = suite.suite if suite else None
-    run = planned_run(label, "otlp", suite_record)
-    with Journal.start(store, run) as journal:
-        spool = Spool(journal.folder / SPOOL)
-        state = Collecting(spool, patience, max_bytes)
-        try:
-            servers = _servers(endpoint, state)
-        except BaseException:
-            spool.close()
-            _remove(journal.folder)
-            raise
-        on_ready(Listening(servers[0].url, run.id, state, *(one.url for one in servers[1:])))
-        try:
-            _settle(state, journal, _reading(run), stop)
-        finally:
-            for server in servers:
-                server.stop()
-            spool.close()
-    if not spool.size:
-        _remove(journal.folder)
-        raise NotFoundError("no span came: nothing to store")
-    return finish(run.id, store=store, reasons=state.reasons, secrets=state.secrets)
+    filling = _Filling(store, label, suite, patience, extent)
+
+    # A request that is with a run which is being closed is answered 503: it comes again.
+    def sink(export: Export) -> Answer:
+        return filling.state.export(export)
+
+    def refused() -> None:
+        filling.state.refuse()
+
+    try:
+        servers = _servers(endpoint, sink, refused)
+    except BaseException:
+        filling.close()
+        raise
+    finished: Report | EvalkitError | None = None
+    urls = [server.url for server in servers]
+    try:
+        while True:
+            grpc_url = urls[1] if urls[1:] else None
+            on_ready(Listening(urls[0], filling.run.id, filling.state, grpc_url, finished))
+            _settle(filling, stop)
+            if stop.is_set():
+                break
+            full, filling = filling, _Filling(store, label, suite, patience, extent)
+            try:
+                finished = full.close()
+            except EvalkitError as error:  # its spans stay on disk, and the next run goes on
+                finished = error
+    finally:
+        for server in servers:
+            server.stop()
+        last = filling.close()
+    if last is None:
+        since = " since the last run" if finished is not None else ""
+        raise NotFoundError(f"no span came{since}: nothing to store")
+    return last
 
 
 def finish(
@@ -135,14 +200,16 @@ def finish(
     return report
 
 
-def _servers(endpoint: Endpoint, state: Collecting) -> list[Server | GrpcServer]:
+def _servers(
+    endpoint: Endpoint, sink: Sink, refused: Callable[[], None]
+) -> list[Server | GrpcServer]:
     """The server over HTTP and, if asked for, the one over gRPC: both, or InputError."""
     servers: list[Server | GrpcServer] = []
     port: int | None = endpoint.port
     try:
-        servers.append(Server(endpoint, state.export, state.refuse))
+        servers.append(Server(endpoint, sink, refused))
         if (port := endpoint.grpc_port) is not None:
-            servers.append(GrpcServer(endpoint, state.export, state.refuse))
+            servers.append(GrpcServer(endpoint, sink, refused))
     except (OSError, InputError) as error:
         for server in servers:
             server.stop()
@@ -157,14 +224,15 @@ def _reading(run: Run) -> Reading:
     return Reading(Reasons(), Counter(), run.suite.route_from, run.suite.prices)
 
 
-def _settle(state: Collecting, journal: Journal, reading: Reading, stop: threading.Event) -> None:
-    """Turns complete traces into trials, in a share of the time, until told to stop."""
-    pause = _TICK_S
-    while not stop.wait(pause):
+def _settle(filling: _Filling, stop: threading.Event) -> None:
+    """Turns complete traces into trials, in a share of the time, until told to stop or full."""
+    pause, reading = _TICK_S, _reading(filling.run)
+    while not stop.wait(pause) and not filling.is_full():
         started = time.perf_counter()
-        found = [read_trace(parts[0].trace_id, parts, reading) for parts in state.complete(_BATCH)]
+        ripe = filling.state.complete(_BATCH)
+        found = [read_trace(parts[0].trace_id, parts, reading) for parts in ripe]
         with suppress(StoreError):  # the disk is full: the spool says so to the senders
-            journal.extend(as_trial(one) for one in found if one is not None)
+            filling.journal.extend(as_trial(one) for one in found if one is not None)
         took = time.perf_counter() - started
         pause = max(_TICK_S if len(found) < _BATCH else 0.0, took / _SHARE - took)
 
@@ -175,4 +243,4 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["SPOOL", "Listening", "collect", "finish"]
+__all__ = ["SPOOL", "Extent", "Listening", "collect", "finish"]

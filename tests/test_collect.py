@@ -14,13 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evalkit.collect import Listening, collect, finish
+from evalkit.collect import Extent, Listening, collect, finish
 from evalkit.errors import InputError, NotFoundError
 from evalkit.store import Store
 from evalkit.traces import Report
@@ -280,13 +280,47 @@ def test_connections_over_the_limit_are_told_to_come_back(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_budget_is_said(tmp_path: Path) -> None:
-    with running(tmp_path, max_bytes=10) as collector:
+    with running(tmp_path, extent=Extent(max_bytes=10)) as collector:
         url = collector.listening.url
         assert post(url, export(span(1, 1)))[0] == 200
         status, answer, headers = post(url, export(span(1, 2)))
         assert (status, headers["Retry-After"]) == (429, "60")
         assert "disk budget" in answer["message"]
         assert collector.stop().spans == 1
+
+
+@pytest.mark.parametrize(
+    "extent", [Extent(seconds=0.3), Extent(max_bytes=10, seconds=1000)], ids=["time", "size"]
+)
+def test_a_full_run_is_finished_and_another_one_begins(tmp_path: Path, extent: Extent) -> None:
+    with running(tmp_path, extent=extent) as collector:
+        url = collector.listening.url
+        assert post(url, export(span(1, 1)))[0] == 200
+        until(lambda: collector.listening.finished is not None)
+        assert collector.listening.url == url
+        first = collector.listening.finished
+        assert isinstance(first, Report)
+        assert (first.traces, first.spans) == (1, 1)
+        assert Store(tmp_path).find(first.run).status == "complete"
+        while post(url, export(span(2, 1)))[0] != 200:  # between two runs
+            time.sleep(0.05)
+        with suppress(NotFoundError):  # the last run may have ended empty
+            collector.stop()
+    stored = {case for run in Store(tmp_path).runs() for case in trials(tmp_path, run.id)}
+    assert stored == {"01", "02"}
+    assert {run.label for run in Store(tmp_path).runs()} == {"live"}
+    assert {run.status for run in Store(tmp_path).runs()} == {"complete"}
+
+
+def test_log_records_alone_are_said_and_kept(tmp_path: Path) -> None:
+    record = {"traceId": f"{1:032x}", "spanId": f"{1:016x}", "eventName": "gen_ai.choice"}
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
+    with running(tmp_path, extent=Extent(seconds=0.3)) as collector:
+        assert post(collector.listening.url, body, path="/v1/logs")[0] == 200
+        until(lambda: isinstance(collector.listening.finished, InputError))
+        assert "1 × log record whose span is not there" in str(collector.listening.finished)
+        assert post(collector.listening.url, export(span(1, 1)))[0] == 200  # it goes on
+    assert list(tmp_path.rglob("spans.spool"))  # what was acknowledged is not thrown away
 
 
 def test_a_full_queue_answers_429(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.options import DEFAULT_STORE, StoreOption
-from evalkit.errors import ExitCode, InputError
+from evalkit.errors import EvalkitError, ExitCode, InputError
 
 if TYPE_CHECKING:
     import threading
@@ -45,7 +45,13 @@ def collect(  # noqa: PLR0913  every option of the command is a parameter
     seconds: Annotated[
         float | None, typer.Option("--for", min=0, help="Stop after so many seconds.")
     ] = None,
-    max_gb: Annotated[float, typer.Option(min=0.001, help="Disk to use at most.")] = 20.0,
+    max_gb: Annotated[
+        float, typer.Option(min=0.001, help="Disk that one run's spans use at most.")
+    ] = 20.0,
+    roll: Annotated[
+        float | None,
+        typer.Option(min=0.01, metavar="HOURS", help="Begin another run every so many hours."),
+    ] = None,
     suite: Annotated[
         Path | None, typer.Option(help="A suite that says how routes are read and tokens cost.")
     ] = None,
@@ -70,7 +76,7 @@ def collect(  # noqa: PLR0913  every option of the command is a parameter
         on_ready=_ready,
         suite=read_suite(suite) if suite else None,
         patience=Patience(quiet, timeout),
-        max_bytes=int(max_gb * 1024**3),
+        extent=collecting.Extent(int(max_gb * 1024**3), roll * 3600 if roll else None),
     )
     return _say(report)
 
@@ -93,6 +99,10 @@ def _stopped(seconds: float | None) -> threading.Event:
 def _ready(listening: Listening) -> None:
     import sys
 
+    if isinstance(listening.finished, EvalkitError):
+        print(f"error: the run before is not finished: {listening.finished}", file=sys.stderr)
+    elif listening.finished is not None:
+        _say(listening.finished)
     grpc = f" and on {listening.grpc_url} for OTLP over gRPC" if listening.grpc_url else ""
     print(
         f"listening on {listening.url} for OTLP over HTTP{grpc} (run {listening.run}); "
