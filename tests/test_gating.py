@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
@@ -296,18 +297,39 @@ RETAIL = "tau2_retail114_gpt-4.1-mini_base_run0221b"
 
 
 def test_one_model_against_itself_passes():
-    name = "tau1_gpt-4o_airline_50x4"
     if not SHARED.is_dir():
         pytest.skip("the recorded agent runs are not here")
-    runs = tau(name, SHARED)
-    early, late = (
-        of_tau([r for r in runs if (r["trial"] < 2) == first]) for first in (True, False)
-    )
-    for candidate, baseline in ((late, early), (early, late)):
+    runs = tau("tau1_gpt-4o_airline_50x4", SHARED)
+    halves = list(itertools.combinations(range(4), 2))
+    single = [((a,), (b,)) for a, b in itertools.permutations(range(4), 2)]
+    for before, after in [*((one, set(range(4)) - set(one)) for one in halves), *single]:
+        baseline, candidate = (
+            of_tau([run for run in runs if run["trial"] in arm]) for arm in (before, after)
+        )
         report = decide(candidate, baseline, REWARD)
         assert (report.exit, report.rows[0].verdict) == (0, "ok")
-    report = decide(rewards(RETAIL, run="run0221b"), rewards(RETAIL, run="base"), REWARD)
-    assert (report.exit, report.rows[0].verdict) == (0, "ok")
+    for first, second in (("base", "run0221b"), ("run0221b", "base")):
+        report = decide(rewards(RETAIL, run=second), rewards(RETAIL, run=first), REWARD)
+        assert (report.exit, report.rows[0].verdict) == (0, "ok")
+
+
+def test_a_fine_tuned_model_that_is_no_worse_passes_and_so_does_the_reverse():
+    name = "tau2_gpt-4.1_vs_ft_airline20_retail40"
+    plain, tuned = rewards(name, run="tau2 gpt-4.1/"), rewards(name, run="tau2 ft-gpt-4.1/")
+    for candidate, baseline in ((tuned, plain), (plain, tuned)):
+        report = decide(candidate, baseline, REWARD)
+        assert report.exit == 0
+        assert {row.verdict for row in report.rows if row.blocking} == {"ok"}
+
+
+def test_cases_that_never_ran_are_no_quality_regression():
+    if not SHARED.is_dir():
+        pytest.skip("the recorded agent runs are not here")
+    runs = [run for run in tau(RETAIL, SHARED) if "base" in run["run"]]
+    gone = {run["task_id"] for run in runs[:18]}
+    never = [run | {"steps": [], "reward": 0.0} if run["task_id"] in gone else run for run in runs]
+    report = decide(of_tau(never), of_tau(runs), REWARD)
+    assert (report.exit, report.rows[0].verdict) == (3, "unmeasurable")
 
 
 def test_a_weaker_model_regresses_and_a_stronger_one_improves():

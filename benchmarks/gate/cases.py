@@ -42,6 +42,15 @@ MIXES: dict[str, Mix] = {
     "flaky": levels((0.95, 0.7, 0.4, 0.1), (0.3, 0.4, 0.2, 0.1)),
     "all flaky": beta(2, 2),
 }
+# Of another kind than those on which the gate's rounds were chosen.
+OTHERS: dict[str, Mix] = {
+    "60/30/10": levels((0.99, 0.6, 0.05), (0.6, 0.3, 0.1)),
+    "sure": lambda cases, rng: rng.uniform(0.95, 0.99, cases),
+    "six levels": levels((0.98, 0.8, 0.6, 0.4, 0.2, 0.02), (0.25, 0.15, 0.15, 0.1, 0.15, 0.2)),
+    "Beta(7, 3)": beta(7, 3),
+    "coin": levels((0.5,), (1.0,)),
+}
+ALL = {**MIXES, **OTHERS}
 
 
 def nothing(chances: Chances, _: np.random.Generator) -> Chances:
@@ -119,6 +128,7 @@ DIFFUSE = Scenario("diffuse, -10 points", diffuse(0.10))
 CONCENTRATED = Scenario("concentrated, -10 points", concentrated(0.10))
 BROKEN = Scenario("one case broken", set_surest(1, 0.0))
 TWO_BROKEN = Scenario("two cases broken", set_surest(2, 0.0))
+PARTIAL = Scenario("one case breaks to 0.3", set_surest(1, 0.3))
 WITHOUT_CHANGE = (
     NOTHING,
     Scenario("nothing, 5-point outage in one window", nothing, outage=0.05, alarm="any"),
@@ -132,7 +142,7 @@ WORSE = (
     CONCENTRATED,
     BROKEN,
     TWO_BROKEN,
-    Scenario("one case breaks to 0.3", set_surest(1, 0.3)),
+    PARTIAL,
 )
 
 
@@ -143,7 +153,7 @@ class Arms:
         self, mix: str, scenario: Scenario, routes: int, cases: int, rng: np.random.Generator
     ) -> None:
         self.rng, self.scenario = rng, scenario
-        self.before = [MIXES[mix](cases, rng) for _ in range(routes)]
+        self.before = [ALL[mix](cases, rng) for _ in range(routes)]
         self.after = [
             scenario.effect(chances, rng) if route == 0 or scenario.everywhere else chances
             for route, chances in enumerate(self.before)

@@ -57,7 +57,7 @@ def found(mix: str, drop: float, routes: int, cases: int, trials: int, repeats: 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=100)
     asked = parser.parse_args()
     print("| mix | routes x cases x trials | planned, one stage | found | confirm | found |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")

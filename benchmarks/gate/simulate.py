@@ -19,11 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 from cases import (
+    ALL,
     BROKEN,
     CONCENTRATED,
     DIFFUSE,
     MIXES,
     NOTHING,
+    OTHERS,
+    PARTIAL,
     TWO_BROKEN,
     WITHOUT_CHANGE,
     WORSE,
@@ -72,7 +75,7 @@ def work(asked: tuple[str, int, Design, bool, int, int]) -> Cell:
     """Decides a part of a cell; the scenario is given by its place, since effects do not pickle."""
     mix, place, design, reruns, part, repeats = asked
     scenario = (*WITHOUT_CHANGE, *WORSE)[place]
-    seed = [SEED, list(MIXES).index(mix), place, *design, reruns, part]
+    seed = [SEED, list(ALL).index(mix), place, *design, reruns, part]
     rng = np.random.default_rng(seed)
     total = Cell(0, 0, 0.0, 0)
     for _ in range(repeats):
@@ -113,13 +116,14 @@ def measure(
     repeats: Sequence[int],
     *,
     reruns: bool = True,
+    mixes: Sequence[str] = tuple(MIXES),
 ) -> Iterable[tuple[Scenario, dict[str, Cell]]]:
     """Every scenario on every mix, as it is ready; the same numbers on any count of processes."""
     places = [(*WITHOUT_CHANGE, *WORSE).index(one) for one in scenarios]
     jobs = [
         (mix, place, design, reruns, part, min(CHUNK, count - part * CHUNK))
         for place, count in zip(places, repeats, strict=True)
-        for mix in MIXES
+        for mix in mixes
         for part in range(math.ceil(count / CHUNK))
     ]
     cells = pool.map(work, jobs)
@@ -128,7 +132,7 @@ def measure(
             scenario,
             {
                 mix: sum((next(cells) for _ in range(math.ceil(count / CHUNK))), Cell(0, 0, 0.0, 0))
-                for mix in MIXES
+                for mix in mixes
             },
         )
 
@@ -142,9 +146,12 @@ def interval(alarms: int, repeats: int) -> tuple[float, float]:
 
 def say(rows: Iterable[tuple[Scenario, dict[str, Cell]]], *, price: bool = True) -> None:
     """A Markdown table: scenario by mix, in percent; trials a case in brackets; all mixes last."""
-    print("| effect | counted | repeats | " + " | ".join(MIXES) + " | all: count, 95 % interval |")
-    print("| --- | --- | ---: |" + " ---: |" * (len(MIXES) + 1))
-    for scenario, cells in rows:
+    for number, (scenario, cells) in enumerate(rows):
+        if not number:
+            print(
+                f"| effect | counted | repeats | {' | '.join(cells)} | all: count, 95 % interval |"
+            )
+            print("| --- | --- | ---: |" + " ---: |" * (len(cells) + 1))
         said = [
             f"{one.alarms / one.repeats:.1%}" + (f" ({one.trials:.1f})" if price else "")
             for one in cells.values()
@@ -152,7 +159,7 @@ def say(rows: Iterable[tuple[Scenario, dict[str, Cell]]], *, price: bool = True)
         every = sum(cells.values(), Cell(0, 0, 0.0, 0))
         low, high = interval(every.alarms, every.repeats)
         count = f"{every.alarms} of {every.repeats}, {low:.1%} to {high:.1%}"
-        name, repeats = scenario.name, every.repeats // len(MIXES)
+        name, repeats = scenario.name, every.repeats // len(cells)
         print(
             f"| {name} | {COUNTED[scenario.alarm]} | {repeats} | "
             + " | ".join((*said, count))
@@ -200,11 +207,13 @@ def main() -> None:
         say(measure(pool, (NOTHING, DIFFUSE, BROKEN), one, [asked.repeats] * 3))
         print("\n50 routes\n")
         say(measure(pool, (NOTHING,), fifty, (max(1, asked.repeats * 3 // 8),)))
+        print("\n8 routes, mixes of another kind\n")
+        half = max(1, asked.repeats // 2)
+        which = (NOTHING, DIFFUSE, PARTIAL)
+        say(measure(pool, which, eight, [half] * 3, mixes=tuple(OTHERS)))
         print("\n8 routes without re-runs\n")
         which = (NOTHING, DIFFUSE, CONCENTRATED, BROKEN, TWO_BROKEN)
-        say(
-            measure(pool, which, eight, [max(1, asked.repeats // 2)] * 5, reruns=False), price=False
-        )
+        say(measure(pool, which, eight, [half] * 5, reruns=False), price=False)
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 
