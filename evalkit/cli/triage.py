@@ -14,6 +14,7 @@ from evalkit.errors import ExitCode, FileError
 if TYPE_CHECKING:
     from evalkit.dataset import Case
     from evalkit.triage import Triage
+    from evalkit.triaging.rates import Rate
 
 
 def triage(
@@ -73,7 +74,7 @@ def golden_cases(path: Path | None) -> list[Case]:
 
 def _shown(run: str, found: Triage, most: int) -> Iterator[str]:
     from evalkit.escaping import line
-    from evalkit.phrasing import moment, number, percent, plural
+    from evalkit.phrasing import moment, plural
 
     yield f"{run}: {plural(found.traces, 'trace')}, {found.flagged} flagged, " + plural(
         len(found.problems), "problem"
@@ -86,15 +87,37 @@ def _shown(run: str, found: Triage, most: int) -> Iterator[str]:
             yield f"   {line(one.example)}"
         covered = ", ".join(line(case) for case in one.covered[:3])
         yield f"   covered by {covered}" if covered else "   no golden case covers it"
-    changed = [rate for rate in found.rates if rate.change in ("up", "down")]
-    if changed:
-        yield "\nchanged since the earlier window (exact tests, corrected over all rows):"
-    for rate in changed:
-        share = percent if rate.low is not None else number
-        was, now = (share(value or 0.0) for value in (rate.before, rate.value))
-        name = rate.measure.replace("_", " ")
-        yield f"   {line(rate.route)}: {name} {rate.change}, {was} to {now}"
+    if found.rates:
+        yield "\nper route (shares with their 95 % interval, means per trace):"
+    for route in dict.fromkeys(rate.route for rate in found.rates):
+        rates = [rate for rate in found.rates if rate.route == route]
+        yield f"   {line(route)}"
+        yield from (f"      {_rate(rate)}" for rate in rates)
+    if any(rate.change == "unclear" for rate in found.rates):
+        yield "   up and down: p below 0.05 by exact tests, corrected over all rows; else unclear"
     for note in found.notes:
         yield f"note: {line(note)}"
     if found.problems:
         yield f"\nnext: evalkit promote {found.problems[0].representative} --run {run} --dataset …"
+
+
+def _rate(rate: Rate) -> str:
+    """One measure of a route; beside an earlier window, what it was and whether it changed."""
+    said = f"{rate.measure.removesuffix('_usd').replace('_', ' ')} {_amount(rate, rate.value)}"
+    if rate.low is not None and rate.high is not None:
+        said += f" [{rate.low:.1%}, {rate.high:.1%}]"
+    if rate.before is None:
+        return said
+    return f"{said}, was {_amount(rate, rate.before)}: {rate.change}"
+
+
+def _amount(rate: Rate, value: float | None) -> str:
+    from evalkit.phrasing import seconds
+
+    if value is None:
+        return seconds(None)
+    if rate.measure == "latency_p99":
+        return seconds(value)
+    if rate.measure == "cost_usd":
+        return f"${value:.4g}"
+    return f"{value:,.0f}" if rate.measure == "tokens" else f"{value:.1%}"

@@ -220,6 +220,12 @@ def test_feedback_joins_triage(project: Path, capsys: pytest.CaptureFixture[str]
     assert main(["promote", f"f{2:031x}", "--run", "production", "--dataset", "cases.jsonl"]) == 0
     assert "signals: missing_step, reopened" in capsys.readouterr().out
     assert "feedback for 1 ids that are not in this run: unknown-id" in shown
+    assert re.search(r"thumbs down 3\.0% \[\S+, \S+\]\n", shown)
+    good = [trace(f"b{n:031x}", {"q": f"order {n}"}, faulty=False) for n in range(30)]
+    recorded(project / "store", good, "earlier")
+    assert main(["triage", "production", "--before", "earlier"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"missing step 9\.1% \[\S+, \S+\], was 0\.0%: unclear", shown)
 
 
 @pytest.mark.examples
