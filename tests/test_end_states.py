@@ -120,3 +120,14 @@ def test_what_is_wrong_is_told_before_anything_runs(
     (tmp_path / "state_reader.py").write_text("def short(case_input): ...")
     with pytest.raises(FileError, match=r"can't be called as \(input, context, answer\)"):
         load_project(tmp_path, SOURCE, cases=CASES[:1], state="state_reader:short")
+
+
+def test_scorers_that_count_as_checks_must_be_in_the_suite(tmp_path: Path) -> None:
+    case = {**CASES[0], "expect": {"outcome": [{"passed": "jugde"}]}}
+    scorers = ["routing", {"task_completion": {"passed": ["trajectory_score"]}}, "trajectory_score"]
+    only = {"scorers": scorers, "gate": {"on": ["routing"]}}
+    with pytest.raises(FileError) as error:
+        load_project(tmp_path, SOURCE, cases=[case], **only)
+    said = str(error.value)
+    assert "unknown scorer 'jugde'" in said
+    assert "trajectory_score itself rests on task_completion" in said
