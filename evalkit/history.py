@@ -63,7 +63,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class RouteHistory(msgspec.Struct, frozen=True, kw_only=True):
     """One scorer on one route over runs, oldest first. ``compared`` cases are alike in all runs.
 
-    ``flaky`` are the cases whose trials disagree within a run, flakiest first, at most ten of
+    ``flaky`` are the cases whose trials disagree within a run, flakiest first, at most five of
     ``flaky_cases``; their ``arms`` are trials passed and made, run by run.
     """
 

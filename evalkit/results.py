@@ -360,7 +360,7 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     spent_trials: int = 0
     # Where that is so, what the stored trials alone gave: both means.
     stored: tuple[float, float] | None = None
-    # The flakiest cases, at most ten, and how many there are.
+    # The flakiest cases, at most five, and how many there are.
     flaky: tuple[FlakyCase, ...] = ()
     flaky_cases: int = 0
 

@@ -39,6 +39,17 @@ def test_estimates_have_no_bias_and_the_interval_holds_the_truth(chance, trials)
         assert np.dot(weights, apart) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("passed", "trials"), [(0, 3), (1, 4), (2, 9), (40, 60), (5, 5)])
+def test_the_interval_is_clopper_and_pearsons(passed, trials):
+    from scipy.stats import binomtest
+
+    low, high = binomtest(passed, trials).proportion_ci(0.95)
+    ends = sorted(2 * p * (1 - p) for p in (low, high))
+    found = disagreement([(passed, trials)])
+    assert found[1] == pytest.approx(ends[0], abs=1e-9)
+    assert found[2] == pytest.approx(0.5 if low <= 0.5 <= high else ends[1], abs=1e-9)
+
+
 def test_versions_are_never_mixed():
     # always passed before, always fails now: a change, and nothing flaky
     assert flaky_cases({"a": [seen(1, 1, 1), seen(0, 0, 0)]}) == ((), 0)
