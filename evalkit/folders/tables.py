@@ -192,10 +192,7 @@ def _rows(folder: Path, table: str, case: str | None, trial: int | None) -> Iter
 
 def _has(file: pq.ParquetFile, group: int, case: str) -> bool:
     """Whether a part of a file holds rows of a case; that column alone is read."""
-    import pyarrow.compute as pc
-
-    found = file.read_row_group(group, ["case"], use_threads=False)["case"]
-    return bool(pc.any(pc.equal(found, case)).as_py())
+    return case in file.read_row_group(group, ["case"], use_threads=False)["case"].to_pylist()
 
 
 def _taker(rows: Iterator[Row]) -> Callable[[Row], list[Row]]:
