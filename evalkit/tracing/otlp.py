@@ -1,6 +1,6 @@
 """OTLP traces and logs as JSON: files, request bodies, the Collector's file exporter, Tempo.
 
-A document is read in one go; one that is large, or in which something is bad, span by span, so
+A document is cut into spans, which are read some at a time; where something is bad, one by one, so
 that one bad span costs only itself.
 """
 
@@ -80,9 +80,9 @@ class _Resource(msgspec.Struct, gc=False):
 
 
 class _Scoped(msgspec.Struct, rename="camel", gc=False):
-    scope: _Scope | None = None
-    instrumentation_library: _Scope | None = None
-    spans: list[_Span] | None = None
+    scope: msgspec.Raw = _NULL
+    instrumentation_library: msgspec.Raw = _NULL
+    spans: list[msgspec.Raw] | None = None
     log_records: list[msgspec.Raw] | None = None
 
 
@@ -100,27 +100,6 @@ class _Document(msgspec.Struct, rename="camel", gc=False):
     trace: _Document | None = None
 
 
-class _RawScoped(msgspec.Struct, rename="camel", gc=False):
-    scope: msgspec.Raw = _NULL
-    instrumentation_library: msgspec.Raw = _NULL
-    spans: list[msgspec.Raw] | None = None
-    log_records: list[msgspec.Raw] | None = None
-
-
-class _RawResource(msgspec.Struct, rename="camel", gc=False):
-    resource: msgspec.Raw = _NULL
-    scope_spans: list[_RawScoped] | None = None
-    instrumentation_library_spans: list[_RawScoped] | None = None
-    scope_logs: list[_RawScoped] | None = None
-
-
-class _RawDocument(msgspec.Struct, rename="camel", gc=False):
-    resource_spans: list[_RawResource] | None = None
-    batches: list[_RawResource] | None = None
-    resource_logs: list[_RawResource] | None = None
-    trace: _RawDocument | None = None
-
-
 class _Origin(NamedTuple):
     """What spans of one scope share."""
 
@@ -130,7 +109,6 @@ class _Origin(NamedTuple):
 
 
 _decode_document = msgspec.json.Decoder(_Document).decode
-_decode_raw_document = msgspec.json.Decoder(_RawDocument).decode
 _decode_span = msgspec.json.Decoder(_Span).decode
 _decode_spans = msgspec.json.Decoder(list[_Span]).decode
 _decode_scope = msgspec.json.Decoder(_Scope | None).decode
@@ -138,54 +116,33 @@ _decode_log = msgspec.json.Decoder(_LogRecord).decode
 _decode_resource = msgspec.json.Decoder(_Resource | None).decode
 
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
-_CHUNK = 500
-"""Spans of a large document that are read at once."""
+_CHUNK = 100
+"""Spans that are read at once: so few that what is made of them is still in the cache."""
 
 
 def read_parts(document: bytes, refused: Reasons) -> Iterator[Part]:
-    """An OTLP JSON document as parts, one per trace and scope, and more of a large document.
+    """An OTLP JSON document as parts, each of some spans of one trace and scope.
 
     Spans that cannot be read, have no ids or are over MAX_SPAN are counted in ``refused``, by
     reason; log records without a trace are too. Raises InputError, at once, if the document is
     no OTLP JSON.
     """
-    if len(document) <= MAX_SPAN:
-        try:
-            return _parts(_decode_document(document), len(document), refused)
-        except _UNREADABLE:  # something in it is bad: what is good is still read
-            pass
     try:
-        found = _decode_raw_document(document)
+        found = _decode_document(document)
     except _UNREADABLE as error:
         raise InputError(f"no OTLP JSON: {error}") from None
-    return _good_parts(found, refused)
+    return _parts(found, len(document) > MAX_SPAN, refused)
 
 
-def _parts(document: _Document, size: int, refused: Reasons) -> Iterator[Part]:
+def _parts(document: _Document, is_large: bool, refused: Reasons) -> Iterator[Part]:
     for level in (document, document.trace):
         if level is None:
             continue
         for resource in (*(level.resource_spans or ()), *(level.batches or ())):
             lists = (resource.scope_spans, resource.instrumentation_library_spans)
             for scoped in (one for listed in lists for one in listed or ()):
-                if scoped.spans:
-                    scope = scoped.scope or scoped.instrumentation_library
-                    origin = _origin(scope, resource.resource)
-                    spans = _spans(scoped.spans, origin, refused)
-                    yield from parts_of_spans(spans, 2 * size // len(scoped.spans))
-        for resource in level.resource_logs or ():
-            for scoped in resource.scope_logs or ():
-                yield from _log_parts(scoped.log_records, refused)
-
-
-def _good_parts(document: _RawDocument, refused: Reasons) -> Iterator[Part]:
-    """The parts of a document that is large, or in which something is bad."""
-    for level in (document, document.trace):
-        if level is None:
-            continue
-        for resource in (*(level.resource_spans or ()), *(level.batches or ())):
-            lists = (resource.scope_spans, resource.instrumentation_library_spans)
-            for scoped in (one for listed in lists for one in listed or ()):
+                if is_large:
+                    scoped.spans = _small(scoped.spans, refused)
                 for spans, size in _good_spans(scoped, resource.resource, refused):
                     yield from parts_of_spans(spans, size)
         for resource in level.resource_logs or ():
@@ -193,8 +150,15 @@ def _good_parts(document: _RawDocument, refused: Reasons) -> Iterator[Part]:
                 yield from _log_parts(scoped.log_records, refused)
 
 
+def _small(raws: list[msgspec.Raw] | None, refused: Reasons) -> list[msgspec.Raw]:
+    small = [raw for raw in raws or () if len(memoryview(raw)) <= MAX_SPAN]
+    if raws and len(small) < len(raws):
+        refused[f"span larger than {MAX_SPAN:,} bytes"] += len(raws) - len(small)
+    return small
+
+
 def _good_spans(
-    scoped: _RawScoped, resource: msgspec.Raw, refused: Reasons
+    scoped: _Scoped, resource: msgspec.Raw, refused: Reasons
 ) -> Iterator[tuple[list[Span], int]]:
     """The good spans of a scope, some at a time, and about how many bytes each takes."""
     raws = scoped.spans or []
@@ -206,18 +170,13 @@ def _good_spans(
             refused["span of a malformed scope"] += len(raws)
         return
     for start in range(0, len(raws), _CHUNK):
-        chunk = []
-        for raw in raws[start : start + _CHUNK]:
-            if len(memoryview(raw)) > MAX_SPAN:
-                refused[f"span larger than {MAX_SPAN:,} bytes"] += 1
-            else:
-                chunk.append(raw)
+        chunk = raws[start : start + _CHUNK]
         joined = b"[%s]" % b",".join(chunk)
         try:
             found = _decode_spans(joined)
         except _UNREADABLE:
             found = [one for one in (_one(raw, refused) for raw in chunk) if one is not None]
-        yield _spans(found, origin, refused), 2 * len(joined) // max(1, len(chunk))
+        yield _spans(found, origin, refused), 2 * len(joined) // len(chunk)
 
 
 def _one(raw: msgspec.Raw, refused: Reasons) -> _Span | None:
