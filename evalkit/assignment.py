@@ -53,25 +53,27 @@ def each_its_best(
     columns: Callable[[int], Sequence[int]],
     most: Sequence[int],
     weight: Callable[[int, int], int],
+    start: int = 0,
 ) -> Pairing | None:
     """Every row with a column that it is worth most with, if they can all have one at once: no
     assignment can be worth more. None where that is not seen at first sight.
 
     ``columns`` of a row are ascending; none of its weights is above ``most[row]``, and 0 is no
-    pair. Weights are asked for only as far as needed.
+    pair. Weights are asked for only as far as needed. The first ``start`` rows are known to be
+    worth most with the columns of their own numbers: no earlier one is left for them.
     """
-    used: set[int | None] = set()
-    pairing: Pairing = []
+    used: set[int | None] = set(range(start))
+    pairing: Pairing = list(range(start))
     before: Sequence[int] = ()
-    start = 0
-    for row, top in enumerate(most):
-        places = columns(row)
+    first = 0
+    for row in range(start, len(most)):
+        top, places = most[row], columns(row)
         # A row like the one before it, a step that comes again, need not see what that one used.
-        start = start if places is before else 0
-        while start < len(places) and places[start] in used:
-            start += 1
+        first = first if places is before else 0
+        while first < len(places) and places[first] in used:
+            first += 1
         before = places
-        for at in range(start, len(places)):
+        for at in range(first, len(places)):
             column = places[at]
             if column not in used and weight(row, column) == top:
                 used.add(column)

@@ -25,8 +25,7 @@ from evalkit.assignment import (
     put_in_order,
 )
 from evalkit.dataset import ArgumentsMode, ExpectedStep
-from evalkit.expectation import Plan, Row, same_name
-from evalkit.predicates import written
+from evalkit.expectation import Row, same_name
 from evalkit.trajectory import Step
 
 FEW = 10_000
@@ -36,51 +35,50 @@ FEW = 10_000
 class Columns(NamedTuple):
     """The considered actual steps: their numbers, and their arguments without ignored keys.
 
+    ``texts`` are all that an expected step can state of each, as JSON, where that can be written.
     ``free`` may pair, but are never unexpected: the user's, and those that changed nothing.
     """
 
     numbers: Sequence[int]
     steps: Sequence[Step]
     arguments: Sequence[Any]
+    texts: Sequence[bytes | None]
     free: frozenset[int]
 
 
 class Candidates:
     """The pairs that the rows of a plan and the considered steps can form."""
 
-    def __init__(self, plan: Plan, columns: Columns, args: ArgumentsMode, effects: bool) -> None:
-        self._plan = plan
+    def __init__(
+        self, rows: Sequence[Row], columns: Columns, args: ArgumentsMode, effects: bool
+    ) -> None:
+        self._rows = rows
         self._columns = columns
         self._effects = effects
         self._mode = args
-        size = min(len(plan.rows), len(columns.steps)) + 1
-        self._most = [size if row.optional else size * size for row in plan.rows]
+        size = min(len(rows), len(columns.steps)) + 1
+        self._most = [size if row.optional else size * size for row in rows]
         # A row and a step of the same text hold in full; of others it takes a comparison.
-        self._stated = [row.text for row in plan.rows]
-        self._found = written(
-            [
-                (step.kind, step.name, step.actor, arguments)
-                for step, arguments in zip(columns.steps, columns.arguments, strict=True)
+        self._stated = [row.text for row in rows]
+        self._found = columns.texts
+        if effects:
+            self._found = [
+                None if self._is_refused(place) else text
+                for place, text in enumerate(columns.texts)
             ]
-        )
-        if self._effects:
-            for place in range(len(columns.steps)):
-                if self._is_refused(place):
-                    self._found[place] = None
         self._of_text: dict[tuple[bytes, int], dict[int, int]] = {}
         self._of_name: dict[tuple[str | None, str | None, str], list[int]] = {}
 
-    def paired(self, *, ordered: bool) -> Pairing:
-        """The place of each row, in the plan's order or in any: the greatest worth possible.
+    def paired(self, before: Sequence[int] | None = None, *, listed: bool = False) -> Pairing:
+        """The place of each row, in the list's order, in that of ``before``, or in any.
 
-        Raises :class:`evalkit.assignment.TooLargeError`.
+        The worth is the greatest possible. Raises :class:`evalkit.assignment.TooLargeError`.
         """
-        if ordered and self._plan.listed:
+        if listed:
             return self._in_sequence()
-        found = each_its_best(self._places, self._most, self._worth)
+        found = each_its_best(self._places, self._most, self._worth, start=self._same_at_first)
         if found is None:
             found = self._by_name() if self._is_by_name() else assigned(self._weights)
-        before = self._plan.before if ordered else None
         if before is None or keeps_order(found, before):
             return found
         return put_in_order(self._weights, before)
@@ -105,7 +103,7 @@ class Candidates:
 
     def is_full(self, row: int, place: int) -> bool:
         """Whether a pair holds in full, and not by name alone."""
-        optional = self._plan.rows[row].optional
+        optional = self._rows[row].optional
         return optional or self._is_refused(place) or self._worth(row, place) > 1
 
     # --- in which order -------------------------------------------------------------------
@@ -113,13 +111,18 @@ class Candidates:
     def _in_sequence(self) -> Pairing:
         """Where a list begins with required steps that are the same, no order of it is worth more
         than with them: what comes after is aligned."""
-        start, end = 0, min(len(self._stated), len(self._found))
-        rows = self._plan.rows
-        while start < end and not rows[start].optional and self.is_same(start, start):
-            start += 1
-        rest = _After(self._options, start, len(rows))
+        start = self._same_at_first
+        rest = _After(self._options, start, len(self._rows))
         after = in_sequence(list(rest) if len(rest) * len(self._found) < FEW else rest)
         return [*range(start), *(None if place is None else place + start for place in after)]
+
+    @cached_property
+    def _same_at_first(self) -> int:
+        """How many required rows at the beginning are the same as the steps of their places."""
+        start, end = 0, min(len(self._stated), len(self._found))
+        while start < end and not self._is_optional(start) and self.is_same(start, start):
+            start += 1
+        return start
 
     def _is_by_name(self) -> bool:
         """Whether rows of different names have no step in common."""
@@ -127,7 +130,7 @@ class Candidates:
             len(row.alternatives) == 1
             and (one := row.alternatives[0]).status is None
             and one.step is None
-            for row in self._plan.rows
+            for row in self._rows
         )
 
     def _by_name(self) -> Pairing:
@@ -139,7 +142,7 @@ class Candidates:
         pairing: Pairing = [None] * len(self._most)
         ambiguous: list[dict[int, int]] = [{} for _ in pairing]
         named: dict[tuple[str | None, str | None, str], list[int]] = {}
-        for row, stated in enumerate(self._plan.rows):
+        for row, stated in enumerate(self._rows):
             named.setdefault(_key(stated), []).append(row)
         for rows in named.values():
             pairs = [(row, place) for row in rows for place in self._fulls(row)]
@@ -168,7 +171,7 @@ class Candidates:
         text = self._stated[row]
         if text is not None and text == self._found[place]:
             return self._most[row]
-        stated = self._plan.rows[row]
+        stated = self._rows[row]
         step = self._columns.steps[place]
         fits = False
         for one in stated.alternatives:
@@ -189,11 +192,11 @@ class Candidates:
         return self._effects and self._columns.steps[place].status == "error"
 
     def _is_optional(self, row: int) -> bool:
-        return self._plan.rows[row].optional
+        return self._rows[row].optional
 
     def _options(self, row: int) -> dict[int, int]:
         """The places that a row goes with, and what each is worth."""
-        stated = self._plan.rows[row]
+        stated = self._rows[row]
         if len(stated.alternatives) > 1 or stated.alternatives[0].status is not None:
             worths = [(place, self._worth(row, place)) for place in self._places(row)]
             return {place: worth for place, worth in worths if worth}
@@ -212,7 +215,7 @@ class Candidates:
         return self._of_text[text, self._most[row]]
 
     def _holding(self, row: int) -> dict[int, int]:
-        (stated,) = self._plan.rows[row].alternatives
+        (stated,) = self._rows[row].alternatives
         text, most = self._stated[row], self._most[row]
         by_text: dict[bytes, bool] = {} if text is None else {text: True}
         holding: dict[int, int] = {}
@@ -231,9 +234,9 @@ class Candidates:
 
     def _alike(self, row: int) -> list[int]:
         """The places that a row of one name goes with at least by name; kept once for a name."""
-        key = _key(self._plan.rows[row])
+        key = _key(self._rows[row])
         if key not in self._of_name:
-            (stated,) = self._plan.rows[row].alternatives
+            (stated,) = self._rows[row].alternatives
             steps = self._columns.steps
             self._of_name[key] = [
                 place
@@ -244,11 +247,11 @@ class Candidates:
 
     @cached_property
     def _weights(self) -> list[dict[int, int]]:
-        return [self._options(row) for row in range(len(self._plan.rows))]
+        return [self._options(row) for row in range(len(self._rows))]
 
     def _places(self, row: int) -> Sequence[int]:
         """The columns, ascending, of a name that the row asks for."""
-        every = self._plan.rows[row].alternatives
+        every = self._rows[row].alternatives
         if len(every) == 1:
             return self._named.get(every[0].tool or every[0].name or "", ())
         return sorted({place for one in every for place in self._named.get(one.name or "", ())})

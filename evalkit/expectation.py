@@ -7,10 +7,10 @@ sub-sequences, an optional group there or not); each way is a plan of rows with 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
+from functools import reduce, wraps
 from itertools import count as numbers_from
-from operator import attrgetter
-from typing import Any, NamedTuple
+from operator import attrgetter, is_
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from evalkit.assignment import TooLargeError
 from evalkit.dataset import Expected, ExpectedStep, MatchMode, Times
 from evalkit.predicates import literals
 from evalkit.trajectory import STEP_KINDS, Step
+
+Read = TypeVar("Read")
 
 MAX_WAYS = 1_000
 """An expectation that can be satisfied in more ways than these is refused."""
@@ -37,7 +39,7 @@ class Row(msgspec.Struct, frozen=True):
     """An expected step that one actual step satisfies; ``position`` as in :func:`leaves`.
 
     ``text`` is all that it states, where a step of the same text is sure to satisfy it (see
-    :attr:`evalkit.trajectory.Flat.texts`); None where that takes a comparison.
+    :class:`evalkit.candidates.Columns`); None where that takes a comparison.
     """
 
     position: int
@@ -63,6 +65,8 @@ class Plan(NamedTuple):
 def projected(plan: Plan, choose: Callable[[Row], Row | None]) -> Plan:
     """The plan of the rows that are chosen, in the order that they have in the whole one."""
     chosen = [choose(row) for row in plan.rows]
+    if all(map(is_, chosen, plan.rows)):
+        return plan
     rows = tuple([row for row in chosen if row is not None])
     before = plan.before
     if before is not None and len(rows) < len(chosen):
@@ -92,9 +96,25 @@ Occurrences = Callable[[Sequence[ExpectedStep]], int]
 """How many actual steps there are of these names: the most that an open count can ask for."""
 
 
+def _kept(read: Callable[[Expected], Read]) -> Callable[[Expected], Read]:
+    """What is read of an expectation, read once and kept with it for all its trials."""
+    name = read.__name__
+
+    @wraps(read)
+    def once(expect: Expected) -> Read:
+        kept = vars(expect)
+        if name not in kept:
+            kept[name] = read(expect)
+        found: Read = kept[name]
+        return found
+
+    return once
+
+
 # --- reading single steps --------------------------------------------------------------------
 
 
+@_kept
 def named_kinds(expect: Expected) -> frozenset[str]:
     """The kinds of step that the expected ones name: all but workflow for a ``step`` of any kind,
     ``tool`` where nothing is expected."""
@@ -129,6 +149,7 @@ def alternatives(stated: ExpectedStep) -> tuple[ExpectedStep, ...]:
     )
 
 
+@_kept
 def leaves(expect: Expected) -> tuple[ExpectedStep, ...]:
     """The single steps in the order in which they are written, groups and all paths included.
 
@@ -182,18 +203,16 @@ def plans(expect: Expected, occurrences: Occurrences, mode: MatchMode | None = N
     return found
 
 
+@_kept
 def _plain(expect: Expected) -> list[tuple[Row, ...] | None]:
-    """The rows of each reference that is a plain list: read once, and kept with the expectation."""
-    kept: list[tuple[Row, ...] | None] | None = vars(expect).get("rows")
-    if kept is None:
-        kept, start = [], 0
-        for reference in expect.references:
-            rows = _rows(reference, start) if _is_plain(reference) else None
-            size = sum(len([*_leaves(one)]) for one in reference) if rows is None else len(rows)
-            kept.append(rows)
-            start += size
-        vars(expect)["rows"] = kept
-    return kept
+    """The rows of each reference that is a plain list."""
+    found: list[tuple[Row, ...] | None] = []
+    start = 0
+    for reference in expect.references:
+        rows = _rows(reference, start) if _is_plain(reference) else None
+        found.append(rows)
+        start += sum(len([*_leaves(one)]) for one in reference) if rows is None else len(rows)
+    return found
 
 
 def _rows(reference: Sequence[ExpectedStep], start: int) -> tuple[Row, ...]:
@@ -392,6 +411,7 @@ def _close(before: list[int]) -> None:
 # --- what need not happen ---------------------------------------------------------------------
 
 
+@_kept
 def open_places(expect: Expected) -> frozenset[int]:
     """The places (as :func:`leaves` has them) of steps that need not happen, of their own path.
 

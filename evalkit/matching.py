@@ -26,13 +26,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import msgspec
 
 from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArguments
-from evalkit.arguments import arguments_hold, mismatches, superfluous, without
-from evalkit.candidates import Candidates, Columns
+from evalkit.arguments import arguments_hold, without
+from evalkit.candidates import Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
 from evalkit.dataset import Expected, ExpectedStep, MatchMode
 from evalkit.expectation import (
@@ -45,9 +44,11 @@ from evalkit.expectation import (
     projected,
     same_name,
 )
+from evalkit.matched import Sides
+from evalkit.predicates import written
 from evalkit.soundness import problems
 from evalkit.suite import Effects
-from evalkit.trajectory import Flat, Step, Trajectory
+from evalkit.trajectory import Step, Trajectory
 
 __all__ = (
     "Alignment",
@@ -84,16 +85,16 @@ def align(
     Raises :class:`evalkit.assignment.TooLargeError` where an exact alignment would take too long,
     or the expectation can be satisfied in more than 1,000 ways.
     """
-    flat = trajectory.flat()
-    forbidden = tuple(_forbidden(expect, flat.steps)) if mode is None else ()
+    steps = trajectory.flat().steps
+    forbidden = tuple(_forbidden(expect, steps)) if mode is None else ()
     mode = mode or expect.match
-    changes = changing(flat.steps, effects) if mode == "effects" else None
-    columns = _columns(expect, flat.steps, changes, kinds)
+    changes = changing(steps, effects) if mode == "effects" else None
+    sides = _sides(expect, trajectory, changes, kinds)
     stated = leaves(expect)
     best: Alignment | None = None
-    for whole in _plans(expect, columns, changes, mode):
+    for whole in _plans(expect, sides.columns, changes, mode):
         plan = whole if view is None else projected(whole, view)
-        found = _aligned(expect, plan, flat, columns, stated, forbidden, mode, ordered)
+        found = _aligned(expect, plan, sides, steps, stated, forbidden, mode, ordered)
         if best is None or (found.passed, found.f1) > (best.passed, best.f1):
             best = found
         if best.passed and best.f1 >= 1:
@@ -114,61 +115,42 @@ def _nothing_more(expect: Expected, mode: MatchMode) -> bool:
 def _aligned(
     expect: Expected,
     plan: Plan,
-    flat: Flat,
-    columns: Columns,
+    sides: Sides,
+    steps: Sequence[Step],
     stated: tuple[ExpectedStep, ...],
     forbidden: tuple[Forbidden, ...],
     mode: MatchMode,
     ordered: bool,
 ) -> Alignment:
-    rows, numbers = plan.rows, columns.numbers
-    candidates = Candidates(plan, columns, expect.args, mode == "effects")
-    found = candidates.paired(ordered=ordered)
-    full, wrong, extra = _split(plan, found, candidates, columns, expect)
-    displaced = candidates.displaced(found) if None in found else []
-    out_of_order = tuple([Pair(rows[row].position, numbers[place]) for row, place in displaced])
-    served = {row for row, _ in displaced}
-    missing = tuple(
-        [
-            row.position
-            for number, row in enumerate(rows)
-            if found[number] is None and not row.optional and number not in served
-        ]
+    found = sides.matched(plan if ordered else plan._replace(before=None, listed=False))
+    credit = len(found.pairs) + PARTIAL_CREDIT * len(found.wrong)
+    taken = found.used.union(
+        found.unexpected,
+        [pair.step for pair in found.out_of_order],
+        [one.step for one in forbidden],
     )
-    used = {numbers[place] for place in found if place is not None}
-    strays = used.union([pair.step for pair in out_of_order], columns.free)
-    considered = tuple(numbers)
-    if containers := _enclosing(used, flat.parents) - used:
-        considered = tuple([number for number in numbers if number not in containers])
-    unexpected = tuple([number for number in considered if number not in strays])
-    credit = len(full) + PARTIAL_CREDIT * len(wrong)
-    necessary = tuple([row.position for row in rows if not row.optional])
-    wanted = len(full) + len(wrong) + len(missing)
-    wanted += sum([not rows[row].optional for row in served])
-    taken = {*used, *unexpected, *(pair.step for pair in out_of_order)}
-    taken.update(one.step for one in forbidden)
     if expect.paths is not None:
         expect = msgspec.structs.replace(expect, steps=expect.paths[plan.path], paths=None)
     return Alignment(
         expect=expect,
         leaves=stated,
         plan=plan,
-        steps=flat.steps,
-        pairs=full,
-        wrong=wrong,
-        missing=missing,
-        out_of_order=out_of_order,
-        unexpected=unexpected,
-        superfluous=extra,
+        steps=steps,
+        pairs=found.pairs,
+        wrong=found.wrong,
+        missing=found.missing,
+        out_of_order=found.out_of_order,
+        unexpected=found.unexpected,
+        superfluous=found.superfluous,
         forbidden=forbidden,
-        considered=considered,
-        necessary=necessary,
-        precision=_share(credit, len(taken), wanted),
-        recall=_share(credit, wanted, len(taken)),
-        f1=2 * credit / (len(taken) + wanted) if taken or wanted else 1.0,
-        passed=not (forbidden or wrong or out_of_order)
-        and not (missing and mode != "subset")
-        and not (unexpected and _nothing_more(expect, mode)),
+        considered=found.considered,
+        necessary=found.necessary,
+        precision=_share(credit, len(taken), found.wanted),
+        recall=_share(credit, found.wanted, len(taken)),
+        f1=2 * credit / (len(taken) + found.wanted) if taken or found.wanted else 1.0,
+        passed=not (forbidden or found.wrong or found.out_of_order)
+        and not (found.missing and mode != "subset")
+        and not (found.unexpected and _nothing_more(expect, mode)),
     )
 
 
@@ -216,11 +198,30 @@ def _compared(row: Row, expect: Expected) -> Row:
     return Row(row.position, tuple(every), row.optional)
 
 
-def _columns(
+def _sides(
     expect: Expected,
-    every: Sequence[Step],
+    trajectory: Trajectory,
     changes: Changes | None,
     kinds: frozenset[str] | None,
+) -> Sides:
+    """Those that the trajectory was last compared by, if they are the same; else made, and kept.
+
+    Where effects are compared it is the suite's word that says what is considered: not kept.
+    """
+    kinds = named_kinds(expect) if kinds is None else kinds
+    kept: Sides | None = vars(trajectory).get("sides")
+    if kept is not None and changes is None and kept.are_of(expect, kinds):
+        return kept
+    flat = trajectory.flat()
+    columns = _columns(expect, flat.steps, changes, kinds)
+    made = Sides(expect, kinds, columns, flat.parents, effects=changes is not None)
+    if changes is None:
+        vars(trajectory)["sides"] = made
+    return made
+
+
+def _columns(
+    expect: Expected, every: Sequence[Step], changes: Changes | None, kinds: frozenset[str]
 ) -> Columns:
     numbers: list[int] = []
     free: set[int] = set()
@@ -229,7 +230,6 @@ def _columns(
     elif changes is not None:
         numbers, free = state_changes(every, changes)
     else:
-        kinds = named_kinds(expect) if kinds is None else kinds
         numbers = [number for number, step in enumerate(every) if step.kind in kinds]
     steps = [every[number] for number in numbers]
     free.update([number for number in numbers if every[number].actor == "user"])
@@ -237,7 +237,13 @@ def _columns(
         arguments = [without(step.arguments, ignored(expect, step.name)) for step in steps]
     else:
         arguments = [step.arguments for step in steps]
-    return Columns(numbers, steps, arguments, frozenset(free))
+    texts = written(
+        [
+            (step.kind, step.name, step.actor, found)
+            for step, found in zip(steps, arguments, strict=True)
+        ]
+    )
+    return Columns(numbers, steps, arguments, texts, frozenset(free))
 
 
 def ignored(expect: Expected, tool: str) -> tuple[str, ...]:
@@ -245,58 +251,7 @@ def ignored(expect: Expected, tool: str) -> tuple[str, ...]:
     return (*expect.ignore.get(tool, ()), *expect.ignore.get("*", ()))
 
 
-# --- what came of it ----------------------------------------------------------------------
-
-
-def _split(
-    plan: Plan,
-    found: Sequence[int | None],
-    candidates: Candidates,
-    columns: Columns,
-    expect: Expected,
-) -> tuple[tuple[Pair, ...], tuple[WrongArguments, ...], tuple[Superfluous, ...]]:
-    full: list[Pair] = []
-    wrong: list[WrongArguments] = []
-    extra: list[Superfluous] = []
-    for number, (row, place) in enumerate(zip(plan.rows, found, strict=True)):
-        if place is None:
-            continue
-        pair = Pair(row.position, columns.numbers[place])
-        if candidates.is_same(number, place):
-            full.append(pair)
-            continue
-        arguments = columns.arguments[place]
-        stated = _closest(row, columns.steps[place], arguments, expect)
-        if candidates.is_full(number, place):
-            full.append(pair)
-        else:
-            failing = mismatches(stated.args, arguments, expect.args)
-            wrong.append(WrongArguments(pair.expected, pair.step, failing, arguments is None))
-        if expect.args == "stated" and (paths := superfluous(stated.args, arguments)):
-            extra.append(Superfluous(pair.expected, pair.step, paths))
-    return tuple(full), tuple(wrong), tuple(extra)
-
-
-def _closest(row: Row, step: Step, arguments: Any, expect: Expected) -> ExpectedStep:
-    """The alternative that the step is: one that holds in full, else the first of its name."""
-    named = [one for one in row.alternatives if same_name(one, step)]
-    if len(named) == 1:
-        return named[0]
-    holding = (one for one in named if arguments_hold(one.args, arguments, expect.args))
-    return next(holding, named[0])
-
-
-def _enclosing(numbers: set[int], parents: Sequence[int | None]) -> set[int]:
-    """All ancestors of these steps."""
-    found: set[int] = set()
-    if not parents:
-        return found
-    for number in numbers:
-        parent = parents[number]
-        while parent is not None and parent not in found:
-            found.add(parent)
-            parent = parents[parent]
-    return found
+# --- what must never happen ---------------------------------------------------------------
 
 
 def _forbidden(expect: Expected, steps: Sequence[Step]) -> Iterator[Forbidden]:

@@ -96,6 +96,7 @@ async def score_trial_async(
     scores: dict[str, Score] = {}
     listed: list[list[Score]] = [[] for _ in scorers]
     timeout = OWN_TIMEOUT_S if timeout is None else timeout
+    trajectory = _own(trajectory)
     for place in _order(scorers):
         found = await _apply_async(scorers[place], case, trajectory, scores, timeout)
         listed[place] = found
@@ -113,10 +114,16 @@ def score_trial(
     """
     scores: dict[str, Score] = {}
     listed: list[list[Score]] = [[] for _ in scorers]
+    trajectory = _own(trajectory)
     for place in _order(scorers):
         listed[place] = _apply(scorers[place], case, trajectory, scores)
         scores.update((score.scorer, score) for score in listed[place])
     return tuple(chain.from_iterable(listed))
+
+
+def _own(trajectory: Trajectory) -> Trajectory:
+    """The trajectory as a record of this scoring alone: what its scorers share goes with it."""
+    return msgspec.structs.replace(trajectory)
 
 
 def _order(scorers: Sequence[BoundScorer]) -> list[int]:

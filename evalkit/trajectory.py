@@ -115,7 +115,7 @@ class EndState(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
 
 
-class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """One execution of the pipeline: its steps in order of start, and what it answered.
 
     ``said`` are the messages that the user was sent, in order, where the recording tells.

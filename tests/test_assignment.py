@@ -156,3 +156,18 @@ def test_rows_that_are_alike_look_at_each_column_once() -> None:
     found = each_its_best(lambda row: columns, [1] * 1_000, lambda row, column: 1)
     assert found == list(range(1_000))
     assert looked < 5_000
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=4), max_size=4), st.data())
+def test_rows_known_to_go_with_their_own_columns_go_where_they_would_have(
+    worths: list[list[int]], data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(worths)))
+    for row in range(start):
+        worths[row][row] = 3
+    found = [
+        each_its_best(lambda row: range(4), [3] * len(worths), lambda a, b: worths[a][b], known)
+        for known in (0, start)
+    ]
+    # An earlier column may be worth most as well: then it's taken by the row of its own number.
+    assert found[0] == found[1]

@@ -82,15 +82,11 @@ def _names_retriever(expect: Expected) -> bool:
 
 def _decision(row: Row, kinds: frozenset[str]) -> Row | None:
     """The row as a decision of the agent; one that something else may satisfy is optional."""
-    chosen = tuple(
-        [
-            one
-            for one in row.alternatives
-            if one.actor == "agent" and ((kind := one.kind) in kinds or kind == "step")
-        ]
-    )
-    if len(chosen) == len(row.alternatives) and not any(one.step for one in chosen):
+    mine = [one for one in row.alternatives if one.actor == "agent"]
+    chosen = tuple([one for one in mine if one.kind in kinds])
+    if len(chosen) == len(row.alternatives):
         return row
+    chosen = tuple([one for one in mine if one.kind in kinds or one.kind == "step"])
     return Row(row.position, chosen, optional=True) if chosen else None
 
 
