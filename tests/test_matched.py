@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalkit.dataset import ArgumentsMode, Case, Expected, ExpectedStep, MatchMode
@@ -45,6 +45,13 @@ actual = st.builds(
     st.sampled_from(get_args(MatchMode)),
     st.sampled_from(get_args(ArgumentsMode)),
     st.permutations(SCORERS),
+)
+@example(
+    [ExpectedStep(tool=name) for name in "ab"],
+    [Step(kind="tool", name=name) for name in "ba"],
+    "in_order",
+    "stated",
+    list(SCORERS),
 )
 def test_scorers_together_say_what_each_says_alone(
     expected: list[ExpectedStep],
