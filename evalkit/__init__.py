@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evalkit.dataset import ExpectedStep as ExpectedStep
     from evalkit.errors import EvalkitError as EvalkitError
     from evalkit.gating import decide as decide
+    from evalkit.plain_calls import matches as matches
     from evalkit.results import Finding as Finding
     from evalkit.results import Run as Run
     from evalkit.results import Score as Score
@@ -45,6 +46,7 @@ _HOMES = {
     "decide": "evalkit.gating",
     "load_suite": "evalkit.check",
     "match": "evalkit.scorers.trajectory_match",
+    "matches": "evalkit.plain_calls",
     "run": "evalkit.runner",
     "step": "evalkit.tracing.steps",
     "summarize": "evalkit.comparison",

@@ -22,6 +22,7 @@ PUBLIC = {
     "decide",
     "load_suite",
     "match",
+    "matches",
     "run",
     "step",
     "summarize",

@@ -121,23 +121,30 @@ def main() -> None:
     _memory()  # before this process is large: its children would begin with its peak
     _large()
     made = pairs(given.pairs)
-    verdicts, rate = _verdicts(made)
-    print(f"verdict, unordered, {given.pairs:,} pairs: {rate:>10,.0f} /s")
+    verdicts, rates = _verdicts(made)
+    print(f"unordered, exact arguments, {given.pairs:,} pairs")
+    for name, rate in rates.items():
+        print(f"  evalkit.{name:12}{_rate(1, 1 / rate)}")
     if given.peers:
-        _beside(given.peers, given.sample, verdicts, rate)
+        _beside(given.peers, given.sample, verdicts, rates)
     _four_scorers(made[: min(6_000, given.pairs)])
 
 
-def _verdicts(made: list[tuple[Calls, Calls]]) -> tuple[list[bool], float]:
-    from evalkit.scorers.trajectory_match import match
+def _verdicts(made: list[tuple[Calls, Calls]]) -> tuple[list[bool], dict[str, float]]:
+    """Of each pair whether it passes, and pairs a second: the verdict, and the score with why."""
+    from evalkit import match, matches
 
     start = time.process_time()
+    verdicts = [matches(a, b, mode="unordered", args="exact") for a, b in made]
+    verdict = time.process_time() - start
+    start = time.process_time()
     scores = [match(a, b, mode="unordered", args="exact") for a, b in made]
-    rate = len(made) / (time.process_time() - start)
-    return [bool(score.passed) for score in scores], rate
+    score = time.process_time() - start
+    assert verdicts == [one.passed for one in scores]
+    return verdicts, {"matches": len(made) / verdict, "match": len(made) / score}
 
 
-def _beside(python: str, sample: int, verdicts: list[bool], rate: float) -> None:
+def _beside(python: str, sample: int, verdicts: list[bool], rates: dict[str, float]) -> None:
     command = [python, "-c", PEERS, str(Path(__file__).resolve()), str(sample)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -145,9 +152,8 @@ def _beside(python: str, sample: int, verdicts: list[bool], rate: float) -> None
     found = json.loads(done.stdout.strip().splitlines()[-1])
     same = sum(a == b for a, b in zip(found["agentevals verdicts"], verdicts, strict=False))
     for peer in ("agentevals", "deepeval"):
-        print(
-            f"  {peer:12}{found[peer]:>10,.0f} /s   evalkit is {rate / found[peer]:.1f} x as fast"
-        )
+        faster = ", ".join(f"{name} {rate / found[peer]:.1f} x" for name, rate in rates.items())
+        print(f"  {peer:20}{_rate(1, 1 / found[peer])}   evalkit is as fast: {faster}")
     print(f"  agentevals gives the same verdict on {same} of {sample} pairs")
 
 
