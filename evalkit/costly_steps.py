@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.observations import codes, encoded, floats, taken
 from evalkit.results import GateRow, StepChange
 
 if TYPE_CHECKING:
@@ -69,61 +70,56 @@ def spent(steps: pa.Table, measure: str) -> Spent:
     """What each step spent itself, a trial: seconds, tokens, US dollars, or times it happened."""
     if not steps.num_rows:
         return Spent({}, 0)
-    numbers = steps["number"].to_numpy()
-    starts = np.flatnonzero(numbers == 0)
-    taken = _taken(steps, measure)
-    own = taken if measure == "steps" else _own(steps, taken, starts)
-    label = _labels(steps)
-    totals = np.bincount(label.indices.to_numpy(), weights=own) / len(starts)
-    named = zip(label.dictionary.to_pylist(), totals.tolist(), strict=True)
+    starts = np.flatnonzero(floats(steps["number"]) == 0)
+    whole = _took(steps, measure)
+    own = whole if measure == "steps" else _own(steps, whole, starts)
+    labels, label = encoded(_labels(steps))
+    totals = np.bincount(label, weights=own) / len(starts)
+    named = zip(labels, totals.tolist(), strict=True)
     return Spent(dict(named), len(starts))
 
 
 def _of(steps: pa.Table, cases: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    of = pc.cast(steps["case"], pa.string())
-    return steps.filter(pc.is_in(of, value_set=pa.array(cases, pa.string())))
+    found: pa.Table = taken(steps, np.flatnonzero(codes(steps["case"], cases) >= 0))
+    return found
 
 
-def _labels(steps: pa.Table) -> pa.DictionaryArray:
+def _labels(steps: pa.Table) -> pa.ChunkedArray:
     """Kind and name of each step; null is no text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     parts = [pc.fill_null(pc.cast(steps[name], pa.string()), "") for name in ("kind", "name")]
-    joined = pc.binary_join_element_wise(*parts, " ").combine_chunks()
-    return pc.dictionary_encode(joined)
+    return pc.binary_join_element_wise(*parts, " ")
 
 
-def _taken(steps: pa.Table, measure: str) -> Floats:
+def _took(steps: pa.Table, measure: str) -> Floats:
     """Of each step with all that is in it; NaN where it does not tell."""
     if measure == "latency_s":
         import pyarrow.compute as pc
 
-        return _floats(pc.subtract(steps["end_ns"], steps["start_ns"])) / 1e9
+        return floats(pc.subtract(steps["end_ns"], steps["start_ns"])) / 1e9
     if measure == "tokens":
-        return _sum(_floats(steps[name]) for name in ("tokens_in", "tokens_out"))
+        return _sum(floats(steps[name]) for name in ("tokens_in", "tokens_out"))
     if measure == "cost_usd":
-        return _floats(steps["cost_usd"])
+        return floats(steps["cost_usd"])
     return np.ones(steps.num_rows)
 
 
-def _own(steps: pa.Table, taken: Floats, starts: NDArray[np.intp]) -> Floats:
+def _own(steps: pa.Table, took: Floats, starts: NDArray[np.intp]) -> Floats:
     """What was taken less what the steps within took; nothing where it is not known.
 
     Depth by depth, from the innermost.
     """
-    depth = steps["depth"].to_numpy()
+    depth = floats(steps["depth"])
     first = np.repeat(starts, np.diff([*starts, steps.num_rows]))
-    parent = np.nan_to_num(_floats(steps["parent"]), nan=-1).astype(np.intp)
-    within, own = np.zeros(len(taken)), np.zeros(len(taken))
-    known = np.isfinite(taken)
+    parent = np.nan_to_num(floats(steps["parent"]), nan=-1).astype(np.intp)
+    within, own = np.zeros(len(took)), np.zeros(len(took))
+    known = np.isfinite(took)
     for level in range(int(depth.max()), -1, -1):
         rows = np.flatnonzero(depth == level)
-        own[rows] = np.where(known[rows], np.maximum(0, taken[rows] - within[rows]), 0)
-        whole = np.where(known[rows], taken[rows], within[rows])
+        own[rows] = np.where(known[rows], np.maximum(0, took[rows] - within[rows]), 0)
+        whole = np.where(known[rows], took[rows], within[rows])
         inner = parent[rows] >= 0
         np.add.at(within, first[rows[inner]] + parent[rows[inner]], whole[inner])
     return own
@@ -132,10 +128,3 @@ def _own(steps: pa.Table, taken: Floats, starts: NDArray[np.intp]) -> Floats:
 def _sum(columns: Iterable[Floats]) -> Floats:
     both = np.stack(list(columns))
     return np.where(np.isnan(both).all(axis=0), np.nan, np.nansum(both, axis=0))
-
-
-def _floats(column: pa.ChunkedArray) -> Floats:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.cast(column, pa.float64(), safe=False).to_numpy().astype(float)  # type: ignore[no-any-return]  # pyarrow has no types

@@ -201,10 +201,15 @@ def column(table: pa.Table, name: str) -> list[Any]:
 
 def taken(rows: pa.Table | pa.ChunkedArray, places: Whole) -> Any:
     """The rows at these places, in their order; of a table or of one column."""
+    return rows.take(integers(places))
+
+
+def integers(numbers: Whole) -> pa.Array:
+    """Whole numbers as Arrow has them: ``pa.array`` imports pandas, which takes longer."""
     import pyarrow as pa
 
-    data = pa.py_buffer(np.ascontiguousarray(places, np.int64))
-    return rows.take(pa.Array.from_buffers(pa.int64(), len(places), [None, data]))
+    data = pa.py_buffer(np.ascontiguousarray(numbers, np.int64))
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, data])
 
 
 def floats(column: pa.ChunkedArray) -> Floats:
@@ -233,7 +238,8 @@ def _numbers(column: pa.ChunkedArray | pa.Array, kind: pa.DataType, missing: flo
     import pyarrow.compute as pc
 
     numbers = pc.cast(column, pa.uint8()) if pa.types.is_boolean(column.type) else column
-    whole = _whole(pc.cast(numbers, kind))
+    # Whole numbers that no float holds are rounded.
+    whole = _whole(pc.cast(numbers, kind, safe=not pa.types.is_floating(kind)))
     valid, data = whole.buffers()
     place = slice(whole.offset, whole.offset + len(whole))
     found = np.frombuffer(data or b"", kind.to_pandas_dtype())[place].copy()

@@ -37,7 +37,7 @@ from evalkit.folders.rows import (
     TRIAL_NUMBERS,
 )
 from evalkit.folders.tables import as_tables, read_table, read_trials
-from evalkit.observations import codes, encoded, floats, taken
+from evalkit.observations import codes, encoded, floats, integers, taken
 from evalkit.results import GateReport, Promotion, Recorded, Run, Told, Trial
 from evalkit.store import database
 from evalkit.store.promotions import PROMOTIONS, read_promotions
@@ -183,7 +183,6 @@ class Store:
     def steps_taken(self, run_id: str) -> pa.Table:
         """How many steps each trial of a run took: case, trial, steps. Raises as :meth:`load`."""
         import numpy as np
-        import pyarrow as pa
 
         folder, run = self._folder(run_id)
         if run.status == "complete":
@@ -191,11 +190,10 @@ class Store:
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"]
         # A trial's steps follow one another, numbered from 0.
-        first = np.flatnonzero(steps["number"].to_numpy() == 0)
-        taken = np.diff(first, append=steps.num_rows)
-        places = pa.array(first)
-        columns = {name: steps[name].take(places) for name in ("case", "trial")}
-        return pa.table({**columns, "steps": taken})
+        first = np.flatnonzero(floats(steps["number"]) == 0)
+        counts = integers(np.diff(first, append=steps.num_rows))
+        found: pa.Table = taken(steps.select(["case", "trial"]), first)
+        return found.append_column("steps", counts)
 
     def spending(self, run_id: str, cases: Sequence[str]) -> pa.Table:
         """The steps of some cases with what they took, in order: see :mod:`evalkit.costly_steps`.
