@@ -114,7 +114,7 @@ class Candidates:
         start = self._same_at_first
         rest = _After(self._options, start, len(self._rows))
         after = in_sequence(list(rest) if len(rest) * len(self._found) < FEW else rest)
-        return [*range(start), *(None if place is None else place + start for place in after)]
+        return [*range(start), *after]
 
     @cached_property
     def _same_at_first(self) -> int:
@@ -265,7 +265,7 @@ class Candidates:
 
 
 class _After(Sequence[dict[int, int]]):
-    """The options of the rows from ``start`` on, within the places from ``start`` on.
+    """The options of the rows from ``start`` on, of the places from ``start`` on.
 
     They are made when asked for and not kept: all of them are as many as rows x steps.
     """
@@ -277,9 +277,10 @@ class _After(Sequence[dict[int, int]]):
         return self._rows - self._start
 
     def __getitem__(self, row: Any) -> Any:
-        options = self._options(row + self._start).items()
-        start = self._start
-        return {place - start: worth for place, worth in options if place >= start}
+        options, start = self._options(row + self._start), self._start
+        if not options or min(options) >= start:
+            return options
+        return {place: worth for place, worth in options.items() if place >= start}
 
     def __iter__(self) -> Iterator[dict[int, int]]:
         return map(self.__getitem__, range(len(self)))

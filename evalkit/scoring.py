@@ -37,6 +37,10 @@ MAX_LATE = 3
 """So often may it take longer before it is given up."""
 
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Score).decode
+
+
 @dataclass(frozen=True)
 class BoundScorer:
     """A scorer that is loaded, checked and given its arguments.
@@ -302,7 +306,7 @@ def _checked(name: str, returned: Any, so_far: Mapping[str, Score]) -> list[Scor
         if score.scorer in found or score.scorer in so_far:
             return [_refused(name, f"returned a second score named {str(score.scorer)[:100]!r}")]
         # Through JSON and back: what can't be stored, or is of a wrong type, shows now.
-        found[score.scorer] = msgspec.json.decode(msgspec.json.encode(score), type=Score)
+        found[score.scorer] = _decode(_encode(score))
     return list(found.values())
 
 

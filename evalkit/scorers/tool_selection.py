@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from evalkit.dataset import Case, Expected
-from evalkit.expectation import LISTED, Plan, Row
+from evalkit.expectation import LISTED, Plan, Row, leaves, named_kinds
 from evalkit.matching import Alignment, align
 from evalkit.results import Finding, Score, nothing_to_judge
 from evalkit.suite import Effects
@@ -72,11 +72,8 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
 
 
 def _names_retriever(expect: Expected) -> bool:
-    return any(
-        one.retriever is not None
-        for reference in expect.references
-        for stated in reference
-        for one in stated.alternatives
+    return "retriever" in named_kinds(expect) and any(
+        one.retriever is not None for stated in leaves(expect) for one in stated.alternatives
     )
 
 
