@@ -106,15 +106,6 @@ def _code(run: Run) -> str:
     return f"commit {run.commit or 'unknown'}{changes}"
 
 
-def without_reruns(why: str) -> str:
-    """The note of a gate that decides on the stored trials alone."""
-    return (
-        f"no re-runs: {why}. Decided on the stored trials alone: the false-alarm rate holds only if"
-        " nothing but the pipeline differed while the two runs were made, and small drops or single"
-        " broken cases are found less often (docs/gate.md)"
-    )
-
-
 def _taken_on_trust(candidate: Run, baseline: Run, source: Source) -> str | None:
     """What nobody can check of a baseline that is run again: the note that says so."""
     if isinstance(source, Url):

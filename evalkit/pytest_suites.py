@@ -16,7 +16,6 @@ import pytest
 from evalkit.capture import open_capture
 from evalkit.check import load_suite
 from evalkit.cli.decision import report_on
-from evalkit.confirm_run import without_reruns
 from evalkit.dataset import Case, Expected, ExpectedStep
 from evalkit.errors import EvalkitError
 from evalkit.files import LoadedSuite
@@ -33,6 +32,7 @@ from evalkit.targets.call import CallTarget
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.trajectory import Step, Trajectory
 from evalkit.trials import Trials, as_json, open_trials
+from evalkit.wording import without_reruns
 
 
 class Session:

@@ -111,6 +111,15 @@ def report_notes(after: Side, before: Side | None) -> list[str]:
     return notes
 
 
+def without_reruns(why: str) -> str:
+    """The note of a gate that decides on the stored trials alone."""
+    return (
+        f"no re-runs: {why}. Decided on the stored trials alone: the false-alarm rate holds only if"
+        " nothing but the pipeline differed while the two runs were made, and small drops or single"
+        " broken cases are found less often (docs/gate.md)"
+    )
+
+
 def _run_notes(side: Side, is_candidate: bool) -> list[str]:
     run, trials = side.recorded.run, side.trials
     name = "candidate" if is_candidate else "baseline"

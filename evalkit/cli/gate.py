@@ -44,9 +44,9 @@ def gate(
     from evalkit.baselines import resolve
     from evalkit.cli.decision import report_on
     from evalkit.cli.output import annotate, say, screen
-    from evalkit.confirm_run import without_reruns
     from evalkit.errors import InputError
     from evalkit.store import Store
+    from evalkit.wording import without_reruns
 
     opened = Store(store)
     if self_test:

@@ -190,13 +190,8 @@ def _gated(
     gating: _Gating, confirm: Confirm, rerun_from: Source, concurrency: int | None
 ) -> Report:
     """The gate's decision: suspicions are settled by re-runs where the baseline can be re-run."""
-    from evalkit.confirm_run import (
-        CannotRerunError,
-        keep,
-        open_rerunner,
-        why_not,
-        without_reruns,
-    )
+    from evalkit.confirm_run import CannotRerunError, keep, open_rerunner, why_not
+    from evalkit.wording import without_reruns
 
     candidate, baseline = gating.candidate, gating.baseline
     why = why_not(candidate, baseline, confirm, rerun_from)

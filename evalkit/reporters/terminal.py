@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_CASES = 8
 MAX_STEPS = 3
+MOST_IN_FULL = 50
 
 _STYLES = {"✗": "bold red", "!": "bold magenta", "?": "yellow", "▲": "green", "✓": "green"}
 
@@ -50,15 +51,18 @@ def render(report: Report, /, *, width: int = 100, color: bool = False) -> str:
 
 
 def render_gate(gate: GateReport, /, *, width: int = 100, color: bool = False) -> str:
-    """The gate's decision: a line per route and scorer, then each failed row in full."""
+    """The gate's decision: a line per row, then those that failed in full, the worst first."""
     title = f"Gate: {named(gate.label, gate.run)} against "
     title += named(gate.baseline_label or "", gate.baseline) if gate.baseline else "no baseline"
     parts: list[RenderableType] = [text(title, "bold"), "", _verdicts(gate, width)]
     if any(row.stored for row in gate.rows):
         parts.append(text(phrasing.AGAIN, "dim"))
     told: set[object] = set()
-    for row in phrasing.blocking_rows(gate):
+    failed = phrasing.blocking_rows(gate)
+    for row in failed[:MOST_IN_FULL]:
         parts += ["", *_detail(row, gate, told)]
+    if left := failed[MOST_IN_FULL:]:
+        parts += ["", text(f"and {len(left)} more: `--format json` has them in full", "dim")]
     advice = phrasing.advisory_rows(gate)
     parts += [""] if gate.notes or advice else []
     parts += [text(f"advice: {_advised(row)}", "yellow") for row in advice]

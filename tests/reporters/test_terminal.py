@@ -68,6 +68,13 @@ def test_the_same_cases_are_not_listed_twice():
     assert text.count("vendor-exception-over-threshold-2 ") == 1
 
 
+def test_of_very_many_failed_rows_the_first_are_told_in_full():
+    rows = [samples.row(f"route{n:02}", "routing", "regressed", reason="fell") for n in range(53)]
+    text = terminal.render_gate(samples.gate(*rows, exit_code=1), width=120)
+    assert "route49 · routing: regressed" in text and "route50 · routing: regressed" not in text
+    assert "and 3 more: `--format json` has them in full" in text
+
+
 def test_a_pass_and_an_undecided_gate_say_so_last():
     assert terminal.render_gate(samples.passed_gate()).splitlines()[-1] == (
         "Passed: no route got worse"
