@@ -1,10 +1,18 @@
 """Fixtures for the whole suite."""
 
+import signal
+
 import pytest
 
 pytest_plugins = ["pytester"]
 
 OUTSIDE = ("EVALKIT_STORE", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS")
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

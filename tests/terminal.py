@@ -8,6 +8,7 @@ import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PATIENCE_S = 60.0
@@ -43,6 +44,18 @@ class Terminal:
     def press(self, key: bytes) -> None:
         """Presses one key: b"\\x03" is Ctrl-C, b"\\x04" Ctrl-D."""
         os.write(self._own, key)
+
+    def interrupt(self) -> int:
+        """Presses Ctrl-C, as a person does: once more if nothing comes of it; the exit code.
+
+        One that comes just before the program begins to read is seen only when it has read.
+        """
+        for _ in range(int(PATIENCE_S)):
+            self.press(b"\x03")
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1.0)
+                break
+        return self.exit_code()
 
     def exit_code(self) -> int:
         """Waits for the end of the program; its exit code."""
