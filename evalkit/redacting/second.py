@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evalkit.redacting.secrets import MARK, is_secret_value
 
@@ -44,7 +44,7 @@ def second_pass() -> SecondPass | None:
         from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     except ImportError:
         return None
-    classes = sorted(get_mapping_from_secret_type_to_class().items())
+    classes: list[tuple[str, Any]] = sorted(get_mapping_from_secret_type_to_class().items())
     detectors = tuple(
         (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), made().analyze_string)
         for name, made in classes
