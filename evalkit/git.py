@@ -29,7 +29,7 @@ def _asked(folder: Path, *arguments: str) -> bytes | None:
     """What git prints; None where it fails, is slow or is not installed."""
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed command; the folder is one argument
-            ["git", "-C", str(folder), *arguments],  # noqa: S607
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
             capture_output=True,
             timeout=10,
             check=False,

@@ -115,7 +115,7 @@ class CaseFailed(AssertionError):  # noqa: N818  what a test raises is a failure
     """A gating scorer did not pass in most of the case's trials."""
 
 
-class NoAnswer(Exception):  # noqa: N818
+class NoAnswer(Exception):  # noqa: N818  what a test raises
     """No trial of the case gave an answer: an infrastructure failure, not a wrong answer."""
 
 
@@ -200,7 +200,7 @@ class Reports:
         if isinstance(item, CaseItem) and call.when == "call":
             report.evalkit_suite = str(item.path)
             report.evalkit_trials = msgspec.json.encode(item.trials).decode()
-        return report  # type: ignore[no-any-return]
+        return report  # type: ignore[no-any-return]  # pytest's hook gives it untyped
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Takes the trials out of a case's report."""

@@ -101,7 +101,7 @@ class Trials:
             attempt = await self._call(case, trial)
             if attempt.failure is None or number == retries:
                 break
-            await asyncio.sleep(random.uniform(0.5, 1) * 2**number / 4)  # noqa: S311
+            await asyncio.sleep(random.uniform(0.5, 1) * 2**number / 4)  # noqa: S311 - jitter
         return number + 1, attempt
 
     async def _call(self, case: Case, trial: int) -> Attempt:
@@ -157,6 +157,7 @@ class Trials:
             case=case.id,
             trial=trial,
             route=case.route,
+            # What TargetError documents, and errors stand above the results that name it.
             status=failure.status if failure else "completed",  # type: ignore[arg-type]
             error=str(failure) if failure else None,
             attempts=attempts,

@@ -41,9 +41,8 @@ class CallTarget:
             raise PluginError(f"{path!r} is not callable")
         self._function = function
         self._takes_settings = _takes_settings(function, path)
-        self._is_async = inspect.iscoroutinefunction(function) or (
-            inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-        )
+        called = getattr(function, "__call__", None)  # noqa: B004  an object's may be async
+        self._is_async = any(map(inspect.iscoroutinefunction, (function, called)))
 
     async def __call__(self, case_input: Any, context: TrialContext) -> Answer:
         keywords = {"settings": dict(context.settings)} if self._takes_settings else {}

@@ -262,9 +262,9 @@ def _watch_providers(attach: Callable[[Any], None]) -> Callable[[], None]:
 
     def undo() -> None:
         if TracerProvider.__init__ is watched:  # else somebody wrapped it after us
-            setattr(TracerProvider, "__init__", original)  # noqa: B010  mypy allows no other way
+            setattr(TracerProvider, "__init__", original)  # noqa: B010  mypy's only way
 
-    setattr(TracerProvider, "__init__", watched)  # noqa: B010
+    setattr(TracerProvider, "__init__", watched)  # noqa: B010  mypy's only way
     return undo
 
 
@@ -293,14 +293,15 @@ def _instrument_thread_subclasses() -> Callable[[], None]:
     def start(self: threading.Thread) -> None:
         runs = next(found for found in type(self).__mro__ if "run" in vars(found))
         if runs not in (threading.Thread, threading.Timer):
-            setattr(self, "run", _within(otel_context.get_current(), self.run))  # noqa: B010
+            within = _within(otel_context.get_current(), self.run)
+            setattr(self, "run", within)  # noqa: B010  mypy's only way
         original(self)
 
     def undo() -> None:
         if threading.Thread.start is start:
-            setattr(threading.Thread, "start", original)  # noqa: B010
+            setattr(threading.Thread, "start", original)  # noqa: B010  mypy's only way
 
-    setattr(threading.Thread, "start", start)  # noqa: B010
+    setattr(threading.Thread, "start", start)  # noqa: B010  mypy's only way
     return undo
 
 

@@ -71,7 +71,7 @@ def _dice(request: dict[str, Any]) -> random.Random:
     """From the system's entropy, or from the request and its seed."""
     if request.get("seed") is None:
         return random.Random()  # noqa: S311 - chance, not secrets
-    return random.Random(json.dumps(request, sort_keys=True))  # noqa: S311
+    return random.Random(json.dumps(request, sort_keys=True))  # noqa: S311 - likewise
 
 
 def _outage(prompt: model_rules.Prompt, dice: random.Random) -> None:
