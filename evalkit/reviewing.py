@@ -11,9 +11,10 @@ import fcntl
 import os
 import secrets
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,15 +48,18 @@ def redaction_key(store: Path) -> bytes:
     With it the same person has the same pseudonym in all drafts of a store.
     """
     path = store / KEY
-    store.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
-    return key
+    if not path.exists():
+        store.mkdir(parents=True, exist_ok=True)
+        # Written beside and linked: whoever comes at the same time reads one whole key.
+        handle, beside = tempfile.mkstemp(dir=store, prefix=f".{KEY}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+            with suppress(FileExistsError):
+                path.hardlink_to(beside)
+        finally:
+            Path(beside).unlink()
+    return path.read_bytes()
 
 
 def save(store: Path, draft: Draft) -> Draft:

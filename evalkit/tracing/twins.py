@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.model_names import served_evidence
 from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.tracing.completion import bare
-from evalkit.tracing.models import served_evidence
 from evalkit.tracing.tree import Forest, parents_first
 from evalkit.trajectory import Step
 

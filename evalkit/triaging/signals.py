@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
+from evalkit.model_names import served_evidence
 from evalkit.trajectory import Step, Trajectory, Visit
 from evalkit.values import canonical
 
@@ -48,7 +49,6 @@ LOOP_TIMES = 3
 _STEPS = frozenset({"tool", "retriever", "reranker", "llm", "guardrail", "handoff", "embedding"})
 _TIMEOUT = re.compile(r"(?i)time[sd]?[ -]?out|deadline exceeded|no (?:answer|response) (?:with)?in")
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "content_filter"})
-_VERSION = re.compile(r"[-@:._]?(?:v?\d[\d.\-]*|latest|preview|exp)(?:[-.].*)?$")
 _INJECTION = (
     r"(?i)\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}\b(?:instructions?|prompts?|rules"
     r"|polic(?:y|ies)|guidelines)\b|\bto any (?:ai|assistant|llm|language model)\b"
@@ -190,17 +190,8 @@ def _models(visits: Sequence[Visit]) -> Iterator[Signal]:
     """Another model than the one asked for answered, and no step says that one failed."""
     for number, _, _, step in visits:
         asked, served = step.model_requested, step.model_served
-        if step.status == "error" or not asked or not served or _same_model(asked, served):
-            continue
-        yield Signal("silent_fallback", step.label, number, f"asked for {asked}, got {served}")
-
-
-def _same_model(asked: str, served: str) -> bool:
-    """Whether two names are of one model: a dated version or a provider's prefix may differ."""
-    one, other = asked.rpartition("/")[2].lower(), served.rpartition("/")[2].lower()
-    if one == other:
-        return True
-    return other.startswith(one) and _VERSION.fullmatch(other[len(one) :]) is not None
+        if step.status != "error" and served_evidence(asked, served) == "mismatch":
+            yield Signal("silent_fallback", step.label, number, f"asked for {asked}, got {served}")
 
 
 def _injections(visits: Sequence[Visit]) -> Iterator[Signal]:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from evalkit.spans import Span, SpanEvent
 from evalkit.suite import RouteSource
-from evalkit.tracing.models import served_evidence
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.trajectory import Step, Trajectory
 
@@ -206,22 +205,6 @@ def test_an_exception_or_an_error_type_outranks_the_status() -> None:
         span(3, "t", attributes=tool("c", **{"gen_ai.tool.status": "error"})),
     ]
     assert [step.error for step in tools(spans)] == ["late", "Timeout", "error"]
-
-
-@pytest.mark.parametrize(
-    ("requested", "served", "evidence"),
-    [
-        ("gpt-4o", "gpt-4o-2024-08-06", "match"),
-        ("openai/gpt-4o", "gpt-4o", "match"),
-        ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", "match"),
-        ("gpt-4o", "gpt-4o-mini-2024-07-18", "mismatch"),
-        ("assistant-primary", "gpt-4o", "match"),
-        ("gpt-4o", None, "unknown"),
-        (None, "gpt-4o", "unknown"),
-    ],
-)
-def test_served_model_is_judged_by_identity(requested: Any, served: Any, evidence: str) -> None:
-    assert served_evidence(requested, served, {"assistant-primary": "gpt-4o"}) == evidence
 
 
 KEYS = [

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.model_names import served_evidence
 from evalkit.spans import Span
-from evalkit.tracing.models import served_evidence
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.tracing.otlp import read_otlp_json, read_parts
 from evalkit.tracing.parts import unpack_logs, with_logs

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evalkit.dataset import Case
+from evalkit.model_names import Aliases, served_evidence
 from evalkit.predicates import holds
 from evalkit.results import Finding, Score, could_not_judge
 from evalkit.scorers.policies.naming import (
@@ -19,8 +20,6 @@ from evalkit.scorers.policies.naming import (
     visits_of,
 )
 from evalkit.trajectory import Trajectory
-
-Aliases = Mapping[str, tuple[str, ...]]
 
 
 def silent_fallback(
@@ -36,8 +35,8 @@ def silent_fallback(
 ) -> Score:
     """The model asked for is the model that answered, or something says that it was not.
 
-    By exact identity: ``aliases`` says which served names are an asked-for one
-    (``gpt-4o: [gpt-4o-2024-08-06]``); nothing is guessed from a name's beginning. ``models`` are
+    By identity, see :func:`evalkit.model_names.served_evidence`: ``aliases`` says which models
+    may answer for a name of one's own (``primary: [gpt-4o]``). ``models`` are
     those that the pipeline is meant to ask; asking another is a fallback too, and so is a model
     that succeeds after another one failed beside it. ``fallbacks`` names steps that stand in for
     another: ``{live_price: [cached_price]}``. A fallback is not silent if a step of
@@ -87,10 +86,6 @@ def _is_call(visit: Placed) -> bool:
     )
 
 
-def _is_same(asked: str, served: str, aliases: Aliases) -> bool:
-    return served == asked or served in aliases.get(asked, ())
-
-
 def _other_models(
     calls: Sequence[Placed], aliases: Aliases, models: Sequence[str]
 ) -> Iterator[Finding]:
@@ -98,12 +93,17 @@ def _other_models(
         asked, served = visit.step.model_requested, visit.step.model_served
         if visit.step.status != "ok":
             continue
-        if asked is not None and served is not None and not _is_same(asked, served, aliases):
-            yield breach("fallback", visit, f"{asked[:100]} was asked for, {served[:100]} answered")
+        if served_evidence(asked, served, aliases) == "mismatch":
+            detail = f"{str(asked)[:100]} was asked for, {str(served)[:100]} answered"
+            yield breach("fallback", visit, detail)
         asked = asked if asked is not None else served
-        if models and asked is not None and not any(_is_same(m, asked, aliases) for m in models):
+        if models and asked is not None and not _is_one_of(asked, models, aliases):
             detail = f"{asked[:100]} was asked, the pipeline's is {', '.join(models)}"
             yield breach("fallback", visit, detail)
+
+
+def _is_one_of(asked: str, models: Sequence[str], aliases: Aliases) -> bool:
+    return any(served_evidence(model, asked, aliases) == "match" for model in models)
 
 
 def _after_failures(calls: Sequence[Placed], aliases: Aliases) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _after_failures(calls: Sequence[Placed], aliases: Aliases) -> Iterator[Findi
             failed.setdefault(visit.parent, asked)
             continue
         first = failed.pop(visit.parent, None)
-        if first is not None and not (_is_same(first, asked, aliases)):
+        if first is not None and served_evidence(first, asked, aliases) == "mismatch":
             yield breach("fallback", visit, f"{asked[:100]} answered after {first[:100]} failed")
 
 

@@ -22,14 +22,16 @@ def judged(*steps: Step, output: Any = None, **more: Any) -> Score:
     return silent_fallback(CASE, Trajectory(steps=steps, output=output), **more)
 
 
-def test_identity_is_exact_and_a_table_says_the_rest() -> None:
+def test_models_are_told_by_identity_and_a_table_says_the_rest() -> None:
     assert judged(call("gpt-4o", "gpt-4o")).passed
     other = judged(call("gpt-4o", "gpt-4o-mini"))
     assert (other.passed, other.steps[0].kind, other.steps[0].step) == (False, "fallback", 0)
     assert other.reason == "gpt-4o was asked for, gpt-4o-mini answered"
-    dated = call("gpt-4o", "gpt-4o-2024-08-06")
-    assert judged(dated).passed is False
-    assert judged(dated, aliases={"gpt-4o": ("gpt-4o-2024-08-06",)}).passed
+    assert judged(call("gpt-4o", "gpt-4o-2024-08-06")).passed
+    assert judged(call("gpt-4o-2024-05-13", "gpt-4o-2024-08-06")).passed is False
+    own = call("primary", "gpt-4o-2024-08-06")
+    assert judged(own).passed is False
+    assert judged(own, aliases={"primary": ("gpt-4o",)}).passed
 
 
 @pytest.mark.parametrize("step", [call("gpt-4o", None), call(None, "gpt-4o"), call(None, None)])
