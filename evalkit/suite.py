@@ -9,7 +9,6 @@ import msgspec
 
 from evalkit.effects import reads_by_name
 
-PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

@@ -148,10 +148,6 @@ def _reason(case: CaseSummary, scorers: Sequence[str]) -> str | None:
     return case.error
 
 
-def _failed(found: Mapping[str, CaseScore], scorers: Sequence[str]) -> list[int]:
-    return [at for at, name in enumerate(scorers) if _fails(found.get(name))]
-
-
 def _fails(score: CaseScore | None) -> bool:
     return score is not None and score.passed < score.scored
 

@@ -37,7 +37,7 @@ from evalkit.folders.rows import (
     TRIAL_NUMBERS,
 )
 from evalkit.folders.tables import as_tables, read_table, read_trials
-from evalkit.observations import codes, encoded, floats, integers, taken
+from evalkit.observations import codes, floats, integers, taken
 from evalkit.results import GateReport, Promotion, Recorded, Run, Told, Trial
 from evalkit.store import database
 from evalkit.store.promotions import PROMOTIONS, read_promotions
@@ -362,21 +362,6 @@ def _of_completed(trials: pa.Table, scores: pa.Table) -> pa.Table:
     keys = case * len(known) + number
     lost = np.isin(keys[len(trials) :], keys[: len(trials)][failed])
     return taken(scores, np.flatnonzero(~lost))
-
-
-def _counted(steps: pa.Table) -> pa.Table:
-    """The different rows, and how often each is there as ``steps``."""
-    import numpy as np
-    import pyarrow as pa
-
-    case = encoded(steps["case"])[1]
-    known, trial = np.unique(floats(steps["trial"]), return_inverse=True)
-    keys = case * max(1, len(known)) + trial
-    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
-    data = pa.py_buffer(counts.astype(np.int64))
-    often = pa.Array.from_buffers(pa.int64(), len(counts), [None, data])
-    rows: pa.Table = taken(steps, first)
-    return rows.append_column("steps", often)
 
 
 def _append_line(path: Path, line: bytes) -> None:

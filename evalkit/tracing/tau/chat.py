@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -16,8 +16,6 @@ MAX_DEPTH = 50
 
 MAX_ERROR = 2_000
 NOTHING = msgspec.Raw(b"null")
-
-Actor = Literal["agent", "user"]
 
 
 class Function(msgspec.Struct, frozen=True):
