@@ -25,7 +25,7 @@ from evalkit.tracing.assembly import Reading
 from evalkit.tracing.collecting import Collecting, Patience
 from evalkit.tracing.otlp_grpc import GrpcServer
 from evalkit.tracing.otlp_http import Answer, Endpoint, Export, Server, Sink
-from evalkit.tracing.parts import Reasons
+from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.spool import Spool, read_spool
 
 SPOOL = "spans.spool"

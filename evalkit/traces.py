@@ -36,10 +36,10 @@ from evalkit.results import PlannedCase, Run, Trial, new_run_id
 from evalkit.store import Store
 from evalkit.suite import Pipeline, Suite
 from evalkit.tracing import formats
-from evalkit.tracing.assembly import UNJOINED, Reading, Recorded, assemble
+from evalkit.tracing.assembly import Reading, Recorded, assemble
 from evalkit.tracing.gathering import BUDGET, WINDOW, Gathering, LateSpansError
-from evalkit.tracing.otlp import NO_TRACE
-from evalkit.tracing.parts import Part, Reasons
+from evalkit.tracing.parts import Part
+from evalkit.tracing.reasons import NO_TRACE, UNJOINED, Reasons
 from evalkit.trajectory import Coverage
 
 UNKNOWN_ROUTE = "unknown"
@@ -49,14 +49,13 @@ MAX_DISTINCT_KEYS = 10_000
 EVERY = 2_000
 """Spans, or traces, between two calls of ``on_progress``."""
 
-_NOT_QUARANTINED = (NO_TRACE, UNJOINED)
-
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the files: nothing is dropped without being counted.
 
     ``ignored`` are wrappers, understood but no steps; ``quarantined`` what was refused or set
-    aside (``reasons`` say why); ``unknown_keys`` the attributes of spans not understood, most
+    aside (``reasons`` say why); ``mended`` what was read all the same, taken another way, by what
+    was odd; ``unknown_keys`` the attributes of spans not understood, most
     frequent first; ``no_steps`` traces in which nothing was understood; ``unjoined_logs`` log
     records of no span; ``routes_from`` what the routes were read from, by how many traces;
     ``secrets`` what was redacted, by kind.
@@ -78,6 +77,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     routes_from: dict[str, int]
     unknown_keys: dict[str, int]
     reasons: dict[str, int]
+    mended: dict[str, int]
     secrets: dict[str, int]
 
 
@@ -317,6 +317,7 @@ class Tally:
         self._reading = reading
         self._sums: Counter[str] = Counter()
         self._conventions: Counter[str] = Counter()
+        self._mended: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
         self._routes_from: Counter[str] = Counter()
 
@@ -330,6 +331,8 @@ class Tally:
         self._sums["wrappers"] += found.wrappers
         self._sums["not_understood"] += found.not_understood
         self._sums["quarantined"] += found.quarantined
+        for reason, spans in found.mended.items():
+            self._mended[reason] += spans
         for name, spans in found.conventions.items():
             self._conventions[name] += spans
         self._routes_from[found.route_from or "nothing"] += 1
@@ -342,10 +345,10 @@ class Tally:
 
     def report(self, run_id: str, files: dict[str, str], steps: int) -> Report:
         """What all of them were; ``steps`` as they were stored."""
-        reasons = Counter(self._reading.refused)
+        read = self._reading.refused
+        reasons = read.refused()
         if self._sums["quarantined"]:
             reasons["span repeated, or its own ancestor"] += self._sums["quarantined"]
-        unjoined = sum(reasons.pop(one, 0) for one in _NOT_QUARANTINED)
         return Report(
             run=run_id,
             files=files,
@@ -356,12 +359,13 @@ class Tally:
             not_understood=self._sums["not_understood"],
             quarantined=reasons.total(),
             no_steps=self._no_steps,
-            unjoined_logs=unjoined,
+            unjoined_logs=read[NO_TRACE] + read[UNJOINED],
             conventions=dict(self._conventions.most_common()),
             scopes=self.scopes,
             routes_from=dict(self._routes_from.most_common(MAX_KEYS)),
             unknown_keys=dict(self._unknown.most_common(MAX_KEYS)),
             reasons=dict(reasons.most_common(MAX_REASONS)),
+            mended=dict((read.mended() + self._mended).most_common()),
             secrets=dict(self._reading.secrets),
         )
 

@@ -92,7 +92,8 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     ``missing`` lists what the instrumentation did not tell, and a scorer thus cannot judge:
     ``model calls``, ``tool calls``, ``tool spans`` (calls known from the model's messages alone),
     ``arguments``, ``outputs``, ``text``, ``tokens``, ``tokens per call`` (an agent's totals alone
-    are known), ``served model``. ``route_from`` says what the route was read from;
+    are known), ``served model``. ``mended`` counts spans that were odd together, by what was odd:
+    they are in the steps. ``route_from`` says what the route was read from;
     ``service_version`` is what the traced service says its version is.
     """
 
@@ -100,6 +101,7 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     wrappers: int = 0
     not_understood: int = 0
     quarantined: int = 0
+    mended: dict[str, int] = {}
     unknown_keys: dict[str, int] = {}
     conventions: dict[str, int] = {}
     scopes: dict[str, str] = {}

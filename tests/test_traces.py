@@ -18,6 +18,14 @@ from evalkit.reporters.json import render_show
 from evalkit.store import Store
 from evalkit.traces import Progress, ingest_traces
 from evalkit.tracing import gathering
+from evalkit.tracing.reasons import (
+    ENDS_EARLY,
+    NO_PARENT,
+    NO_TIME,
+    NO_UNICODE,
+    STARTS_EARLY,
+    TOO_WIDE,
+)
 
 START = 1_760_000_000_000_000_000
 
@@ -129,17 +137,27 @@ def test_what_is_wrong_is_counted_and_the_rest_goes_in(tmp_path: Path) -> None:
         tool(3, 5, attributes=[attribute("n", 10**40)], name="\ud800"),
         tool(3, 6, name=7),
         tool(3, 7, spanId="nonsense"),
+        tool(3, 8, startTimeUnixNano="5"),  # before its parent
         {"traceId": "nonsense"},
     ]
     file = written(tmp_path, line(*deep), b'{"resourceSpans": [{]\n', line(*cycle), line(*odd))
     report = ingest_traces([file], label="x", store=tmp_path / "store")
     assert report.traces == 3
-    assert report.spans == 2999 + 3 + 5  # those with an id, the repeated one too
+    assert report.spans == 2999 + 3 + 6  # those with an id, the repeated one too
     assert report.quarantined == 1 + 2 + 1 + 3
     assert report.quarantined == sum(report.reasons.values())
     text = " ".join(report.reasons)
     for said in ("document: no OTLP JSON", "is no id of 8 bytes", "repeated", "without a trace id"):
         assert said in text
+    assert report.mended == {
+        ENDS_EARLY: 1,
+        NO_TIME: 1,
+        NO_PARENT: 1,
+        TOO_WIDE: 1,
+        NO_UNICODE: 1,
+        STARTS_EARLY: 1,
+    }
+    assert f"1 × {ENDS_EARLY}" in coverage(report)
     [odd_trial] = Store(tmp_path / "store").trials(report.run, case=f"{3:032x}")
     assert odd_trial.trajectory is not None
     assert odd_trial.trajectory.coverage.quarantined == 1

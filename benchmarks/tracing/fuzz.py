@@ -25,8 +25,9 @@ from evalkit.errors import InputError
 from evalkit.tracing.assembly import Reading, assemble
 from evalkit.tracing.compression import inflate
 from evalkit.tracing.formats import FORMATS
-from evalkit.tracing.otlp import mended
-from evalkit.tracing.parts import Part, Reasons
+from evalkit.tracing.mending import mended
+from evalkit.tracing.parts import Part
+from evalkit.tracing.reasons import Reasons
 
 MAX_SECONDS = 1.0
 MAX_GROWTH_MB = 300
@@ -244,7 +245,7 @@ def read(name: str, data: bytes, outcomes: Counter[str]) -> None:
     except InputError:
         outcomes["refused"] += 1
         try:
-            parts = FORMATS[name].read(mended(data), refused)
+            parts = FORMATS[name].read(mended(data, refused), refused)
         except (InputError, ValueError, RecursionError):
             return
         outcomes["mended"] += 1

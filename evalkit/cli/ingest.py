@@ -149,6 +149,9 @@ def coverage(report: Report) -> str:
         f"  quarantined: {report.quarantined:,}",
         *(f"    {count:,} × {line(why)}" for why, count in report.reasons.items()),
     ]
+    if report.mended:
+        said.append(f"  mended: {sum(report.mended.values()):,}")
+        said += (f"    {count:,} × {line(why)}" for why, count in report.mended.items())
     if set(report.routes_from) != {"nothing"}:
         said.append(f"  routes read from: {_counts(report.routes_from)}")
     if report.no_steps:

@@ -14,17 +14,15 @@ from evalkit.tracing.normalizer import to_trajectory
 from evalkit.tracing.parts import (
     LogEvent,
     Part,
-    Reasons,
     parts_of_logs,
     unpack_logs,
     unpack_spans,
     unpack_trajectory,
     with_logs,
 )
+from evalkit.tracing.reasons import UNJOINED, Reasons
 from evalkit.tracing.secrecy import redacted, redacted_logs
 from evalkit.trajectory import Trajectory
-
-UNJOINED = "log record whose span is not there"
 
 
 class Recorded(NamedTuple):

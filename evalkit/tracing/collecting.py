@@ -14,10 +14,10 @@ from typing import NamedTuple
 from evalkit.errors import InputError, StoreError
 from evalkit.tracing.assembly import scrubbed
 from evalkit.tracing.formats import otlp_json, otlp_protobuf
-from evalkit.tracing.otlp import NO_TRACE
 from evalkit.tracing.otlp_http import Answer, Export
 from evalkit.tracing.otlp_protobuf import read_logs_protobuf
-from evalkit.tracing.parts import Part, Reasons, parts_of_logs
+from evalkit.tracing.parts import Part, parts_of_logs
+from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.spool import Place, Spool, SpoolFullError
 
 MAX_TRACES = 20_000
@@ -70,17 +70,17 @@ class Collecting:
         except InputError as error:
             self.refuse()
             return Answer(400, str(error))
-        refused.pop(NO_TRACE, None)
         parts = self._scrubbed(parts)
         answer = self._spooled(parts) if parts else Answer()
         if answer.status == 200:
             with self._lock:
                 self.requests += 1
                 self.spans += sum(part.spans for part in parts)
-                self.rejected += refused.total()
                 self.reasons.update(refused)
-            if refused:
-                return Answer(200, "; ".join(refused)[:500], refused.total())
+                if rejected := refused.refused():
+                    self.rejected += rejected.total()
+            if rejected:
+                return Answer(200, "; ".join(rejected)[:500], rejected.total())
         return answer
 
     def _scrubbed(self, parts: list[Part]) -> list[Part]:

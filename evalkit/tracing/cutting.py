@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from evalkit.tracing.parts import Reasons
+from evalkit.tracing.reasons import Reasons
 
 Shape = Mapping[str, "Shape"]
 """Names of arrays, each with the shape of its elements; an empty one is taken element by element.

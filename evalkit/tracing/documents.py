@@ -14,7 +14,8 @@ import msgspec
 
 from evalkit.errors import FileError, Problem
 from evalkit.tracing.cutting import Shape, pieces
-from evalkit.tracing.parts import Reasons
+from evalkit.tracing.reasons import Reasons
+from evalkit.tracing.wire import DamagedError, Framing, framing, next_length
 
 MAX_DOCUMENT = 256 * 1024 * 1024
 """A larger document (a line, or a file that is one document) is refused, unless it is of a shape
@@ -28,6 +29,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 20
+_CUT_OFF = "the last message of a file: it is cut off"
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -140,42 +142,40 @@ def _undamaged(documents: Iterator[bytes], refused: Reasons) -> Iterator[bytes]:
 
 
 def binary_documents(path: Path, refused: Reasons) -> Iterator[bytes]:
-    """The protobuf messages of a file: the whole, or framed as the Collector writes them.
+    """The protobuf messages of a file: the whole, or each with its length before it.
 
-    A frame is a length of four bytes, most significant first, and the message.
+    Raises FileError if the file cannot be read at all.
     """
+    frames = framing(head(path)) or "whole"
     with opened(path) as file:
-        yield from _undamaged(_frames(file, refused), refused)
+        yield from _undamaged(_messages(file, frames, refused), refused)
 
 
-def _frames(file: BinaryIO, refused: Reasons) -> Iterator[bytes]:
-    start = file.read(5)
-    if len(start) < 5 or not is_framed(start):
-        whole = start + file.read(MAX_DOCUMENT + 1)
+def _messages(file: BinaryIO, frames: Framing, refused: Reasons) -> Iterator[bytes]:
+    if frames == "whole":
+        whole = file.read(MAX_DOCUMENT + 1)
         if len(whole) > MAX_DOCUMENT:
             refused[_too_large()] += 1
         else:
             yield whole
         return
-    length, begun = int.from_bytes(start[:4], "big"), start[4:]
     while True:
+        try:
+            length = next_length(file, frames)
+        except DamagedError:
+            refused[_CUT_OFF] += 1
+            return
+        if length is None:
+            return
         if length > MAX_DOCUMENT:
             refused[_too_large()] += 1
             return
-        message = begun + file.read(length - len(begun))
+        message = file.read(length)
         if len(message) < length:
-            refused["the last message of a file: it is cut off"] += 1
+            refused[_CUT_OFF] += 1
             return
-        yield message
-        size = file.read(4)
-        if len(size) < 4:
-            return
-        length, begun = int.from_bytes(size, "big"), b""
-
-
-def is_framed(start: bytes) -> bool:
-    """Whether a protobuf file begins with a length, not with a message."""
-    return start[:1] == b"\0" and start[4:5] == b"\n"
+        if message:
+            yield message
 
 
 def _too_large() -> str:

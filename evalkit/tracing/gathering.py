@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from evalkit.errors import EvalkitError, StoreError
-from evalkit.tracing.parts import HEAD, Part, Reasons, on_disk, part_of, size_after
+from evalkit.tracing.parts import HEAD, Part, on_disk, part_of, size_after
+from evalkit.tracing.reasons import Reasons
 
 BUDGET = 64 * 1024 * 1024
 """Bytes of parts held in memory before all of them go to disk."""

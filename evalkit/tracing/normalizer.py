@@ -26,7 +26,7 @@ from evalkit.tracing.messages import ToolResult, tool_results
 from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
 from evalkit.tracing.shapes import shape_of
-from evalkit.tracing.tree import Forest, grow
+from evalkit.tracing.tree import Forest, grow, oddities
 from evalkit.tracing.twins import joined
 from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory, in_order
 
@@ -301,6 +301,7 @@ def _coverage(
         wrappers=wrappers,
         not_understood=not_understood,
         quarantined=forest.quarantined,
+        mended=oddities(forest),
         unknown_keys=dict(unknown.most_common(_MAX_KEYS)),
         conventions=dict(conventions),
         scopes=dict(list(scopes.items())[:_MAX_KEYS]),

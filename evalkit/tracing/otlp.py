@@ -6,7 +6,6 @@ that one bad span costs only itself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,20 +15,18 @@ import msgspec
 from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
-from evalkit.tracing.attributes import label, plain
+from evalkit.tracing.attributes import label
+from evalkit.tracing.mending import in_order, mended
 from evalkit.tracing.otlp_values import AnyValue, KeyValue, attributes_of, time_of, value_of
 from evalkit.tracing.parts import (
     MAX_SPAN,
     LogEvent,
     Part,
-    Reasons,
     parts_of_logs,
     parts_of_spans,
     unpack_spans,
 )
-
-NO_TRACE = "log record without a trace"
-"""Not a refusal: most logs belong to no trace."""
+from evalkit.tracing.reasons import NO_TRACE, Reasons
 
 NO_TRACE_ID = "span without a trace id of 16 bytes"
 
@@ -164,7 +161,7 @@ def _good_spans(
     raws = scoped.spans or []
     named = scoped.scope if scoped.scope != _NULL else scoped.instrumentation_library
     try:
-        origin = _origin(_decode_scope(named), resource)
+        origin = _origin(_decode_scope(named), resource, refused)
     except _UNREADABLE:
         if raws:
             refused["span of a malformed scope"] += len(raws)
@@ -184,7 +181,9 @@ def _one(raw: msgspec.Raw, refused: Reasons) -> _Span | None:
         return _decode_span(raw)
     except _UNREADABLE:
         try:
-            return _decode_span(mended(bytes(raw)))
+            found = _decode_span(mended(bytes(raw), counts := Reasons()))
+            refused.update(counts)
+            return found
         except (*_UNREADABLE, ValueError) as error:
             refused[f"span is malformed: {error}"] += 1
             return None
@@ -193,15 +192,6 @@ def _one(raw: msgspec.Raw, refused: Reasons) -> _Span | None:
 def _log_parts(raws: list[msgspec.Raw] | None, refused: Reasons) -> list[Part]:
     logs = (_log(raw, refused) for raw in raws or ())
     return parts_of_logs(log for log in logs if log is not None)
-
-
-def mended(document: bytes) -> bytes:
-    """JSON with what strict JSON has no room for replaced: NaN, bad UTF-8, lone surrogates.
-
-    Raises ValueError or RecursionError where it is no JSON at all.
-    """
-    loaded = json.loads(document.decode("utf-8", "replace"), parse_constant=lambda _: None)
-    return msgspec.json.encode(plain(loaded))
 
 
 def read_otlp_json(data: bytes | str) -> list[Span]:
@@ -216,8 +206,8 @@ def read_otlp_json(data: bytes | str) -> list[Span]:
     refused = Reasons()
     parts = _strictly(data.removeprefix(b"\xef\xbb\xbf"), refused)
     spans = [span for part in parts if part.codec == "spans" for span in unpack_spans(part.data)]
-    if refused:
-        raise InputError(f"OTLP JSON: {next(iter(refused))}")
+    if bad := refused.refused():
+        raise InputError(f"OTLP JSON: {next(iter(bad))}")
     return spans
 
 
@@ -237,22 +227,26 @@ def _strictly(data: bytes, refused: Reasons) -> list[Part]:
     return parts
 
 
-def _origin(scope: _Scope | None, resource: msgspec.Raw) -> _Origin:
+def _origin(scope: _Scope | None, resource: msgspec.Raw, refused: Reasons) -> _Origin:
     named = scope or _Scope()
-    return _Origin(named.name or "", named.version or "", _resource(resource))
+    attributes, mended = _resource(resource)
+    if mended:
+        refused.update(mended)
+    return _Origin(named.name or "", named.version or "", attributes)
 
 
-def _resource(raw: msgspec.Raw) -> Mapping[str, Any]:
+def _resource(raw: msgspec.Raw) -> tuple[Mapping[str, Any], Reasons]:
     data = bytes(raw)
     return _cached_resource(data) if len(data) <= _CACHED_RESOURCE else _read_resource(data)
 
 
-def _read_resource(data: bytes) -> Mapping[str, Any]:
+def _read_resource(data: bytes) -> tuple[Mapping[str, Any], Reasons]:
+    mended = Reasons()
     try:
         found = _decode_resource(data)
     except _UNREADABLE:
-        return {}
-    return attributes_of(found.attributes) if found else {}
+        return {}, mended
+    return attributes_of(found.attributes if found else None, mended), mended
 
 
 _cached_resource = lru_cache(256)(_read_resource)
@@ -268,6 +262,8 @@ def _spans(found: Sequence[_Span], origin: _Origin, refused: Reasons) -> list[Sp
             refused[NO_TRACE_ID if trace_id is None else no_span_id(one.span_id)] += 1
             continue
         start, end = time_of(one.start_time_unix_nano), time_of(one.end_time_unix_nano)
+        if not 0 < start <= end:  # rare: spares a call
+            start, end = in_order(start, end, refused)
         status, parent = one.status, one.parent_span_id
         span = Span(
             trace_id=trace_id,
@@ -275,9 +271,9 @@ def _spans(found: Sequence[_Span], origin: _Origin, refused: Reasons) -> list[Sp
             parent_id=_known_span_id(parent) if parent else None,
             name=one.name or "",
             start_ns=start,
-            end_ns=end if end >= start else start,
-            attributes=attributes_of(one.attributes),
-            events=tuple(map(_event, one.events)) if one.events else (),
+            end_ns=end,
+            attributes=attributes_of(one.attributes, refused),
+            events=tuple([_event(event, refused) for event in one.events]) if one.events else (),
             error=status is not None and status.code in (2, "2", "STATUS_CODE_ERROR"),
             status_message=(status.message or "") if status is not None else "",
             scope=scope,
@@ -309,10 +305,9 @@ _trace_id = lru_cache(4096)(ids.trace_id)
 _known_span_id = lru_cache(4096)(_span_id)
 
 
-def _event(found: _Event) -> SpanEvent:
-    return SpanEvent(
-        found.name or "", time_of(found.time_unix_nano), attributes_of(found.attributes)
-    )
+def _event(found: _Event, refused: Reasons) -> SpanEvent:
+    attributes = attributes_of(found.attributes, refused)
+    return SpanEvent(found.name or "", time_of(found.time_unix_nano), attributes)
 
 
 def _log(raw: msgspec.Raw, refused: Reasons) -> LogEvent | None:
@@ -329,11 +324,9 @@ def _log(raw: msgspec.Raw, refused: Reasons) -> LogEvent | None:
         refused[NO_TRACE] += 1
         return None
     at = time_of(found.time_unix_nano) or time_of(found.observed_time_unix_nano)
-    return LogEvent(
-        trace_id,
-        ids.span_id(found.span_id),
-        log_event(found.event_name, at, value_of(found.body), attributes_of(found.attributes)),
-    )
+    body, attributes = value_of(found.body, refused), attributes_of(found.attributes, refused)
+    event = log_event(found.event_name, at, body, attributes)
+    return LogEvent(trace_id, ids.span_id(found.span_id), event)
 
 
 def log_event(name: str | None, at: int, body: Any, attributes: dict[str, Any]) -> SpanEvent:

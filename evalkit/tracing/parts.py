@@ -7,7 +7,6 @@ reason, never dropped in silence.
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -43,23 +42,6 @@ class LogEvent(msgspec.Struct, frozen=True, gc=False):
     trace_id: str
     span_id: str | None
     event: SpanEvent
-
-
-MAX_REASONS = 200
-OTHER_REASONS = "other reasons"
-
-
-class Reasons(Counter[str]):
-    """How many spans, records or documents were refused, by reason.
-
-    Reasons quote what was found, and a hostile file holds any number of different things: what
-    comes after MAX_REASONS different ones counts as OTHER_REASONS.
-    """
-
-    def __setitem__(self, reason: str, count: int) -> None:
-        if len(self) >= MAX_REASONS and reason not in self:
-            reason, count = OTHER_REASONS, self[OTHER_REASONS] + count
-        super().__setitem__(reason, count)
 
 
 _SPAN_SIZE = 1000

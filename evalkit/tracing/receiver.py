@@ -10,7 +10,8 @@ from evalkit.spans import Span
 from evalkit.tracing.otlp import read_otlp_json, read_parts
 from evalkit.tracing.otlp_http import MAX_BODY, Answer, Endpoint, Export, Server
 from evalkit.tracing.otlp_protobuf import read_logs_protobuf, read_otlp_protobuf
-from evalkit.tracing.parts import LogEvent, Reasons, unpack_logs
+from evalkit.tracing.parts import LogEvent, unpack_logs
+from evalkit.tracing.reasons import Reasons
 
 MAX_SPANS = 10_000
 """Spans, and log records, kept per trace; more are counted, not kept."""

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from evalkit.spans import Span
+from evalkit.tracing.reasons import NO_PARENT, STARTS_EARLY
 
 
 class Forest(NamedTuple):
@@ -36,6 +37,29 @@ def grow(spans: Sequence[Span]) -> Forest:
         parents = _parents(ordered)
         order = parents_first(parents)
     return Forest(ordered, parents, order, len(spans) - len(ordered))
+
+
+def oddities(forest: Forest) -> dict[str, int]:
+    """How many spans do not fit the others, by reason.
+
+    A trace without a root of its own has its first span's parent outside: that is no oddity.
+    """
+    spans, parents = forest.spans, forest.parents
+    above = [span.parent_id for span, parent in zip(spans, parents, strict=True) if parent is None]
+    found = {}
+    if any(above):
+        outside = None if None in above else above[0]
+        if orphans := len(above) - above.count(None) - above.count(outside) * (outside is not None):
+            found[NO_PARENT] = orphans
+    if not isinstance(forest.parents_first, range):
+        early = [
+            parent
+            for span, parent in zip(spans, parents, strict=True)
+            if parent is not None and 0 < span.start_ns < spans[parent].start_ns
+        ]
+        if early:
+            found[STARTS_EARLY] = len(early)
+    return found
 
 
 _place = attrgetter("start_ns", "end_ns", "span_id")

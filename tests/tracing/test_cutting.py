@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evalkit.tracing import cutting
 from evalkit.tracing.cutting import pieces
-from evalkit.tracing.parts import Reasons
+from evalkit.tracing.reasons import Reasons
 
 SHAPE = {"rows": {"cells": {}}, "": {"cells": {}}}
 
@@ -146,7 +146,6 @@ def test_whatever_looks_like_json_ends(text: str) -> None:
 ENDLESS = """
 import resource, sys
 from evalkit.tracing.cutting import pieces
-from evalkit.tracing.parts import Reasons
 
 SPAN = b'{"traceId": "%032x", "attributes": [' + b",".join([b'{"key": "k", "value": "v"}'] * 12)
 SPANS = b", ".join([SPAN % 7 + b"]}"] * 2000)

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalkit.errors import FileError
 from evalkit.spans import Span
-from evalkit.tracing import cutting, documents, formats
+from evalkit.tracing import cutting, documents, formats, wire
 from evalkit.tracing.normalizer import to_trajectory
-from evalkit.tracing.parts import Reasons, unpack_logs, unpack_spans, unpack_trajectory
+from evalkit.tracing.parts import unpack_logs, unpack_spans, unpack_trajectory
+from evalkit.tracing.reasons import (
+    ENDS_EARLY,
+    NO_NUMBER,
+    NO_TIME,
+    NO_TRACE,
+    NO_UNICODE,
+    TOO_DEEP,
+    TOO_WIDE,
+    Reasons,
+)
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TRACE, ROOT, CHILD = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
@@ -37,7 +50,9 @@ def written(folder: Path, content: Any, name: str = "traces") -> Path:
 
 
 def otlp(*span_ids: str, **fields: Any) -> dict[str, Any]:
-    spans = [{"traceId": TRACE, "spanId": one, "name": "work", **fields} for one in span_ids]
+    times = {"startTimeUnixNano": str(START), "endTimeUnixNano": START + 5}
+    named = {"traceId": TRACE, "name": "work", **times, **fields}
+    spans = [{**named, "spanId": one} for one in span_ids]
     return {"resourceSpans": [{"scopeSpans": [{"scope": {"name": "lib"}, "spans": spans}]}]}
 
 
@@ -147,7 +162,7 @@ def test_the_same_span_in_every_format(tmp_path: Path, content: Any, form: str) 
 def test_absurd_times_are_unknown(tmp_path: Path, when: Any) -> None:
     span = {**PRINTED, "start_time": when, "end_time": when}
     _, [found], refused = read(written(tmp_path, span))
-    assert (found.start_ns, found.end_ns, refused) == (0, 0, {})
+    assert (found.start_ns, found.end_ns, refused) == (0, 0, {NO_TIME: 1})
 
 
 def test_jaeger_logs_are_events(tmp_path: Path) -> None:
@@ -205,7 +220,34 @@ def test_not_a_number_and_bad_text_are_mended(tmp_path: Path) -> None:
     text = json.dumps(otlp(ROOT, name="caf\xff", attributes=[attribute]), ensure_ascii=False)
     _, [span], refused = read(written(tmp_path, text.encode("latin-1")))
     assert (span.name, span.attributes) == ("caf\ufffd", {"score": None})
-    assert not refused
+    assert refused == {NO_UNICODE: 1, NO_NUMBER: 1}
+
+
+ODD = {"nan": float("nan"), "wide": 2**64 + 1, "bad": "\ud800", "deep": 70 * "[" + 70 * "]"}
+
+
+@pytest.mark.parametrize("form", ["jaeger", "sdk-json", "langfuse"])
+def test_every_format_counts_what_it_mends(tmp_path: Path, form: str) -> None:
+    odd = {**ODD, "deep": json.loads(str(ODD["deep"]))}
+    span: dict[str, Any] = {"jaeger": JAEGER["data"][0]["spans"][0], "sdk-json": SDK["spans"][0],
+                            "langfuse": LANGFUSE["observations"][0]}[form]  # fmt: skip
+    tags = [{"key": key, "value": value} for key, value in odd.items()]
+    fields: dict[str, Any] = {
+        "jaeger": {"tags": tags},
+        "sdk-json": {"attributes": odd, "end_time": 7},
+        "langfuse": {"metadata": {"attributes": odd}, "endTime": "2001-01-01"},
+    }[form]
+    changed = {**span, **fields}
+    content: Any = {
+        "jaeger": {"data": [{"spans": [changed]}]},
+        "sdk-json": [changed],
+        "langfuse": {"observations": [changed]},
+    }[form]
+    _, [found], refused = read(written(tmp_path, content))
+    early = {} if form == "jaeger" else {ENDS_EARLY: 1}
+    assert refused == {NO_NUMBER: 1, TOO_WIDE: 1, NO_UNICODE: 1, TOO_DEEP: 1, **early}
+    assert (found.attributes["nan"], found.attributes["bad"]) == (None, "\ufffd")
+    assert found.end_ns >= found.start_ns > 0
 
 
 def test_gzip_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
@@ -235,20 +277,70 @@ def protobuf(*span_ids: str) -> bytes:
     request = ExportTraceServiceRequest()
     scoped = request.resource_spans.add().scope_spans.add()
     for one in span_ids:
-        scoped.spans.add(trace_id=bytes.fromhex(TRACE), span_id=bytes.fromhex(one), name="work")
+        span = scoped.spans.add(trace_id=bytes.fromhex(TRACE), span_id=bytes.fromhex(one))
+        span.name, span.start_time_unix_nano, span.end_time_unix_nano = "work", START, START + 5
     return bytes(request.SerializeToString())
 
 
-def test_protobuf_alone_gzipped_or_framed(tmp_path: Path) -> None:
-    one, two = protobuf(ROOT), protobuf(CHILD, ROOT)
-    framed = b"".join(len(data).to_bytes(4, "big") + data for data in (one, two))
-    for data, count in ((two, 2), (gzip.compress(two), 2), (framed, 3)):
+def varint(number: int) -> bytes:
+    low = bytes([number & 0x7F | (0x80 if number >> 7 else 0)])
+    return low + varint(number >> 7) if number >> 7 else low
+
+
+FRAMES: dict[str, Callable[[bytes], bytes]] = {
+    "four bytes": lambda data: len(data).to_bytes(4, "big") + data,
+    "varint": lambda data: varint(len(data)) + data,
+}
+
+
+def test_protobuf_alone(tmp_path: Path) -> None:
+    two = protobuf(CHILD, ROOT)
+    for data in (two, gzip.compress(two), protobuf(CHILD) + protobuf(ROOT)):
         found, spans, refused = read(written(tmp_path, data))
-        assert (found, len(spans), refused) == ("otlp-protobuf", count, {})
-    _, spans, refused = read(written(tmp_path, framed[:-3]))
-    assert (len(spans), refused.total()) == (1, 1)
+        assert (found, len(spans), refused) == ("otlp-protobuf", 2, {})
     _, spans, refused = read(written(tmp_path, two[:-3]))
-    assert (len(spans), refused.total()) == (0, 1)
+    assert [span.span_id for span in spans] == [CHILD]
+    assert list(refused.values()) == [1]
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_protobuf_in_frames(tmp_path: Path, frame: Callable[[bytes], bytes]) -> None:
+    one, two = protobuf(ROOT), protobuf(CHILD, ROOT)
+    many = protobuf(*(f"{number:016x}" for number in range(1, 3000)))
+    framed = b"".join(map(frame, (one, two, b"", many)))
+    for data in (framed, gzip.compress(framed)):
+        found, spans, refused = read(written(tmp_path, data))
+        assert (found, len(spans), refused) == ("otlp-protobuf", 3 + 2999, {})
+    _, spans, refused = read(written(tmp_path, (frame(one) + frame(two))[:-3]))
+    assert (len(spans), list(refused)) == (1, ["the last message of a file: it is cut off"])
+    bad = two.replace(b"work", b"wo\xff\xff", 1)
+    _, spans, refused = read(written(tmp_path, frame(bad) + frame(one)))
+    assert [span.span_id for span in spans] == [ROOT, ROOT]
+    assert list(refused) == ["span is malformed: String field had bad UTF-8"]
+
+
+@given(st.lists(st.binary(max_size=12), max_size=3), st.sampled_from([None, *FRAMES]))
+def test_how_messages_lie_in_a_file_is_never_mistaken(names: list[bytes], kind: str | None) -> None:
+    """A message may begin with any byte that a frame may."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    request = ExportTraceServiceRequest()
+    for name in names:
+        request.resource_spans.add().scope_spans.add().spans.add(trace_id=name)
+    data = request.SerializeToString()
+    framed = FRAMES[kind](data) * 2 if kind else data
+    expected = {None: "whole", "four bytes": "four bytes", "varint": "varint"}[kind]
+    assert not data or wire.framing(framed) == expected
+
+
+def test_log_records_without_a_trace_are_no_spans_without_ids(tmp_path: Path) -> None:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    records.add(observed_time_unix_nano=START).body.string_value = "free"
+    _, spans, refused = read(written(tmp_path, request.SerializeToString()))
+    assert (spans, refused) == ([], {NO_TRACE: 1})
 
 
 def test_protobuf_logs_are_told_from_traces(tmp_path: Path) -> None:

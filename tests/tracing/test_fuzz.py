@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from evalkit.errors import InputError
 from evalkit.tracing.assembly import Reading, assemble
 from evalkit.tracing.formats import FORMATS
-from evalkit.tracing.otlp import mended
-from evalkit.tracing.parts import Part, Reasons
+from evalkit.tracing.mending import mended
+from evalkit.tracing.parts import Part
+from evalkit.tracing.reasons import Reasons
 
 KEYS = [
     "resourceSpans", "scopeSpans", "spans", "traceId", "spanId", "parentSpanId", "name", "events",
@@ -52,7 +53,7 @@ def read(form: str, data: bytes) -> None:
     except InputError as error:
         assert str(error)
         try:
-            parts = FORMATS[form].read(mended(data), refused)
+            parts = FORMATS[form].read(mended(data, refused), refused)
         except (InputError, ValueError, RecursionError):
             return
     by_trace: dict[str, list[Part]] = {}

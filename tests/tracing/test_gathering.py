@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from evalkit.tracing import gathering
 from evalkit.tracing.gathering import Gathering, LateSpansError
-from evalkit.tracing.parts import Part, Reasons
+from evalkit.tracing.parts import Part
+from evalkit.tracing.reasons import Reasons
 
 TRACES = [f"{number:032x}" for number in range(1, 6)]
 CODECS = st.sampled_from(["spans", "logs", "trajectory"])

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from evalkit.errors import InputError
 from evalkit.tracing.compression import inflate
 from evalkit.tracing.formats import otlp_protobuf
-from evalkit.tracing.otlp import NO_TRACE, mended, read_otlp_json, read_parts
+from evalkit.tracing.mending import mended
+from evalkit.tracing.otlp import read_otlp_json, read_parts
 from evalkit.tracing.otlp_protobuf import read_otlp_protobuf
-from evalkit.tracing.parts import Reasons, on_disk, unpack_logs, unpack_spans, with_logs
+from evalkit.tracing.parts import on_disk, unpack_logs, unpack_spans, with_logs
+from evalkit.tracing.reasons import NO_TRACE, Reasons
 
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
 
@@ -113,7 +115,7 @@ def test_a_bad_span_costs_only_itself() -> None:
     [part] = read_parts(json.dumps(found).encode(), refused)
     assert (part.trace_id, part.spans, part.root) == (TRACE, 1, True)
     assert [span.span_id for span in unpack_spans(part.data)] == [SPAN]
-    assert refused.total() == 4
+    assert refused.refused().total() == 4
     assert any("'xyz' is no id of 8 bytes" in reason for reason in refused)
 
 
@@ -152,7 +154,9 @@ def test_log_records_become_events_of_their_spans() -> None:
     "text", ['{"name": NaN}', '{"name": "\\ud800"}', '{"name": "\xff"}', '{"name": 1e999}']
 )
 def test_what_strict_json_has_no_room_for_is_mended(text: str) -> None:
-    assert set(json.loads(mended(text.encode("latin-1")))) == {"name"}
+    found = Reasons()
+    assert set(json.loads(mended(text.encode("latin-1"), found))) == {"name"}
+    assert found.mended().total() == found.total() == 1
 
 
 def test_upper_case_ids_are_the_same_ids() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from evalkit.tracing import formats
 from evalkit.tracing.assembly import Reading, assemble
-from evalkit.tracing.parts import Part, Reasons
+from evalkit.tracing.parts import Part
+from evalkit.tracing.reasons import Reasons
 from evalkit.trajectory import Step, Trajectory
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "otel"
@@ -349,7 +350,7 @@ def read(name: str) -> Trajectory:
     [(trace_id, found)] = parts.items()
     recorded = assemble(trace_id, found, reading)
     assert recorded is not None
-    assert not reading.refused
+    assert not reading.refused.refused()
     return recorded.trajectory
 
 

@@ -5,7 +5,8 @@ import json
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing.assembly import scrubbed
 from evalkit.tracing.otlp import read_parts
-from evalkit.tracing.parts import Reasons, on_disk, parts_of_spans, unpack_spans
+from evalkit.tracing.parts import on_disk, parts_of_spans, unpack_spans
+from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.secrecy import redacted
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -17,7 +17,7 @@ from evalkit.tracing import choosing
 from evalkit.tracing.attributes import indexed
 from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.otlp import read_parts
-from evalkit.tracing.parts import Reasons
+from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.shapes import shape_of, shaped
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from evalkit.errors import FileError, InputError, Problem
 from evalkit.tracing.cutting import Shape
-from evalkit.tracing.documents import binary_documents, head, is_framed, json_documents
+from evalkit.tracing.documents import binary_documents, head, json_documents
 from evalkit.tracing.formats import chat, jaeger, langfuse, otlp_json, otlp_protobuf, sdk_json
-from evalkit.tracing.otlp import mended
-from evalkit.tracing.parts import Part, Reasons
+from evalkit.tracing.mending import mended
+from evalkit.tracing.parts import Part
+from evalkit.tracing.reasons import Reasons
+from evalkit.tracing.wire import framing
 
 
 class Format(NamedTuple):
@@ -49,7 +51,7 @@ def detect(path: Path) -> str:
     """The name of the file's format, or ``tau``. Raises FileError if it is none that is known."""
     start = head(path)
     if start.lstrip()[:1] not in (b"{", b"["):
-        if start[:1] == b"\n" or is_framed(start):
+        if framing(start) is not None:
             return "otlp-protobuf"
         raise FileError(Problem(str(path), f"neither JSON nor OTLP protobuf. {_known()}"))
     if _has(start, otlp_json.KEYS):
@@ -82,7 +84,9 @@ def read_parts(path: Path, name: str, refused: Reasons) -> Iterator[Part]:
 def _again(one: Format, document: bytes, refused: Reasons) -> Iterable[Part]:
     """The document with what strict JSON has no room for replaced, read once more."""
     try:
-        return one.read(mended(document), refused)
+        found = one.read(mended(document, counts := Reasons()), refused)
+        refused.update(counts)
+        return found
     except (InputError, ValueError, RecursionError):
         return []
 

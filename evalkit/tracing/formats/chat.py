@@ -9,7 +9,8 @@ import msgspec
 
 from evalkit.errors import InputError
 from evalkit.tracing import ids
-from evalkit.tracing.parts import Part, Reasons, part_of_trajectory
+from evalkit.tracing.parts import Part, part_of_trajectory
+from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.tau.chat import Message, read_chat
 
 KEYS = ("role", "messages")

@@ -10,9 +10,11 @@ import msgspec
 from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
-from evalkit.tracing.attributes import as_list, as_map, label, parsed, plain, text
+from evalkit.tracing.attributes import as_list, as_map, label, parsed, text
 from evalkit.tracing.cutting import Shape
-from evalkit.tracing.parts import Part, Reasons, parts_of_spans
+from evalkit.tracing.mending import bounded, in_order
+from evalkit.tracing.parts import Part, parts_of_spans
+from evalkit.tracing.reasons import Reasons
 
 SHAPE: Shape = {"data": {}, "": {}}
 KEYS = ("traceID", "spanID", "operationName")
@@ -46,20 +48,23 @@ def _span(found: Mapping[str, Any], processes: Mapping[str, Any], refused: Reaso
     if trace_id is None or span_id is None:
         refused["Jaeger span without ids"] += 1
         return None
-    tags = _tags(found.get("tags"))
-    start = _ns(found.get("startTime"))
+    tags = _tags(found.get("tags"), refused)
+    start, took = _ns(found.get("startTime")), _ns(found.get("duration"))
+    start, end = in_order(start, min(start + took, 2**63 - 1), refused)
     process = as_map(processes.get(str(found.get("processID")))) or as_map(found.get("process"))
     service = label(process.get("serviceName"))
-    resource = {**_tags(process.get("tags")), **({"service.name": service} if service else {})}
+    resource = _tags(process.get("tags"), refused)
+    if service:
+        resource["service.name"] = service
     return Span(
         trace_id=trace_id,
         span_id=span_id,
         parent_id=_parent(found),
         name=text(found.get("operationName")) or "",
         start_ns=start,
-        end_ns=min(start + _ns(found.get("duration")), 2**63 - 1),
+        end_ns=end,
         attributes={key: value for key, value in tags.items() if key not in _OWN_TAGS},
-        events=tuple(_event(as_map(one)) for one in as_list(found.get("logs"))),
+        events=tuple(_event(as_map(one), refused) for one in as_list(found.get("logs"))),
         error=tags.get("otel.status_code") == "ERROR" or tags.get("error") in (True, "true"),
         status_message=label(tags.get("otel.status_description")) or "",
         scope=label(tags.get("otel.scope.name")) or "",
@@ -83,9 +88,10 @@ def _id(value: Any, digits: int) -> str | None:
     return ids.trace_id(filled) if digits == 32 else ids.span_id(filled)
 
 
-def _tags(listed: Any) -> dict[str, Any]:
+def _tags(listed: Any, refused: Reasons) -> dict[str, Any]:
     tags = (as_map(one) for one in as_list(listed))
-    return {key: plain(_value(tag)) for tag in tags if (key := text(tag.get("key")))}
+    found = ((text(tag.get("key")), tag) for tag in tags)
+    return {key: bounded(_value(tag), refused) for key, tag in found if key}
 
 
 def _value(tag: Mapping[str, Any]) -> Any:
@@ -94,8 +100,8 @@ def _value(tag: Mapping[str, Any]) -> Any:
     return parsed(value) if isinstance(value, str) and value[:2] in ('["', "[]") else value
 
 
-def _event(found: Mapping[str, Any]) -> SpanEvent:
-    fields = _tags(found.get("fields"))
+def _event(found: Mapping[str, Any], refused: Reasons) -> SpanEvent:
+    fields = _tags(found.get("fields"), refused)
     return SpanEvent(label(fields.pop("event", None)) or "log", _ns(found.get("timestamp")), fields)
 
 

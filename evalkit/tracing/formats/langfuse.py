@@ -18,7 +18,9 @@ from evalkit.tracing import ids
 from evalkit.tracing.attributes import as_list, as_map, label, plain, text
 from evalkit.tracing.cutting import Shape
 from evalkit.tracing.formats.times import to_ns
-from evalkit.tracing.parts import Part, Reasons, parts_of_spans
+from evalkit.tracing.mending import bounded, in_order
+from evalkit.tracing.parts import Part, parts_of_spans
+from evalkit.tracing.reasons import Reasons
 
 _NO_METADATA = ("attributes", "resourceAttributes", "scope")
 
@@ -60,27 +62,31 @@ def _span(trace: Mapping[str, Any], found: Mapping[str, Any], refused: Reasons) 
         return None
     metadata = as_map(found.get("metadata"))
     scope = as_map(metadata.get("scope"))
-    start = to_ns(found.get("startTime"))
+    times = to_ns(found.get("startTime")), to_ns(found.get("endTime"))
+    start, end = in_order(*times, refused)
     return Span(
         trace_id=trace_id,
         span_id=span_id,
         parent_id=_id(found.get("parentObservationId"), 16),
         name=text(plain(found.get("name"))) or "",
         start_ns=start,
-        end_ns=max(start, to_ns(found.get("endTime"))),
-        attributes=_attributes(trace, found, metadata),
+        end_ns=end,
+        attributes=_attributes(trace, found, metadata, refused),
         error=found.get("level") == "ERROR",
         status_message=label(found.get("statusMessage")) or "",
         scope=label(scope.get("name")) or "",
         scope_version=label(scope.get("version")) or "",
-        resource=plain(as_map(metadata.get("resourceAttributes"))),
+        resource=bounded(as_map(metadata.get("resourceAttributes")), refused),
     )
 
 
 def _attributes(
-    trace: Mapping[str, Any], found: Mapping[str, Any], metadata: Mapping[str, Any]
+    trace: Mapping[str, Any],
+    found: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    refused: Reasons,
 ) -> dict[str, Any]:
-    given: dict[str, Any] = plain(as_map(metadata.get("attributes")))
+    given: dict[str, Any] = bounded(as_map(metadata.get("attributes")), refused)
     usage, cost = as_map(found.get("usageDetails")), as_map(found.get("costDetails"))
     told: dict[str, Any] = {
         f"langfuse.observation.metadata.{key}": value
@@ -102,7 +108,7 @@ def _attributes(
         "session.id": label(trace.get("sessionId")),
         "user.id": label(trace.get("userId")),
     }
-    known = {key: plain(value) for key, value in told.items() if value is not None}
+    known = {key: bounded(value, refused) for key, value in told.items() if value is not None}
     return {**known, **given}
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from evalkit.tracing.cutting import Shape
 from evalkit.tracing.otlp import read_parts
-from evalkit.tracing.parts import Part, Reasons
+from evalkit.tracing.parts import Part
+from evalkit.tracing.reasons import Reasons
 
 KEYS = ("resourceSpans", "resourceLogs", "resourceMetrics", "batches", "scopeSpans")
 

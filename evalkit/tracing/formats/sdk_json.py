@@ -17,7 +17,9 @@ from evalkit.tracing import ids
 from evalkit.tracing.attributes import amount, as_list, as_map, label, plain, text
 from evalkit.tracing.cutting import Shape
 from evalkit.tracing.formats.times import to_ns
-from evalkit.tracing.parts import Part, Reasons, parts_of_spans
+from evalkit.tracing.mending import bounded, in_order
+from evalkit.tracing.parts import Part, parts_of_spans
+from evalkit.tracing.reasons import Reasons
 
 SHAPE: Shape = {"spans": {}, "": {}}
 KEYS = ("context", "trace_id")
@@ -55,21 +57,22 @@ def _span(found: Mapping[str, Any], refused: Reasons) -> Span | None:
         return None
     status, resource = as_map(found.get("status")), as_map(found.get("resource"))
     scope = as_map(found.get("scope") or found.get("instrumentation_scope"))
-    start, end = to_ns(found.get("start_time")), to_ns(found.get("end_time"))
+    times = to_ns(found.get("start_time")), to_ns(found.get("end_time"))
+    start, end = in_order(*times, refused)
     return Span(
         trace_id=trace_id,
         span_id=span_id,
         parent_id=_parent(found),
         name=text(plain(found.get("name"))) or "",
         start_ns=start,
-        end_ns=max(start, end),
-        attributes=_renamed(plain(as_map(found.get("attributes")))),
-        events=tuple(_event(as_map(one)) for one in as_list(found.get("events"))),
+        end_ns=end,
+        attributes=_renamed(bounded(as_map(found.get("attributes")), refused)),
+        events=tuple(_event(as_map(one), refused) for one in as_list(found.get("events"))),
         error=str(status.get("status_code", "")).upper().endswith("ERROR"),
         status_message=label(status.get("description")) or "",
         scope=label(scope.get("name")) or "",
         scope_version=label(scope.get("version")) or "",
-        resource=plain(as_map(resource.get("attributes"))),
+        resource=bounded(as_map(resource.get("attributes")), refused),
     )
 
 
@@ -78,9 +81,10 @@ def _parent(found: Mapping[str, Any]) -> str | None:
     return ids.span_id(as_map(parent).get("span_id") if parent else found.get("parent_id"))
 
 
-def _event(found: Mapping[str, Any]) -> SpanEvent:
+def _event(found: Mapping[str, Any], refused: Reasons) -> SpanEvent:
     name = label(found.get("name")) or ""
-    return SpanEvent(name, to_ns(found.get("timestamp")), plain(as_map(found.get("attributes"))))
+    attributes = bounded(as_map(found.get("attributes")), refused)
+    return SpanEvent(name, to_ns(found.get("timestamp")), attributes)
 
 
 def _renamed(found: dict[str, Any]) -> dict[str, Any]:
