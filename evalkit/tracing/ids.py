@@ -21,7 +21,7 @@ def span_id(value: object) -> str | None:
 
 def _hex(value: object, size: int) -> str | None:
     raw = _raw(value, size)
-    return raw.hex() if len(raw) == size and any(raw) else None
+    return raw.hex() if len(raw) == size and raw.strip(b"\0") else None
 
 
 def _raw(value: object, size: int) -> bytes:

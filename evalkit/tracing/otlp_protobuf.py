@@ -190,13 +190,15 @@ def _time(value: int) -> int:
 
 
 def _attributes(pairs: Iterable[Any], mended: Reasons) -> dict[str, Any]:
-    # Each access makes an object: so each is asked for once. An empty string may be a text, or no
-    # value at all: only then the kind is asked for.
-    listed = [(pair.key, pair.value) for pair in pairs]
-    return shaped(
-        tuple([key for key, _ in listed]),
-        [value.string_value or _plain(value, mended) for _, value in listed],
-    )
+    # Each access makes an object: so each is asked for once, and let go of at once. What is empty
+    # or zero may be that, or no value at all: only then the kind is asked for.
+    keys: list[str] = []
+    values: list[Any] = []
+    for pair in pairs:
+        value = pair.value
+        keys.append(pair.key)
+        values.append(value.string_value or value.int_value or _plain(value, mended))
+    return shaped(tuple(keys), values)
 
 
 def _plain(value: Any, mended: Reasons, depth: int = 0) -> Any:

@@ -68,16 +68,15 @@ def attributes_of(found: Sequence[KeyValue] | None, mended: Reasons) -> dict[str
     """
     if not found:
         return {}
-    # Texts are nearly all there is: they are taken here, without a call.
-    return shaped(
-        tuple([pair.key for pair in found]),
-        [
-            text
-            if (value := pair.value) is not None and (text := value.string_value) is not None
-            else value_of(value, mended)
-            for pair in found
-        ],
-    )
+    keys: list[str | None] = []
+    values: list[Any] = []
+    for pair in found:
+        value = pair.value
+        # Texts are nearly all there is: they are taken here, without a call.
+        text = None if value is None else value.string_value
+        keys.append(pair.key)
+        values.append(value_of(value, mended) if text is None else text)
+    return shaped(tuple(keys), values)
 
 
 def value_of(value: AnyValue | None, mended: Reasons, depth: int = 0) -> Any:

@@ -51,7 +51,8 @@ def shaped(keys: tuple[str | None, ...], values: Iterable[Any]) -> dict[str, Any
     if shape.keys is not keys and len(shape.keys) < len(keys):
         return {key: value for key, value in zip(keys, values, strict=True) if key}
     # The shape's own keys: spans then share them, and need not be hashed again.
-    made = Attributes(zip(shape.keys, values, strict=True))
+    made = Attributes()
+    made.update(zip(shape.keys, values, strict=True))
     made.shape = shape
     return made
 
