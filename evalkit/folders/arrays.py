@@ -39,35 +39,15 @@ def record_batch(columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> p
     return pa.RecordBatch.from_arrays(made, schema=arrow_schema(columns))
 
 
-_SAMPLE = 64
-
-
 def _texts(values: Sequence[str | None]) -> pa.Array:
-    """Most columns repeat a few texts, or have none: those are laid out once."""
-    import numpy as np
-    import pyarrow as pa
-
-    if len(set(values[:_SAMPLE])) > _SAMPLE // 4:
-        return _laid_out(values)
-    places = {text: place for place, text in enumerate(dict.fromkeys(values))}
-    if set(places) <= {None}:
-        return pa.nulls(len(values), pa.string())
-    longest = max(len(text or "") for text in places)
-    if len(places) > len(values) // 4 or longest > _MOST_BYTES // (4 * len(values)):
-        return _laid_out(values)
-    numbers = np.fromiter(map(places.__getitem__, values), np.int32, len(values))
-    held = [None, pa.py_buffer(numbers)]
-    indices = pa.Array.from_buffers(pa.int32(), len(values), held)
-    return pa.DictionaryArray.from_arrays(indices, _laid_out(list(places))).dictionary_decode()
-
-
-def _laid_out(values: Sequence[str | None]) -> pa.Array:
     """The texts one after another, and where each one ends."""
     import numpy as np
     import pyarrow as pa
 
-    valid = _valid(values)
-    filled: Sequence[Any] = values if valid is None else [value or "" for value in values]
+    unknown = values.count(None)
+    if unknown == len(values):
+        return pa.nulls(len(values), pa.string())
+    filled: Sequence[Any] = [value or "" for value in values] if unknown else values
     joined = "".join(filled)
     data = joined.encode()
     if len(data) > len(joined):  # not all of it is ASCII: lengths are those of the bytes
@@ -76,6 +56,7 @@ def _laid_out(values: Sequence[str | None]) -> pa.Array:
     np.cumsum(np.fromiter(map(len, filled), np.int64, len(filled)), out=ends[1:])
     if ends[-1] >= _MOST_BYTES:
         raise StoreError("one trial holds more than 2 GB of text: evalkit does not store that")
+    valid = _valid(values) if unknown else None
     buffers = [valid, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
 
@@ -116,14 +97,18 @@ def _numbers(kind: pa.DataType, values: Sequence[float | None], number: Any) -> 
 def _booleans(values: Sequence[bool | None]) -> pa.Array:
     import pyarrow as pa
 
+    unknown = values.count(None)
+    if unknown == len(values):
+        return pa.nulls(len(values), pa.bool_())
     bits = _bits([value is True for value in values])
-    return pa.Array.from_buffers(pa.bool_(), len(values), [_valid(values), bits])
+    return pa.Array.from_buffers(
+        pa.bool_(), len(values), [_valid(values) if unknown else None, bits]
+    )
 
 
-def _valid(values: Sequence[Any]) -> pa.Buffer | None:
-    """The bitmap of values that are there; none where all are."""
-    there = [value is not None for value in values]
-    return None if all(there) else _bits(there)
+def _valid(values: Sequence[Any]) -> pa.Buffer:
+    """The bitmap of values that are there."""
+    return _bits([value is not None for value in values])
 
 
 def _bits(flags: Sequence[bool]) -> pa.Buffer:
