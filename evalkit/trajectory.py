@@ -160,20 +160,25 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     @property
     def tokens_in(self) -> int | None:
         """Prompt tokens, summed over the innermost steps that report them."""
-        total: int | None = innermost_sum(list(self.walk()), "tokens_in")
+        total: int | None = self._summed("tokens_in")
         return total
 
     @property
     def tokens_out(self) -> int | None:
         """Completion tokens, summed over the innermost steps that report them."""
-        total: int | None = innermost_sum(list(self.walk()), "tokens_out")
+        total: int | None = self._summed("tokens_out")
         return total
 
     @property
     def cost_usd(self) -> float | None:
         """Cost in US dollars, summed over the innermost steps that report it."""
-        total: float | None = innermost_sum(list(self.walk()), "cost_usd")
+        total: float | None = self._summed("cost_usd")
         return total
+
+    def _summed(self, field: str) -> Any:
+        visits = list(self.walk())
+        values = [getattr(visit.step, field) for visit in visits]
+        return innermost_sum(values, [visit.parent for visit in visits])
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
@@ -188,21 +193,23 @@ def in_order(steps: Sequence[Step]) -> list[Step]:
     return found
 
 
-def innermost_sum(visits: Sequence[Visit], field: str) -> Any:
-    """A field summed over the steps of a walk that report it and have none below that does.
+def innermost_sum(values: Sequence[Any], parents: Sequence[int | None]) -> Any:
+    """A field summed over the steps that report it and have none below that does.
 
-    So nothing counts twice. None where no step reports it.
+    ``values`` are the field's, None where a step does not report it, and ``parents`` the numbers
+    of the steps' parents, both in pre-order. So nothing counts twice. None where no step reports
+    it.
     """
     above: set[int] = set()
     total = None
-    for number, _, parent, step in reversed(visits):
-        value = getattr(step, field)
+    for number in range(len(values) - 1, -1, -1):
+        value = values[number]
         if value is None:
             continue
         if number not in above:
             total = value if total is None else total + value
-        ancestor = parent
+        ancestor = parents[number]
         while ancestor is not None and ancestor not in above:
             above.add(ancestor)
-            ancestor = visits[ancestor].parent
+            ancestor = parents[ancestor]
     return total

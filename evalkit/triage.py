@@ -173,9 +173,12 @@ def _route(trial: Trial) -> str:
 
 
 def _spent(trial: Trial, visits: Sequence[Visit]) -> Spent:
-    tokens = [innermost_sum(visits, name) for name in ("tokens_in", "tokens_out")]
+    parents = [visit.parent for visit in visits]
+    *tokens, cost = [
+        innermost_sum([getattr(visit.step, name) for visit in visits], parents)
+        for name in ("tokens_in", "tokens_out", "cost_usd")
+    ]
     known = [count for count in tokens if count is not None]
-    cost = innermost_sum(visits, "cost_usd")
     return Spent(trial.latency_s, sum(known) if known else None, cost, tool_timeouts(visits))
 
 

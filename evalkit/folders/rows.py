@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evalkit.results import Finding, Score, Trial
-from evalkit.trajectory import Coverage, EndState, Step, Trajectory, Visit, innermost_sum
+from evalkit.trajectory import Coverage, EndState, Step, Trajectory, innermost_sum
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "trials": {
@@ -93,7 +93,8 @@ RECORDED_STEPS = ("case", "trial", "number", "kind", "name", "status")
 """The columns of steps that limits on retries and failing steps read."""
 
 _STEP_FIELDS = tuple(COLUMNS["steps"])[5:]
-_OFFERED = _STEP_FIELDS.index("offered") - 4
+_PARENT = list(COLUMNS["steps"]).index("parent")
+_SUMMED = [list(COLUMNS["steps"]).index(name) for name in ("tokens_in", "tokens_out", "cost_usd")]
 _encode = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 _decode_findings = msgspec.json.Decoder(tuple[Finding, ...]).decode
@@ -114,15 +115,11 @@ def _value(text: str | None) -> Any:
 
 def table_rows(trial: Trial) -> dict[str, list[Row]]:
     """The trial as rows of each table."""
-    visits = list(trial.trajectory.walk()) if trial.trajectory is not None else []
-    return {
-        "trials": [_trial_row(trial, visits)],
-        "steps": _step_rows(trial, visits),
-        "scores": _score_rows(trial),
-    }
+    steps = [] if trial.trajectory is None else _step_rows(trial, trial.trajectory.steps)
+    return {"trials": [_trial_row(trial, steps)], "steps": steps, "scores": _score_rows(trial)}
 
 
-def _trial_row(trial: Trial, visits: Sequence[Visit]) -> Row:
+def _trial_row(trial: Trial, steps: Sequence[Row]) -> Row:
     happened = trial.trajectory
     row: Row = (
         trial.case,
@@ -136,10 +133,9 @@ def _trial_row(trial: Trial, visits: Sequence[Visit]) -> Row:
     )
     if happened is None:
         return (*row, *(None,) * (len(COLUMNS["trials"]) - len(row)))
+    parents = [step[_PARENT] for step in steps]
     told: Row = (
-        innermost_sum(visits, "tokens_in"),
-        innermost_sum(visits, "tokens_out"),
-        innermost_sum(visits, "cost_usd"),
+        *[innermost_sum([step[place] for step in steps], parents) for place in _SUMMED],
         happened.route,
         happened.trace_id,
         happened.stop_reason,
@@ -153,18 +149,49 @@ def _trial_row(trial: Trial, visits: Sequence[Visit]) -> Row:
     return row + told
 
 
-def _step_rows(trial: Trial, visits: Sequence[Visit]) -> list[Row]:
-    rows = []
+def _step_rows(trial: Trial, steps: Sequence[Step]) -> list[Row]:
+    """The steps and all below them in pre-order."""
     case, trial_number = trial.key
-    for number, depth, parent, step in visits:
-        kind, name, arguments, output, *rest, _ = msgspec.structs.astuple(step)
-        if step.offered is not None:
-            rest[_OFFERED] = _json(step.offered)
-        if arguments is not None:
-            arguments = _encode(arguments).decode()
-        if output is not None:
-            output = _encode(output).decode()
-        row = (case, trial_number, number, parent, depth, kind, name, arguments, output, *rest)
+    rows: list[Row] = []
+    pending: list[tuple[int | None, int, Step]] = [(None, 0, step) for step in reversed(steps)]
+    while pending:
+        parent, depth, step = pending.pop()
+        number = len(rows)
+        if step.steps:
+            pending += [(number, depth + 1, child) for child in reversed(step.steps)]
+        arguments, output = step.arguments, step.output
+        row = (
+            case,
+            trial_number,
+            number,
+            parent,
+            depth,
+            step.kind,
+            step.name,
+            None if arguments is None else _encode(arguments).decode(),
+            None if output is None else _encode(output).decode(),
+            step.status,
+            step.error,
+            step.model_requested,
+            step.model_served,
+            step.provider,
+            step.stop_reason,
+            step.tokens_in,
+            step.tokens_out,
+            step.tokens_cached,
+            step.tokens_reasoning,
+            step.cost_usd,
+            step.actor,
+            step.read_only,
+            None if step.offered is None else _json(step.offered),
+            step.ttft_s,
+            step.inferred,
+            step.agent,
+            step.call_id,
+            step.span_id,
+            step.start_ns,
+            step.end_ns,
+        )
         rows.append(row)
     return rows
 
