@@ -8,18 +8,18 @@ import msgspec
 
 from evalkit.arguments import Mismatch
 from evalkit.dataset import Expected, ExpectedStep
-from evalkit.expectation import Plan
+from evalkit.plans import Plan
 from evalkit.trajectory import Step
 
 
-class Pair(msgspec.Struct, frozen=True):
+class Pair(msgspec.Struct, frozen=True, gc=False):
     """An expected step (its position) and the actual one (its number in the walk)."""
 
     expected: int
     step: int
 
 
-class WrongArguments(msgspec.Struct, frozen=True):
+class WrongArguments(msgspec.Struct, frozen=True, gc=False):
     """A pair by name whose arguments fail; ``unrecorded`` if the trace tells no arguments."""
 
     expected: int
@@ -28,7 +28,7 @@ class WrongArguments(msgspec.Struct, frozen=True):
     unrecorded: bool = False
 
 
-class Superfluous(msgspec.Struct, frozen=True):
+class Superfluous(msgspec.Struct, frozen=True, gc=False):
     """A pair whose actual step has arguments that are not stated: their paths."""
 
     expected: int
@@ -36,7 +36,7 @@ class Superfluous(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
 
 
-class Forbidden(msgspec.Struct, frozen=True):
+class Forbidden(msgspec.Struct, frozen=True, gc=False):
     """An actual step that the case says must never happen: position in ``never``, number."""
 
     never: int
@@ -44,7 +44,7 @@ class Forbidden(msgspec.Struct, frozen=True):
     unrecorded: bool = False
 
 
-class Alignment(msgspec.Struct, frozen=True, kw_only=True):
+class Alignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How expected and actual steps go together. Positions and walk numbers, in order.
 
     ``pairs`` hold in full; ``wrong`` are pairs by name alone; ``missing`` are required steps

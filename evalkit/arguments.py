@@ -84,13 +84,11 @@ def _explain(path: str, stated: Any, found: Any, exact: bool, depth: int) -> Ite
         yield Mismatch(path, describe(stated), f"nesting deeper than {MAX_DEPTH} levels")
     elif _names_keys(stated, depth) and isinstance(found, Mapping):
         for key, value in stated.items():
-            inner = at_key(found, key)
-            if not holds(value, inner, exact=exact):
-                yield from _explain(_join(path, key), value, inner, exact, depth + 1)
+            yield from _explain(_join(path, key), value, at_key(found, key), exact, depth + 1)
         if exact:
             for key in unnamed(stated, found):
                 yield Mismatch(_join(path, key), "nothing", show(found[key]))
-    else:
+    elif depth == 0 or not holds(stated, found, exact=exact):
         yield Mismatch(path, describe(stated), show(found))
 
 

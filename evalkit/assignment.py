@@ -33,11 +33,20 @@ class TooLargeError(InputError):
 def in_any_order(weights: Weights) -> Pairing:
     """The assignment of greatest weight."""
     at_best = each_its_best(
+        range(len(weights)),
         lambda row: sorted(weights[row]),
         [max(options.values(), default=0) for options in weights],
         lambda row, column: weights[row][column],
     )
-    return assigned(weights) if at_best is None else at_best
+    return assigned(weights) if at_best is None else paired(len(weights), at_best)
+
+
+def paired(rows: int, pairs: Iterable[tuple[int, int]]) -> Pairing:
+    """The pairs as a pairing of so many rows."""
+    pairing: Pairing = [None] * rows
+    for row, column in pairs:
+        pairing[row] = column
+    return pairing
 
 
 def assigned(weights: Weights) -> Pairing:
@@ -50,44 +59,42 @@ def assigned(weights: Weights) -> Pairing:
 
 
 def each_its_best(
+    rows: Iterable[int],
     columns: Callable[[int], Sequence[int]],
     most: Sequence[int],
     weight: Callable[[int, int], int],
     start: int = 0,
-) -> Pairing | None:
-    """Every row with a column that it is worth most with, if they can all have one at once: no
-    assignment can be worth more. None where that is not seen at first sight.
+) -> list[tuple[int, int]] | None:
+    """Each of these rows with a column that it is worth most with, if they can all have one at
+    once: no assignment can be worth more. None where that is not seen at first sight.
 
     ``columns`` of a row are ascending; none of its weights is above ``most[row]``, and 0 is no
-    pair. Weights are asked for only as far as needed. The first ``start`` rows are known to be
-    worth most with the columns of their own numbers: no earlier one is left for them.
+    pair. Weights are asked for only as far as needed. The columns before ``start`` are taken.
     """
-    used: set[int | None] = set(range(start))
-    pairing: Pairing = list(range(start))
+    used = set(range(start))
+    pairs: list[tuple[int, int]] = []
     before: Sequence[int] = ()
     first = 0
-    for row in range(start, len(most)):
+    for row in rows:
         top, places = most[row], columns(row)
         # A row like the one before it, a step that comes again, need not see what that one used.
         first = first if places is before else 0
         while first < len(places) and places[first] in used:
             first += 1
         before = places
+        best, chosen = 0, -1
         for at in range(first, len(places)):
             column = places[at]
-            if column not in used and weight(row, column) == top:
-                used.add(column)
-                pairing.append(column)
-                break
-        else:
-            weights = {column: weight(row, column) for column in places}
-            best = max(weights.values(), default=0)
-            free = (one for one, worth in weights.items() if worth == best and one not in used)
-            pairing.append(next(free, None) if best else None)
-            if best and pairing[-1] is None:
-                return None
-            used.add(pairing[-1])
-    return pairing
+            if column not in used and (worth := weight(row, column)) > best:
+                best, chosen = worth, column
+                if best == top:
+                    break
+        if best < top and any(weight(row, one) > best for one in places if one in used):
+            return None
+        if best:
+            used.add(chosen)
+            pairs.append((row, chosen))
+    return pairs
 
 
 def _components(weights: Weights, before: Sequence[int]) -> list[list[int]]:

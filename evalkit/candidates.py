@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from evalkit.arguments import arguments_hold
@@ -22,14 +23,16 @@ from evalkit.assignment import (
     in_any_order,
     in_sequence,
     keeps_order,
+    paired,
     put_in_order,
 )
 from evalkit.dataset import ArgumentsMode, ExpectedStep
-from evalkit.expectation import Row, same_name
+from evalkit.expectation import same_name
+from evalkit.plans import Row
 from evalkit.trajectory import Step
 
 FEW = 10_000
-"""Of fewer pairs than these it is kept what each is worth."""
+"""Of fewer pairs than these it is kept what each is worth, and whether its arguments hold."""
 
 
 class Columns(NamedTuple):
@@ -66,6 +69,7 @@ class Candidates:
                 None if self._is_refused(place) else text
                 for place, text in enumerate(columns.texts)
             ]
+        self._held: dict[tuple[int, int], bool] = {}
         self._of_text: dict[tuple[bytes, int], dict[int, int]] = {}
         self._of_name: dict[tuple[str | None, str | None, str], list[int]] = {}
 
@@ -76,9 +80,7 @@ class Candidates:
         """
         if listed:
             return self._in_sequence()
-        found = each_its_best(self._places, self._most, self._worth, start=self._same_at_first)
-        if found is None:
-            found = self._by_name() if self._is_by_name() else assigned(self._weights)
+        found = self._in_any_order()
         if before is None or keeps_order(found, before):
             return found
         return put_in_order(self._weights, before)
@@ -111,10 +113,18 @@ class Candidates:
     def _in_sequence(self) -> Pairing:
         """Where a list begins with required steps that are the same, no order of it is worth more
         than with them: what comes after is aligned."""
-        start = self._same_at_first
-        rest = _After(self._options, start, len(self._rows))
+        start, size = self._same_at_first, len(self._rows)
+        if size == len(self._found) and all(map(self._is_best_here, range(start, size))):
+            return list(range(size))
+        rest = _After(self._options, start, size)
         after = in_sequence(list(rest) if len(rest) * len(self._found) < FEW else rest)
         return [*range(start), *after]
+
+    def _is_best_here(self, row: int) -> bool:
+        """Whether a row is worth most with the step of its own place. Where every row is, and they
+        are as many as the steps, no other order is worth as much."""
+        worth = self._worth(row, row)
+        return worth == self._most[row] or 0 < worth == max(self._options(row).values())
 
     @cached_property
     def _same_at_first(self) -> int:
@@ -133,29 +143,34 @@ class Candidates:
             for row in self._rows
         )
 
+    def _in_any_order(self) -> Pairing:
+        start, size = self._same_at_first, len(self._rows)
+        pairs = each_its_best(range(start, size), self._places, self._most, self._worth, start)
+        if pairs is not None:
+            return paired(size, chain(enumerate(range(start)), pairs))
+        return self._by_name() if self._is_by_name() else assigned(self._weights)
+
     def _by_name(self) -> Pairing:
         """The best in any order, name by name.
 
         Where no row of a name holds with two steps, and no step with two rows, those that hold go
         together and what is left does in order: with linear memory. What else is assigned.
         """
-        pairing: Pairing = [None] * len(self._most)
+        pairing: Pairing = [None] * len(self._rows)
         ambiguous: list[dict[int, int]] = [{} for _ in pairing]
         named: dict[tuple[str | None, str | None, str], list[int]] = {}
         for row, stated in enumerate(self._rows):
             named.setdefault(_key(stated), []).append(row)
         for rows in named.values():
-            pairs = [(row, place) for row in rows for place in self._fulls(row)]
-            held, taken = {row for row, _ in pairs}, {place for _, place in pairs}
-            if min(len(held), len(taken)) < len(pairs):
+            pairs = each_its_best(rows, self._alike, self._most, self._worth)
+            if pairs is None:
+                pairs = self._unambiguous(rows)
+            if pairs is None:
                 alike: dict[Any, dict[int, int]] = {}
                 for row in rows:
                     same = (self._stated[row] or row, self._most[row])
                     ambiguous[row] = alike.get(same) or alike.setdefault(same, self._options(row))
                 continue
-            left = [row for row in rows if row not in held and not self._is_optional(row)]
-            free = (place for place in self._alike(rows[0]) if place not in taken)
-            pairs += zip(left, free, strict=False)
             for row, place in pairs:
                 pairing[row] = place
         if any(ambiguous):
@@ -163,6 +178,17 @@ class Candidates:
                 if found is not None:
                     pairing[row] = found
         return pairing
+
+    def _unambiguous(self, rows: Sequence[int]) -> list[tuple[int, int]] | None:
+        """The best pairs of the rows of a name, if none holds with two steps, nor a step with two
+        of them."""
+        pairs = [(row, place) for row in rows for place in self._fulls(row)]
+        held, taken = {row for row, _ in pairs}, {place for _, place in pairs}
+        if min(len(held), len(taken)) < len(pairs):
+            return None
+        left = [row for row in rows if row not in held and not self._is_optional(row)]
+        free = (place for place in self._alike(rows[0]) if place not in taken)
+        return [*pairs, *zip(left, free, strict=False)]
 
     # --- what a pair is worth -------------------------------------------------------------
 
@@ -177,10 +203,21 @@ class Candidates:
         for one in stated.alternatives:
             if not (same_name(one, step) and self._may_end(one, step)):
                 continue
-            if arguments_hold(one.args, self._columns.arguments[place], self._mode):
+            if self._hold(row, one, place):
                 return self._most[row] - self._is_refused(place)
             fits = True
         return int(fits and not stated.optional and not self._is_refused(place))
+
+    def _hold(self, row: int, stated: ExpectedStep, place: int) -> bool:
+        """Whether a step's arguments hold what a row, by this alternative, states of them; the
+        answers for rows of one alternative are kept while they are few."""
+        held = self._held
+        if (row, place) in held:
+            return held[row, place]
+        found = arguments_hold(stated.args, self._columns.arguments[place], self._mode)
+        if len(self._rows[row].alternatives) == 1 and len(held) < FEW:
+            held[row, place] = found
+        return found
 
     def _may_end(self, stated: ExpectedStep, step: Step) -> bool:
         """Whether an actual step ended as the expected one must."""
@@ -222,8 +259,7 @@ class Candidates:
         for place in self._alike(row):
             found = self._found[place]
             if found is None or found not in by_text:
-                arguments = self._columns.arguments[place]
-                holds = arguments_hold(stated.args, arguments, self._mode)
+                holds = self._hold(row, stated, place)
                 if found is not None:
                     by_text[found] = holds
             else:
@@ -288,4 +324,6 @@ class _After(Sequence[dict[int, int]]):
 
 def _key(row: Row) -> tuple[str | None, str | None, str]:
     (one,) = row.alternatives
+    if one.tool is not None:  # by far the most frequent
+        return ("tool", one.tool, one.actor)
     return (one.kind, one.name, one.actor)

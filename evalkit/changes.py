@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from evalkit.dataset import ExpectedStep
 from evalkit.effects import sets_by_name
-from evalkit.expectation import Plan, Row, projected
+from evalkit.plans import Plan, Row, projected
 from evalkit.suite import Effects
 from evalkit.trajectory import Step
 from evalkit.values import canonical

@@ -52,7 +52,9 @@ class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise ValueError(f"`times`: no count is both >= {self.ge} and <= {self.le}, and not 0")
 
 
-class ExpectedStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ExpectedStep(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
     """A step that should happen: its kind and name, and what its arguments hold; or a group.
 
     Exactly one of ``step``, ``node``, ``tool``, ``retriever``, ``reranker``, ``llm``, ``agent``,
@@ -138,7 +140,9 @@ class ExpectedStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         return (" or " if self.any_of else " and ").join(parts)
 
 
-class OutcomeCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class OutcomeCheck(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
     """One check of the answer; exactly one of the checks below, on the value at ``path``.
 
     ``path`` is a dotted path into the answer (``decision``, ``items[0].sku``); without it the

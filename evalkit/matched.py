@@ -15,7 +15,8 @@ from evalkit.arguments import arguments_hold, mismatches, superfluous
 from evalkit.assignment import Pairing
 from evalkit.candidates import Candidates, Columns
 from evalkit.dataset import Expected, ExpectedStep
-from evalkit.expectation import Plan, Row, same_name
+from evalkit.expectation import same_name
+from evalkit.plans import Plan, Row
 from evalkit.trajectory import Step
 
 
@@ -35,6 +36,15 @@ class Matched(NamedTuple):
     necessary: tuple[int, ...]
     wanted: int
     used: frozenset[int]
+
+    @property
+    def taken(self) -> int:
+        """How many steps were paired, in order or out of it, or are unexpected: none is twice."""
+        return len(self.used) + len(self.out_of_order) + len(self.unexpected)
+
+    def counted(self) -> set[int]:
+        """Those steps."""
+        return {*self.used, *[pair.step for pair in self.out_of_order], *self.unexpected}
 
 
 class Sides:
@@ -90,6 +100,7 @@ class _Comparison:
         self._columns = columns
         self._parents = parents
         self._candidates = Candidates(rows, columns, expect.args, effects)
+        self._necessary = tuple([row.position for row in rows if not row.optional])
         self._kept: dict[bool, tuple[Pairing, Matched]] = {}
 
     def matched(self, plan: Plan) -> Matched:
@@ -104,16 +115,18 @@ class _Comparison:
     def _matched(self, found: Pairing) -> Matched:
         rows, numbers = self.rows, self._columns.numbers
         full, wrong, extra = self._split(found)
+        missing: tuple[int, ...] = ()
         displaced = self._candidates.displaced(found) if None in found else []
-        out_of_order = tuple([Pair(rows[row].position, numbers[place]) for row, place in displaced])
         served = {row for row, _ in displaced}
-        missing = tuple(
-            [
-                row.position
-                for number, row in enumerate(rows)
-                if found[number] is None and not row.optional and number not in served
-            ]
-        )
+        if None in found:
+            missing = tuple(
+                [
+                    row.position
+                    for number, row in enumerate(rows)
+                    if found[number] is None and not row.optional and number not in served
+                ]
+            )
+        out_of_order = tuple([Pair(rows[row].position, numbers[place]) for row, place in displaced])
         used = frozenset([numbers[place] for place in found if place is not None])
         strays = used.union([pair.step for pair in out_of_order], self._columns.free)
         considered = tuple(numbers)
@@ -128,7 +141,7 @@ class _Comparison:
             out_of_order=out_of_order,
             unexpected=tuple([number for number in considered if number not in strays]),
             considered=considered,
-            necessary=tuple([row.position for row in rows if not row.optional]),
+            necessary=self._necessary,
             wanted=wanted + sum([not rows[row].optional for row in served]),
             used=used,
         )

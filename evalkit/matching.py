@@ -34,17 +34,9 @@ from evalkit.arguments import arguments_hold, without
 from evalkit.candidates import Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
 from evalkit.dataset import Expected, ExpectedStep, MatchMode
-from evalkit.expectation import (
-    Plan,
-    Row,
-    alternatives,
-    leaves,
-    named_kinds,
-    plans,
-    projected,
-    same_name,
-)
+from evalkit.expectation import alternatives, leaves, named_kinds, same_name
 from evalkit.matched import Sides
+from evalkit.plans import Plan, Row, plans, projected
 from evalkit.predicates import written
 from evalkit.soundness import problems
 from evalkit.suite import Effects
@@ -122,13 +114,11 @@ def _aligned(
     mode: MatchMode,
     ordered: bool,
 ) -> Alignment:
-    found = sides.matched(plan if ordered else plan._replace(before=None, listed=False))
+    found = sides.matched(plan if ordered else Plan(plan.path, plan.rows, None, listed=False))
     credit = len(found.pairs) + PARTIAL_CREDIT * len(found.wrong)
-    taken = found.used.union(
-        found.unexpected,
-        [pair.step for pair in found.out_of_order],
-        [one.step for one in forbidden],
-    )
+    taken, wanted = found.taken, found.wanted
+    if forbidden:
+        taken += len({one.step for one in forbidden}.difference(found.counted()))
     if expect.paths is not None:
         expect = msgspec.structs.replace(expect, steps=expect.paths[plan.path], paths=None)
     return Alignment(
@@ -145,9 +135,9 @@ def _aligned(
         forbidden=forbidden,
         considered=found.considered,
         necessary=found.necessary,
-        precision=_share(credit, len(taken), found.wanted),
-        recall=_share(credit, found.wanted, len(taken)),
-        f1=2 * credit / (len(taken) + found.wanted) if taken or found.wanted else 1.0,
+        precision=_share(credit, taken, wanted),
+        recall=_share(credit, wanted, taken),
+        f1=2 * credit / (taken + wanted) if taken or wanted else 1.0,
         passed=not (forbidden or found.wrong or found.out_of_order)
         and not (found.missing and mode != "subset")
         and not (found.unexpected and _nothing_more(expect, mode)),

@@ -90,42 +90,53 @@ def same(one: Any, other: Any) -> bool:
 
 def all_hold(stated: Mapping[str, Any], found: Any, *, exact: bool = False) -> bool:
     """Whether an object's values hold by key; the object itself is never read as a predicate."""
-    if type(found) is dict:  # most differ in a plain value: told without further ado
-        for key, value in stated.items():
-            if type(value) in SCALARS:
-                inner = found[key] if key in found else at_key(found, key)
-                if not _equal_scalars(value, inner):
-                    return False
+    if type(found) is not dict and not isinstance(found, Mapping):
+        return False
+    nested = []
+    for key, value in stated.items():  # most differ in a plain value: told first
+        inner = found[key] if key in found else at_key(found, key)
+        if type(value) not in SCALARS:
+            nested.append((value, inner))
+        elif not _equal_scalars(value, inner):
+            return False
+    at = _Comparison(exact)
     try:
-        return _object(stated, found, _Comparison(exact), 0)
+        for value, inner in nested:
+            if not _holds(value, inner, at, 1):
+                return False
     except _TooMuchError:
         return False
+    return not exact or not unnamed(stated, found)
 
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
 _PREDICATE_WRITTEN = re.compile(rb'\{"(?:%s)":' % "|".join(PREDICATES).encode())
 
 
-def written(values: Sequence[Any]) -> list[bytes | None]:
+def written(values: Sequence[Any]) -> Sequence[bytes | None]:
     """Each value as JSON text, or None: of no JSON, and of what is too deep or too large.
 
     Values of the same text are the same, but where it says ``null``: that may have been no number.
     """
     try:
-        texts: list[bytes | None] = [_encode(value) for value in values]
+        lines = _encoder.encode_lines(values)
     except (RecursionError, TypeError, ValueError, OverflowError):
-        texts = [_written(value) for value in values]
-    return [text if text and len(text) < MAX_COMPARISONS else None for text in texts]
+        return [_written(value) for value in values]
+    texts = lines.splitlines()
+    if len(lines) < MAX_COMPARISONS:
+        return texts
+    return [text if len(text) < MAX_COMPARISONS else None for text in texts]
 
 
 def _written(value: Any) -> bytes | None:
     try:
-        return _encode(value)
+        text = _encoder.encode(value)
     except (RecursionError, TypeError, ValueError, OverflowError):
         return None
+    return text if len(text) < MAX_COMPARISONS else None
 
 
-def literals(stated: Sequence[Any]) -> list[bytes | None]:
+def literals(stated: Sequence[Any]) -> Sequence[bytes | None]:
     """The JSON text of each value that holds for every value of the same text; None for others.
 
     That is every value in which there is no predicate, and no ``null`` (see :func:`written`).
@@ -234,8 +245,16 @@ def _any_order(stated: Sequence[Any], found: Any, at: _Comparison, depth: int) -
     return (
         isinstance(found, list | tuple)
         and len(stated) == len(found)
-        and _each_has_its_own(stated, found, at, depth)
+        and (_are_equal_scalars(stated, found) or _each_has_its_own(stated, found, at, depth))
     )
+
+
+def _are_equal_scalars(stated: Sequence[Any], found: Sequence[Any]) -> bool:
+    """Whether these are the same plain values in the same order."""
+    for one, other in zip(stated, found, strict=True):
+        if type(one) not in SCALARS or not _equal_scalars(one, other):
+            return False
+    return True
 
 
 def _each_has_its_own(stated: Sequence[Any], found: Any, at: _Comparison, depth: int) -> bool:

@@ -42,7 +42,7 @@ FindingKind = Literal[
 ]
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a score is about: an expected step, an actual one, or both.
 
     ``expected`` is the position in the case's expected steps; ``step`` the number of the actual

@@ -289,16 +289,9 @@ def _call(
 
 
 def _checked(name: str, returned: Any, so_far: Mapping[str, Score]) -> list[Score]:
-    if inspect.iscoroutine(returned):
-        returned.close()
-    listed = [returned] if isinstance(returned, Score) else returned
-    if isinstance(listed, str | bytes | Mapping) or not isinstance(listed, Iterable):
-        return [_refused(name, f"returned a {type(returned).__name__}, not a Score")]
-    scores = list(islice(listed, MAX_SCORES + 1))
-    if len(scores) > MAX_SCORES:
-        return [_refused(name, f"returned more than {MAX_SCORES} scores")]
-    if not scores:
-        return [_refused(name, "returned no score; say why with nothing_to_judge()")]
+    scores = [returned] if isinstance(returned, Score) else _listed(returned)
+    if isinstance(scores, str):
+        return [_refused(name, scores)]
     found: dict[str, Score] = {}
     for score in scores:
         if not isinstance(score, Score):
@@ -308,6 +301,18 @@ def _checked(name: str, returned: Any, so_far: Mapping[str, Score]) -> list[Scor
         # Through JSON and back: what can't be stored, or is of a wrong type, shows now.
         found[score.scorer] = _decode(_encode(score))
     return list(found.values())
+
+
+def _listed(returned: Any) -> list[Any] | str:
+    """What is to be scores, or why it is none."""
+    if inspect.iscoroutine(returned):
+        returned.close()
+    if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
+        return f"returned a {type(returned).__name__}, not a Score"
+    scores = list(islice(returned, MAX_SCORES + 1))
+    if len(scores) > MAX_SCORES:
+        return f"returned more than {MAX_SCORES} scores"
+    return scores or "returned no score; say why with nothing_to_judge()"
 
 
 def _refused(name: str, what: str) -> Score:

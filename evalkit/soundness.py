@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from evalkit.assignment import TooLargeError
 from evalkit.dataset import Expected, ExpectedStep
-from evalkit.expectation import plans
+from evalkit.plans import plans
 from evalkit.predicates import problems as argument_problems
 
 MAX_DEPTH = 32

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
-from evalkit.dataset import Case, Expected
-from evalkit.expectation import leaves, open_places
+from evalkit.dataset import Case
+from evalkit.expectation import open_places, references
 from evalkit.observations import Judged, cases_by_route, judged
 from evalkit.results import Recorded
 
@@ -128,9 +128,9 @@ def _stated(case: Case) -> tuple[_Expected, ...]:
     """The single steps of a case, in the places that findings call them by."""
     found: list[_Expected] = []
     may_lack = open_places(case.expect)
-    for path, reference in enumerate(case.expect.references):
+    for path, reference in enumerate(references(case.expect)):
         seen: Counter[str] = Counter()
-        for step in leaves(Expected(steps=reference)):
+        for step in reference.leaves:
             place = _Place(step.label, seen[step.label])
             found.append(_Expected(place, path, len(found) in may_lack))
             seen[step.label] += 1

@@ -26,7 +26,7 @@ MAX_DEPTH = 100
 """Steps nest at most this deep; the normalizer lifts deeper ones to this level."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One thing that the pipeline did. ``None`` means unknown, never zero and never wrong.
 
     ``tokens_in`` is the whole prompt, cached tokens included; ``tokens_out`` includes reasoning.
@@ -151,7 +151,13 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
             number += 1
 
     def flat(self) -> Flat:
-        """Every step in pre-order: the n-th is that of number n on a :meth:`walk`."""
+        """Every step in pre-order: the n-th is that of number n on a :meth:`walk`. Kept."""
+        kept: Flat | None = vars(self).get("flattened")
+        if kept is None:
+            kept = vars(self)["flattened"] = self._flattened()
+        return kept
+
+    def _flattened(self) -> Flat:
         if not any(step.steps for step in self.steps):
             return Flat(self.steps, ())
         visits = list(self.walk())

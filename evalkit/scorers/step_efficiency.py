@@ -7,8 +7,9 @@ from collections.abc import Hashable, Sequence
 from typing import Literal
 
 from evalkit.dataset import Case, Limits
-from evalkit.expectation import Row
+from evalkit.expectation import is_for_agent
 from evalkit.matching import Alignment, align
+from evalkit.plans import Row
 from evalkit.results import Finding, Score, nothing_to_judge
 from evalkit.suite import Effects
 from evalkit.trajectory import Step, Trajectory
@@ -39,7 +40,12 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
     if not case.expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
     alignment = align(
-        case.expect, trajectory, Effects(), mode="unordered", view=_agents, ordered=False
+        case.expect,
+        trajectory,
+        Effects(),
+        mode="unordered",
+        view=None if is_for_agent(case.expect) else _agents,
+        ordered=False,
     )
     taken = len(_taken(alignment))
     necessary = len(alignment.necessary)
@@ -118,10 +124,11 @@ def _taken(alignment: Alignment) -> list[int]:
             due[pair.expected] -= 1
         else:
             free.add(pair.step)
+    steps = alignment.steps
     return [
         number
         for number in alignment.considered
-        if number not in free and alignment.step(number).actor == "agent"
+        if number not in free and steps[number].actor == "agent"
     ]
 
 
@@ -146,47 +153,54 @@ def _causes(alignment: Alignment) -> dict[int, Cause]:
         return {}
     surplus = set(alignment.unexpected)
     steps = [alignment.step(number) for number in alignment.considered]
-    likeness = _likeness(steps)
-    looping = _looping(likeness)
+    named = [(step.kind, step.name, step.model_requested) for step in steps]
+    places = [place for place, number in enumerate(alignment.considered) if number in surplus]
+    looping = _looping(steps, named, places)
+    doubtful = {named[place] for place in places}
     succeeded: set[Hashable] = set()
     failed: set[Hashable] = set()
     causes: dict[int, Cause] = {}
     for place, number in enumerate(alignment.considered):
+        if named[place] not in doubtful:
+            continue
+        likeness = named[place], canonical(steps[place].arguments)
         if number in surplus:
             if place in looping:
                 causes[number] = "loop"
-            elif likeness[place] in succeeded:
+            elif likeness in succeeded:
                 causes[number] = "duplicate"
-            elif likeness[place] in failed:
+            elif likeness in failed:
                 causes[number] = "retry"
             else:
                 causes[number] = "fallback" if _falls_back(steps, place) else "detour"
-        (failed if steps[place].status == "error" else succeeded).add(likeness[place])
+        (failed if steps[place].status == "error" else succeeded).add(likeness)
     return causes
 
 
-def _likeness(steps: Sequence[Step]) -> list[Hashable]:
-    """Equal for steps that are alike; arguments are read only where there are several of a name."""
-    named = [(step.kind, step.name, step.model_requested) for step in steps]
-    counts = Counter(named)
-    return [
-        (name, canonical(step.arguments) if counts[name] > 1 else None)
-        for name, step in zip(named, steps, strict=True)
-    ]
+def _looping(steps: Sequence[Step], named: Sequence[Hashable], surplus: Sequence[int]) -> set[int]:
+    """Places that repeat the sequence of two or more different steps right before it.
+
+    Arguments are read only where the names alone repeat and surplus steps are among them.
+    """
+    if _repeated(named, least=1).isdisjoint(surplus):
+        return set()
+    return _repeated(
+        [(name, canonical(step.arguments)) for name, step in zip(named, steps, strict=True)]
+    )
 
 
-def _looping(likeness: Sequence[Hashable]) -> set[int]:
-    """Places that repeat the sequence of two or more different steps right before it."""
+def _repeated(likeness: Sequence[Hashable], least: int = 2) -> set[int]:
+    """Places that repeat the sequence, of at least so many different ones, right before it."""
     numbers: dict[Hashable, int] = {}
     series = [numbers.setdefault(one, len(numbers)) for one in likeness]
     found: set[int] = set()
-    if len(numbers) == len(series):  # no step is alike any other
+    if len(numbers) == len(series):  # none is alike any other
         return found
     for period in range(2, min(MAX_PERIOD, len(series) // 2) + 1):
         repeated = 0
         for place in range(period, len(series)):
             repeated = repeated + 1 if series[place] == series[place - period] else 0
-            if repeated >= period and len(set(series[place - period + 1 : place + 1])) > 1:
+            if repeated >= period and len(set(series[place - period + 1 : place + 1])) >= least:
                 found.update(range(place - period + 1, place + 1))
     return found
 

@@ -23,6 +23,9 @@ class _Checked(NamedTuple):
     can_tell: bool = True
 
 
+_MET = _Checked("met")
+
+
 def task_completion(
     case: Case,
     trajectory: Trajectory,
@@ -67,14 +70,19 @@ def _stated(
     case: Case, trajectory: Trajectory, folder: str | None, judged: Mapping[str, Score]
 ) -> Iterator[_Checked]:
     for place, check in enumerate(case.expect.outcome, start=1):
-        name = f"outcome check {place}: {check.checks[0]}"
+        can_tell = True
         try:
             if check.passed is not None:
-                yield _Checked(name, _not_passed(check.passed, judged))
+                why = _not_passed(check.passed, judged)
             else:
-                yield _Checked(name, unmet(check, trajectory, folder))
+                why = unmet(check, trajectory, folder)
         except CannotTellError as error:
-            yield _Checked(name, str(error), can_tell=False)
+            why, can_tell = str(error), False
+        yield (
+            _MET
+            if why is None
+            else _Checked(f"outcome check {place}: {check.checks[0]}", why, can_tell)
+        )
     if case.expect.state is not msgspec.UNSET:
         try:
             listed = unlike(case.expect.state, trajectory.state)

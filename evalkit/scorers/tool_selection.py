@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from evalkit.dataset import Case, Expected
-from evalkit.expectation import LISTED, Plan, Row, leaves, named_kinds
+from evalkit.expectation import is_for_agent, leaves, named_kinds
 from evalkit.matching import Alignment, align
+from evalkit.plans import LISTED, Plan, Row
 from evalkit.results import Finding, Score, nothing_to_judge
 from evalkit.suite import Effects
 from evalkit.trajectory import Trajectory
@@ -37,13 +39,14 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     if not expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
     kinds = frozenset({"tool", "retriever"} if _names_retriever(expect) else {"tool"})
+    all_decide = named_kinds(expect) <= kinds and is_for_agent(expect)
     alignment = align(
         expect,
         trajectory,
         Effects(),
         mode=expect.match if expect.match in LISTED else "any_order",
         kinds=kinds,
-        view=lambda row: _decision(row, kinds),
+        view=None if all_decide else lambda row: _decision(row, kinds),
         ordered=False,
     )
     chosen = _choices(alignment)
@@ -64,9 +67,9 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
             **_rates(right, len(alignment.missing), len(chosen.spurious)),
             "confusion": _confusion(alignment, chosen, rest),
             "decisions": _decisions(alignment, chosen),
-            "arguments": _arguments(alignment, chosen),
+            "arguments": _arguments(alignment),
             "abstention": _abstention(alignment, chosen),
-            "hallucinated": _hallucinated(alignment, trajectory),
+            "hallucinated": _hallucinated(alignment),
         },
     )
 
@@ -99,7 +102,7 @@ def _choices(alignment: Alignment) -> _Choices:
     right = [(pair.expected, pair.step) for pair in alignment.pairs]
     right += [(one.expected, one.step) for one in alignment.wrong]
     left = [row for row in alignment.plan.rows if row.optional]
-    for position, _ in right:
+    for position, _ in right if left else ():
         served = next((row for row in left if row.position == position), None)
         if served is not None:
             left.remove(served)
@@ -113,7 +116,7 @@ def _choices(alignment: Alignment) -> _Choices:
         else:
             left.remove(row)
             right.append((row.position, number))
-    return _Choices(sorted(right, key=lambda pair: pair[1]), spurious)
+    return _Choices(sorted(right, key=itemgetter(1)), spurious)
 
 
 # --- what is told of them -------------------------------------------------------------------
@@ -142,7 +145,10 @@ def _chosen(alignment: Alignment, number: int | None) -> str | None:
 
 def _confusion(alignment: Alignment, chosen: _Choices, rest: _Rest) -> list[list[str | None]]:
     """[expected, chosen]; a right choice among alternatives is its own expectation."""
-    right = [[_chosen(alignment, number)] * 2 for _, number in chosen.right[:MAX_LISTED]]
+    steps = alignment.steps
+    right: list[list[str | None]] = [
+        [steps[number].name] * 2 for _, number in chosen.right[:MAX_LISTED]
+    ]
     others = [[_wanted(alignment, place), _chosen(alignment, number)] for place, number in rest]
     return [*right, *others[:MAX_LISTED]]
 
@@ -155,17 +161,17 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
     that were not: step, chosen, acceptable.
     """
     plan = alignment.plan
-    positions = {number: position for position, number in chosen.right}
-    numbers = sorted([*positions, *chosen.spurious])
+    made = [*chosen.right, *[(None, number) for number in chosen.spurious]]
+    if chosen.spurious:
+        made.sort(key=itemgetter(1))
     open_places: dict[int, list[int]] = {}
     for number in range(len(plan.rows) - 1, -1, -1):
         open_places.setdefault(plan.rows[number].position, []).append(number)
     waited_for = sum([1 << place for place, row in enumerate(plan.rows) if not row.optional])
     accepted = done = 0
     wrong: list[dict[str, Any]] = []
-    for number in numbers:
-        places = open_places.get(positions.get(number, -1))
-        place = places.pop() if places else None
+    for position, number in made:
+        place = None if position is None else open_places[position].pop()
         if place is not None and not _before(plan, place) & waited_for:
             accepted += 1
         elif len(wrong) < MAX_LISTED:
@@ -176,7 +182,7 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
         if place is not None:
             done |= 1 << place
             waited_for &= ~done
-    return {"made": len(numbers), "acceptable": accepted, "wrong": wrong}
+    return {"made": len(made), "acceptable": accepted, "wrong": wrong}
 
 
 def _before(plan: Plan, place: int) -> int:
@@ -196,7 +202,7 @@ def _acceptable(plan: Plan, done: int, waited_for: int) -> list[str]:
     return list(names)[:MAX_ACCEPTABLE]
 
 
-def _arguments(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
+def _arguments(alignment: Alignment) -> dict[str, Any]:
     """Of the right choices: how many with right arguments; what was wrong, missing, superfluous."""
     wrong, missing = [], []
     for one in alignment.wrong:
@@ -230,7 +236,7 @@ def _abstention(alignment: Alignment, chosen: _Choices) -> str | None:
     return None if alignment.plan.rows else "broken"
 
 
-def _hallucinated(alignment: Alignment, trajectory: Trajectory) -> list[str] | None:
+def _hallucinated(alignment: Alignment) -> list[str] | None:
     """Tools that the agent called though no model was offered them; None if the trace is silent."""
     offered: set[str] = set()
     for step in alignment.steps:
