@@ -130,7 +130,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
         return any((self.routes, self.cases, self.tags, self.shard, self.limit is not None))
 
 
-class PlannedCase(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlannedCase(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A case that a run set out to try, as it was then."""
 
     id: str

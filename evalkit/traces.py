@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from evalkit.errors import EvalkitError, InputError, StoreError
@@ -32,53 +31,22 @@ from evalkit.folders import (
 )
 from evalkit.folders.tables import write_tables
 from evalkit.planning import version
-from evalkit.results import PlannedCase, Run, Trial, new_run_id
+from evalkit.results import Run, Trial, new_run_id
 from evalkit.store import Store
 from evalkit.suite import Pipeline, Suite
 from evalkit.tracing import formats
 from evalkit.tracing.assembly import Reading, Recorded, assemble
 from evalkit.tracing.gathering import BUDGET, WINDOW, Gathering, LateSpansError
 from evalkit.tracing.parts import Part
-from evalkit.tracing.reasons import NO_TRACE, UNJOINED, Reasons
-from evalkit.trajectory import Coverage
+from evalkit.tracing.reasons import Reasons
+from evalkit.tracing.tally import Report, Tally
 
 UNKNOWN_ROUTE = "unknown"
-MAX_REASONS = 50
-MAX_KEYS = 100
-MAX_DISTINCT_KEYS = 10_000
 EVERY = 2_000
 """Spans, or traces, between two calls of ``on_progress``."""
 
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the files: nothing is dropped without being counted.
-
-    ``ignored`` are wrappers, understood but no steps; ``quarantined`` what was refused or set
-    aside (``reasons`` say why); ``mended`` what was read all the same, taken another way, by what
-    was odd; ``unknown_keys`` the attributes of spans not understood, most
-    frequent first; ``no_steps`` traces in which nothing was understood; ``unjoined_logs`` log
-    records of no span; ``routes_from`` what the routes were read from, by how many traces;
-    ``secrets`` what was redacted, by kind.
-    """
-
-    run: str
-    dataset: str | None = None
-    files: dict[str, str]
-    traces: int
-    spans: int
-    steps: int
-    ignored: int
-    not_understood: int
-    quarantined: int
-    no_steps: int
-    unjoined_logs: int
-    conventions: dict[str, int]
-    scopes: dict[str, str]
-    routes_from: dict[str, int]
-    unknown_keys: dict[str, int]
-    reasons: dict[str, int]
-    mended: dict[str, int]
-    secrets: dict[str, int]
+_NEW_OBJECTS = 200_000
+"""Objects that may be made, more than go, before cycles are searched for: about a batch's."""
 
 
 class Progress(NamedTuple):
@@ -191,46 +159,50 @@ def write_run(
     folder = run_folder(store, run.id)
     before = Counter(reading.refused), Counter(reading.secrets)
     try:
-        with _without_collection():
+        with _rare_collection():
             try:
-                gathering = Gathering(folder, budget, min(WINDOW, budget))
-                counts, tally = _write(folder, parts(), reading, gathering, on_progress)
+                early = Gathering(folder, budget, min(WINDOW, budget))
+                counts, tally = _write(folder, parts(), reading, early, on_progress)
             except LateSpansError:  # rare: a trace went on after many others
                 for counted, count in zip((reading.refused, reading.secrets), before, strict=True):
                     counted.clear()
                     counted.update(count)
-                gathering = Gathering(folder, budget)
-                counts, tally = _write(folder, parts(), reading, gathering, on_progress)
-        if not tally.planned:
+                late = Gathering(folder, budget)
+                counts, tally = _write(folder, parts(), reading, late, on_progress)
+        if not tally.traces:
             raise _nothing(files, reading)
-        finished = replace(
-            run,
-            status="complete",
-            finished=time.time(),
-            planned=tuple(tally.planned),
-            scopes=tally.scopes,
-        )
-        write_manifest(folder, Manifest(run=finished, counts=counts))
-        (folder / RUN_RECORD).unlink(missing_ok=True)
+        _finish(folder, run, counts, tally)
     except OSError as error:
         raise StoreError(unwritable(folder, error)) from error
     Store(store).add(run.id)
     return tally.report(run.id, files, counts["steps"])
 
 
+def _finish(folder: Path, run: Run, counts: dict[str, int], tally: Tally) -> None:
+    """Writes the run's manifest: it is complete."""
+    finished = replace(
+        run,
+        status="complete",
+        finished=time.time(),
+        planned=tuple(tally.planned()),
+        scopes=tally.scopes,
+    )
+    write_manifest(folder, Manifest(run=finished, counts=counts))
+    (folder / RUN_RECORD).unlink(missing_ok=True)
+
+
 @contextmanager
-def _without_collection() -> Iterator[None]:
-    """Turns Python's search for cycles off: there are none here, and it takes a third of the time.
+def _rare_collection() -> Iterator[None]:
+    """Lets Python search for cycles seldom: it takes a third of the time, and finds hardly any.
 
     What is read is freed at once when its last reference goes.
     """
-    was_on = gc.isenabled()
-    gc.disable()
+    before = gc.get_threshold()
+    gc.set_threshold(_NEW_OBJECTS, *before[1:])
     try:
         yield
     finally:
-        if was_on:
-            gc.enable()
+        gc.set_threshold(*before)
 
 
 def _write(
@@ -269,12 +241,12 @@ def _gathered(
         spans += part.spans
         if on_progress and spans - told >= EVERY:
             told = spans
-            on_progress(Progress(spans, len(tally.planned)))
-    told = len(tally.planned)
+            on_progress(Progress(spans, tally.traces))
+    told = tally.traces
     for found in gathering.traces(reading.refused):
         yield found
-        if on_progress and len(tally.planned) - told >= EVERY:
-            told = len(tally.planned)
+        if on_progress and tally.traces - told >= EVERY:
+            told = tally.traces
             on_progress(Progress(spans, told))
 
 
@@ -306,70 +278,6 @@ def as_trial(recorded: Recorded) -> Trial:
     )
 
 
-class Tally:
-    """Adds up what became of the spans of many traces."""
-
-    def __init__(self, reading: Reading) -> None:
-        self.planned: list[PlannedCase] = []
-        self.scopes: dict[str, str] = {}
-        self.spans = 0
-        self._no_steps = 0
-        self._reading = reading
-        self._sums: Counter[str] = Counter()
-        self._conventions: Counter[str] = Counter()
-        self._mended: Counter[str] = Counter()
-        self._unknown: Counter[str] = Counter()
-        self._routes_from: Counter[str] = Counter()
-
-    def add(self, trial: Trial) -> None:
-        """Counts one trace."""
-        assert trial.trajectory is not None
-        found: Coverage = trial.trajectory.coverage
-        self.planned.append(PlannedCase(trial.case, trial.route, ""))
-        self.spans += found.spans
-        self._no_steps += not trial.trajectory.steps
-        self._sums["wrappers"] += found.wrappers
-        self._sums["not_understood"] += found.not_understood
-        self._sums["quarantined"] += found.quarantined
-        for reason, spans in found.mended.items():
-            self._mended[reason] += spans
-        for name, spans in found.conventions.items():
-            self._conventions[name] += spans
-        self._routes_from[found.route_from or "nothing"] += 1
-        if found.unknown_keys:
-            self._unknown.update(found.unknown_keys)
-        if len(self._unknown) > MAX_DISTINCT_KEYS:
-            self._unknown = Counter(dict(self._unknown.most_common(MAX_DISTINCT_KEYS // 2)))
-        if len(self.scopes) < MAX_KEYS:
-            self.scopes.update(found.scopes)
-
-    def report(self, run_id: str, files: dict[str, str], steps: int) -> Report:
-        """What all of them were; ``steps`` as they were stored."""
-        read = self._reading.refused
-        reasons = read.refused()
-        if self._sums["quarantined"]:
-            reasons["span repeated, or its own ancestor"] += self._sums["quarantined"]
-        return Report(
-            run=run_id,
-            files=files,
-            traces=len(self.planned),
-            spans=self.spans,
-            steps=steps,
-            ignored=self._sums["wrappers"],
-            not_understood=self._sums["not_understood"],
-            quarantined=reasons.total(),
-            no_steps=self._no_steps,
-            unjoined_logs=read[NO_TRACE] + read[UNJOINED],
-            conventions=dict(self._conventions.most_common()),
-            scopes=self.scopes,
-            routes_from=dict(self._routes_from.most_common(MAX_KEYS)),
-            unknown_keys=dict(self._unknown.most_common(MAX_KEYS)),
-            reasons=dict(reasons.most_common(MAX_REASONS)),
-            mended=dict((read.mended() + self._mended).most_common()),
-            secrets=dict(self._reading.secrets),
-        )
-
-
 def _nothing(files: dict[str, str], reading: Reading) -> InputError:
     why = "; ".join(f"{count} × {said}" for said, count in reading.refused.most_common(3))
     where = ", ".join(f"{name} ({form})" for name, form in files.items())
@@ -379,7 +287,6 @@ def _nothing(files: dict[str, str], reading: Reading) -> InputError:
 __all__ = [
     "Progress",
     "Report",
-    "Tally",
     "as_trial",
     "ingest_traces",
     "planned_run",

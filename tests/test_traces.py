@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from evalkit import traces
 from evalkit.cli.ingest import coverage
 from evalkit.errors import FileError, InputError
 from evalkit.files import read_suite
+from evalkit.folders import tables
 from evalkit.reporters import diff
 from evalkit.reporters.json import render_show
 from evalkit.store import Store
@@ -267,3 +269,20 @@ def test_a_trace_that_does_not_read_costs_only_itself(
 def test_a_label_is_needed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label"):
         ingest_traces([tmp_path / "x"], label=" ", store=tmp_path)
+
+
+def test_of_each_trace_hardly_anything_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BATCH_TRIALS", 100)
+    lines = [line(*(tool(at + one, 1) for one in range(100))) for at in range(1, 10_001, 100)]
+    blocks: list[int] = []  # of Python's memory: one for each object
+    ingest_traces(
+        [written(tmp_path, *lines)],
+        label="x",
+        store=tmp_path / "store",
+        budget=50_000,
+        on_progress=lambda now: blocks.append(sys.getallocatedblocks()),
+    )
+    assert len(blocks) == 5
+    assert (blocks[-1] - blocks[1]) / 6_000 < 3

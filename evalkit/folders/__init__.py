@@ -32,6 +32,9 @@ MANIFEST = "manifest.json"
 GATES = "gates.jsonl"
 TABLES = ("trials", "steps", "scores")
 
+_MAX_INDENTED = 1 << 20
+"""A longer manifest, of very many cases, is one line: nobody reads it by eye. Bytes."""
+
 _RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -121,7 +124,9 @@ def _read(folder: Path, kind: type[_M]) -> _M:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes what the folder says about its run: ``manifest.json`` if complete, else run.json."""
     name = MANIFEST if manifest.run.status == "complete" else RUN_RECORD
-    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    data = msgspec.json.encode(manifest)
+    if len(data) <= _MAX_INDENTED:
+        data = msgspec.json.format(data, indent=1)
     with replacing(folder / name) as file:
         file.write(data)
 

@@ -24,6 +24,7 @@ from evalkit.folders import (
 )
 from evalkit.folders.arrays import record_batch
 from evalkit.folders.tables import read_parts
+from evalkit.results import Run
 from evalkit.store.schema import (
     DATABASE,
     Decision,
@@ -176,14 +177,18 @@ def _load_together(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path
     """Puts runs in, all or none. Raises StoreError for the first that is damaged."""
     with _transaction(connection):
         for folder in folders:
-            run = read_manifest(folder).run
-            _insert(connection, "runs", _table("runs", run_rows(run)))
-            for first in range(0, len(run.planned), _CASES_AT_ONCE):
-                cases = case_rows(run, first, _CASES_AT_ONCE)
-                _insert(connection, "cases", _table("cases", cases))
+            _insert_run(connection, read_manifest(folder).run)
             for table in TABLES:
                 _insert_file(connection, folder, table)
             _insert_verdicts(connection, folder)
+
+
+def _insert_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """A run and its cases, of which there may be very many: only here they are all held."""
+    _insert(connection, "runs", _table("runs", run_rows(run)))
+    for first in range(0, len(run.planned), _CASES_AT_ONCE):
+        cases = case_rows(run, first, _CASES_AT_ONCE)
+        _insert(connection, "cases", _table("cases", cases))
 
 
 def _insert_file(connection: duckdb.DuckDBPyConnection, folder: Path, table: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -83,7 +84,7 @@ def completed(
             rebuilt.setdefault(call.number, []).append(
                 _rebuilt(call, visits[call.number].step, known)
             )
-    return _with_changes(steps, changed, rebuilt)
+    return _with_changes(steps, changed, rebuilt, count())
 
 
 def _with_ids(calls: list[_Call], known: Mapping[str, ToolResult]) -> list[_Call]:
@@ -251,18 +252,17 @@ def as_handoff(step: Step) -> Step:
 
 
 def _with_changes(
-    steps: tuple[Step, ...], changed: Mapping[int, Step], rebuilt: Mapping[int, list[Step]]
+    level: tuple[Step, ...],
+    changed: Mapping[int, Step],
+    rebuilt: Mapping[int, list[Step]],
+    numbers: Iterator[int],
 ) -> tuple[Step, ...]:
     """The tree again, with steps exchanged by number, and rebuilt ones after their model call."""
-    numbers = iter(range(2**62))
-
-    def again(level: tuple[Step, ...]) -> tuple[Step, ...]:  # at most MAX_DEPTH deep
-        made: list[Step] = []
-        for step in level:
-            number = next(numbers)
-            below = again(step.steps) if step.steps else ()
-            made.append(replace(changed.get(number, step), steps=below))
-            made.extend(rebuilt.get(number, ()))
-        return tuple(made)
-
-    return again(steps)
+    made: list[Step] = []
+    for step in level:
+        number = next(numbers)
+        # At most MAX_DEPTH deep.
+        below = _with_changes(step.steps, changed, rebuilt, numbers) if step.steps else ()
+        made.append(replace(changed.get(number, step), steps=below))
+        made.extend(rebuilt.get(number, ()))
+    return tuple(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -299,3 +300,16 @@ def test_what_decided_the_route_is_told() -> None:
     found = to_trajectory(spans, route_from=RouteSource(step="classify", path="label"))
     assert (found.route, found.coverage.route_from) == ("vendor", "output of classify at label")
     assert to_trajectory(spans).coverage.route_from is None
+
+
+def test_a_completed_trajectory_is_freed_when_it_goes() -> None:
+    """Nothing refers to itself: where cycles are seldom searched for, each would stay."""
+    spans = [span(1, "chat", attributes=chat(FIND)), span(2, "find", attributes=tool("find"))]
+    to_trajectory(spans)
+    gc.collect()
+    gc.disable()
+    try:
+        to_trajectory(spans)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
