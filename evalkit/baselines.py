@@ -98,7 +98,7 @@ def load(store: Store, path: Path) -> Run:
             folder = run_folder(store.path, manifest.run.id)
             if not folder.exists():
                 with _new_folder(store.path, folder) as made:
-                    _unpack(file, made)
+                    _check_counts(path, manifest, _unpack(file, made))
                     write_manifest(made, manifest)
     except FileNotFoundError:
         raise InputError(f"there is no baseline file {path}") from None
@@ -212,12 +212,26 @@ def _read_header(path: Path, schema: pa.Schema) -> Manifest:
     return manifest
 
 
-def _unpack(file: pq.ParquetFile, folder: Path) -> None:
-    """The three tables of a run folder; what was left out is empty."""
+def _check_counts(path: Path, manifest: Manifest, counts: Mapping[str, int]) -> None:
+    """InputError where rows are missing, or there is no trial at all: what is put into the store
+    stays, and would stand in the way of the good file of the same run.
+    """
+    for table in TABLES:
+        said = manifest.counts.get(table, 0)
+        if counts[table] != said or (table == "trials" and not said):
+            raise InputError(
+                f"{path} is damaged: it has {counts[table]:,} rows of {table}, and its manifest "
+                f"says {said:,}. Export it again"
+            )
+
+
+def _unpack(file: pq.ParquetFile, folder: Path) -> dict[str, int]:
+    """Writes the three tables of a run folder and counts their rows; what was left out is empty."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    counts = dict.fromkeys(TABLES, 0)
     for table in TABLES:
         schema = arrow_schema(COLUMNS[table])
         with (
@@ -227,12 +241,14 @@ def _unpack(file: pq.ParquetFile, folder: Path) -> None:
             for number in range(file.num_row_groups):
                 column = file.read_row_group(number, [table])[table]
                 rows = column.filter(pc.is_valid(column))
+                counts[table] += len(rows)
                 for chunk in rows.chunks:
                     kept = dict(zip(_columns(table), chunk.flatten(), strict=True))
                     arrays = [
                         kept.get(field.name, pa.nulls(len(chunk), field.type)) for field in schema
                     ]
                     writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    return counts
 
 
 @contextmanager

@@ -75,6 +75,8 @@ def test_files_that_are_newer_damaged_foreign_or_absent_are_refused(evalkit, exp
     with_header(exported, "evil.parquet", outside)
     (project / "text.parquet").write_text("no parquet")
     pq.write_table(pq.read_table(exported).replace_schema_metadata(None), "foreign.parquet")
+    pq.write_table(pq.read_table(exported).slice(0, 0), "empty.parquet")
+    pq.write_table(pq.read_table(exported).slice(1), "short.parquet")
     (project / "cut.parquet").write_bytes(exported.read_bytes()[:-100])
     for name, said in (
         ("newer", "newer evalkit (baseline format 99"),
@@ -83,14 +85,17 @@ def test_files_that_are_newer_damaged_foreign_or_absent_are_refused(evalkit, exp
         ("text", "not a baseline file"),
         ("foreign", "no baseline file"),
         ("cut", "not a baseline file"),
+        ("empty", "damaged: it has 0 rows of trials, and its manifest says 48"),
+        ("short", "damaged: it has 47 rows of trials, and its manifest says 48"),
         ("absent", "there is no baseline file"),
     ):
-        arguments = ("gate", "main", "--baseline", f"{name}.parquet", "--store", ".evalkit")
-        code, _, err = evalkit(*arguments)
-        assert (code, said in err) == (2, True), err
         store = project / "fresh"
-        assert evalkit("baseline", "import", f"{name}.parquet", "--store", store)[0] == 2
+        code, _, err = evalkit("baseline", "import", f"{name}.parquet", "--store", store)
+        assert (code, said in err) == (2, True), err
         assert not list(store.glob("runs/*"))
+    assert evalkit("gate", "main", "--baseline", "foreign.parquet")[0] == 2
+    # What was refused leaves the way free for the good file of the same run.
+    assert evalkit("baseline", "import", exported, "--store", project / "fresh")[0] == 0
 
 
 def test_only_a_green_run_is_promoted_and_history_is_kept(evalkit, main_run):
