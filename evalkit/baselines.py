@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from evalkit.folders.arrays import arrow_schema
 from evalkit.folders.rows import COLUMNS
 from evalkit.folders.tables import read_parts
 from evalkit.results import Promotion, Run
-from evalkit.store import Store
+from evalkit.store import Decision, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,8 +127,9 @@ def resolve(store: Store, ref: str, suite: str | None = None) -> tuple[Run, tupl
 def promote(store: Store, ref: str, label: str, *, force: bool = False) -> Promotion:
     """Makes a run what ``label`` means from now on, after a green gate; history is kept.
 
-    The run's newest stored gate must have passed; where the label has no run yet there was
-    nothing to gate against. Raises InputError otherwise, unless ``force``.
+    The run's gates against the run that the label means must have passed, as :func:`standing`
+    says; where it means none there was nothing to gate against, and no gate may have failed.
+    Raises InputError otherwise, unless ``force``.
     """
     run = store.find(ref)
     if run.status != "complete":
@@ -136,13 +137,15 @@ def promote(store: Store, ref: str, label: str, *, force: bool = False) -> Promo
     if not label.strip():
         raise InputError("a baseline needs a label, for instance --label main")
     before = next(iter(store.bearing(label, run.suite.name)), None)
-    decisions = store.decisions(run.id)
-    said = decisions[-1].report.exit if decisions else None
-    green = said == 0 or (said is None and before in (None, run.id))
+    first = before in (None, run.id)
+    said = standing(store.decisions(run.id), None if first else before)
+    green = said == 0 or (said is None and first)
     if not green and not force:
-        why = "was never gated" if said is None else f"has a gate that ended with exit code {said}"
+        against = "" if first else f" against {before}, which {label!r} means"
+        why = "was never gated" if said is None else f"has gates that amount to exit code {said}"
         raise InputError(
-            f"run {run.id} {why}: it does not become {label!r}. Gate it, or use --force"
+            f"run {run.id} {why}{against}: it does not become {label!r}. Gate it with "
+            f"`evalkit run --baseline` or `evalkit gate --baseline`, or use --force"
         )
     promotion = Promotion(
         label=label,
@@ -154,6 +157,40 @@ def promote(store: Store, ref: str, label: str, *, force: bool = False) -> Promo
     )
     store.save_promotion(promotion)
     return promotion
+
+
+def standing(decisions: Sequence[Decision], against: str | None = None) -> int | None:
+    """The exit code that a run's gates against a baseline amount to; None where there is none.
+
+    For each route and scorer the newest verdict counts, and a decision on stored trials never
+    overrules one that tried both versions again. A run gated against itself proves nothing and
+    does not count. ``against`` is a run's id; None for whatever the newest gate was against.
+    """
+    from evalkit.gating import exit_code
+
+    others = [one.report for one in decisions if one.report.baseline != one.report.run]
+    if not others:
+        return None
+    mine = others[-1].baseline if against is None else against
+    reports = [report for report in others if report.baseline == mine]
+    reports.sort(key=lambda report: report.confirmed)  # stable: the newest of each kind is last
+    rows = {(row.route, row.scorer): row for report in reports for row in report.rows}
+    verdicts = [row.verdict for row in rows.values() if row.blocking]
+    return int(exit_code(verdicts)) if reports else None
+
+
+def overruling(decisions: Sequence[Decision], against: str) -> str | None:
+    """The note of a gate on stored trials that an earlier one with re-runs overrules, if any."""
+    tried = [
+        one.report for one in decisions if one.report.confirmed and one.report.baseline == against
+    ]
+    if not tried:
+        return None
+    return (
+        "an earlier gate of these two runs tried cases again in both versions and ended with exit "
+        f"code {tried[-1].exit}: that decision is the stronger, and the one that "
+        "`evalkit baseline promote` goes by"
+    )
 
 
 def _without_headers(manifest: Manifest) -> Manifest:

@@ -104,6 +104,7 @@ def decide(
         alpha=policy.alpha,
         rows=(*rows, *told),
         notes=tuple(notes),
+        confirmed=rerun is not None,
     )
 
 

@@ -376,12 +376,14 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
     rows: tuple[GateRow, ...]
     notes: tuple[str, ...] = ()
+    # Whether suspicions were settled by trying both versions again; else stored trials decided.
+    confirmed: bool = False
 
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run that was given a label on purpose. ``promoted`` is seconds since the epoch.
 
-    ``exit`` is what the newest gate on the run said then, None where there was none; ``forced``
+    ``exit`` is what the run's gates said then, None where there was none; ``forced``
     that it was promoted all the same; ``replaced`` the run that the label meant before.
     """
 

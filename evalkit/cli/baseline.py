@@ -57,7 +57,7 @@ def promote(
     run: RunArgument,
     label: Annotated[str, typer.Option(help="The label that means this run from now on.")] = "main",
     force: Annotated[
-        bool, typer.Option("--force", help="Although its newest gate is not green.")
+        bool, typer.Option("--force", help="Although its gates are not green.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> int:

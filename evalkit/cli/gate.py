@@ -41,7 +41,7 @@ def gate(
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Decide per route and scorer whether a stored run is worse than a baseline."""
-    from evalkit.baselines import resolve
+    from evalkit.baselines import overruling, resolve
     from evalkit.cli.decision import report_on
     from evalkit.cli.output import annotate, say, screen
     from evalkit.errors import InputError
@@ -59,6 +59,8 @@ def gate(
         raise InputError("no baseline: give --baseline RUN, or gate.baseline in the suite")
     found, notes = resolve(opened, against, candidate.suite.name)
     told = [*notes, without_reruns("`evalkit gate` runs nothing")]
+    if stronger := overruling(opened.decisions(candidate.id), found.id):
+        told.append(stronger)
     report = report_on(opened, candidate.id, found.id, on or (), notes=told)
     assert report.gate is not None
     if form is Format.JSON:

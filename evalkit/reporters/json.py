@@ -130,6 +130,7 @@ def gate_object(gate: GateReport) -> dict[str, Any]:
         "run": gate.run,
         "baseline": gate.baseline,
         "exit": gate.exit,
+        "confirmed": gate.confirmed,
         "routes": [_row(row) for row in gate.rows],
     }
 

@@ -126,6 +126,41 @@ def test_the_first_baseline_of_a_label_needs_no_gate_and_later_ones_do(evalkit, 
     assert "nothing was promoted" in evalkit("baseline", "list", "--store", "none")[1]
 
 
+def test_a_gate_on_stored_trials_does_not_overrule_one_that_tried_again(evalkit, main_run, project):
+    """As where the baseline's own window was bad: stored trials alone show nothing."""
+    run = ("run", "suite.yaml", "--label", "bad", "--set", "skip=true", "--baseline", "main")
+    assert evalkit(*run)[0] == 1
+    store = Store(project / ".evalkit")
+    main, bad = store.find("main"), store.find("bad")
+    (confirmed,) = store.decisions(bad.id)
+    assert confirmed.report.confirmed
+    green = msgspec.structs.replace(confirmed.report, confirmed=False, exit=0, rows=tuple(
+        msgspec.structs.replace(row, verdict="ok") for row in confirmed.report.rows
+    ))  # fmt: skip
+    store.save_verdicts(green)
+    code, _, err = evalkit("baseline", "promote", "bad")
+    assert code == 2 and "exit code 1" in err and main.id in err
+    _, out, _ = evalkit("gate", "bad", "--baseline", "main", "--format", "json")
+    found = json.loads(out)
+    assert found["confirmed"] is False
+    assert any("ended with exit code 1: that decision is the stronger" in n for n in found["notes"])
+
+
+def test_a_gate_of_other_scorers_or_of_a_run_with_itself_makes_nothing_green(evalkit, main_run):
+    bad = ("run", "suite.yaml", "--label", "bad", "--set", "skip=true", "--no-confirm")
+    assert evalkit(*bad, "--baseline", "main", "--on", "task_completion")[0] == 1
+    assert evalkit("gate", "bad", "--baseline", "bad")[0] == 0
+    assert evalkit("baseline", "promote", "bad")[0] == 2
+    assert evalkit("baseline", "promote", "bad", "--label", "fresh")[0] == 2
+    evalkit("run", "suite.yaml", "--label", "next", "--set", "skip=true")
+    assert evalkit("gate", "next", "--baseline", "next")[0] == 0
+    assert "never gated" in evalkit("baseline", "promote", "next")[2]
+    # Green against a run that looks alike is not green against what the label means.
+    assert evalkit("gate", "next", "--baseline", "bad")[0] == 0
+    assert "never gated" in evalkit("baseline", "promote", "next")[2]
+    assert evalkit("baseline", "promote", "main", "--label", "fresh")[0] == 0
+
+
 def test_a_label_of_several_runs_means_the_newest_and_says_so(evalkit, main_run):
     evalkit("run", "suite.yaml", "--label", "main", "--trials", "2")
     _, out, _ = evalkit("gate", "main", "--baseline", "main", "--format", "json")
