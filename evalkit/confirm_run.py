@@ -191,15 +191,23 @@ class Rerunner:
         self._loop = asyncio.Runner()
         self._tried: dict[str, int] = {}
         self._usd = 0.0
+        self._dearest = 0.0
         self._is_open = False
-        self._is_cut = False
+        self._why_cut = ""
 
     def __call__(self, wanted: Mapping[str, int]) -> tuple[list[Row], list[Row]] | None:
         """Tries each case so often in each arm; None where the time or money is spent.
 
+        The trials of a round that was cut are kept, and told in a note; none of them count.
+
         Raises CannotRerunError where an arm cannot be made ready: nothing was tried then.
         """
-        if self._is_over():
+        start = tuple(len(arm) for arm in self.made)
+        if self._why_cut:
+            return None
+        self._why_cut = self._why_over()
+        if self._why_cut:
+            self._tell_end(unfinished=0)
             return None
         first = {case: self._tried.get(case, 0) for case in wanted}
         jobs = [
@@ -209,17 +217,14 @@ class Rerunner:
             if number < trials
             for arm in ((0, 1) if number % 2 == 0 else (1, 0))
         ]
-        start = tuple(len(arm) for arm in self.made)
         try:
             self._loop.run(self._try_all(jobs))
         except KeyboardInterrupt:
-            self.notes.append(
-                f"the re-runs were interrupted after {sum(map(len, self.made))} trials: what they "
-                "had not settled is inconclusive"
-            )
-            return None
-        self._tell_failures(start)
-        if self._is_cut:
+            self._why_cut = "they were interrupted"
+        else:
+            self._tell_failures(start)
+        if self._why_cut:
+            self._tell_end(unfinished=sum(map(len, self.made)) - sum(start))
             return None
         for case, trials in wanted.items():
             self._tried[case] = first[case] + trials
@@ -244,14 +249,24 @@ class Rerunner:
 
     async def _try(self, job: tuple[int, str, int]) -> None:
         arm, name, number = job
-        if self._is_over():  # what is left would be paid for in vain
-            self._is_cut = True
+        self._why_cut = self._why_cut or self._why_over()
+        if self._why_cut:  # what is left would be paid for in vain
             return
         trial = await self._arms[arm].try_once(self._cases[name], number)
         self.made[arm].append(trial)
-        self._usd += (trial.trajectory.cost_usd if trial.trajectory else None) or 0.0
+        self._pay(trial)
         if self._on_trial:
             self._on_trial(sum(len(made) for made in self.made))
+
+    def _tell_end(self, unfinished: int) -> None:
+        """A note of why there will be no more, with the trials of a round that was cut."""
+        note = (
+            f"the re-runs ended after {sum(map(len, self.made))} trials of both versions: "
+            f"{self._why_cut}. What they had not settled is inconclusive"
+        )
+        if unfinished:
+            note += f"; the last {unfinished}, of a round not finished, are kept and do not count"
+        self.notes.append(note)
 
     def _tell_failures(self, start: tuple[int, ...]) -> None:
         """A note per arm whose trials failed for infrastructure reasons in this round."""
@@ -263,12 +278,25 @@ class Rerunner:
                     f"infrastructure reasons; the last: {failed[-1].status}: {failed[-1].error}"
                 )
 
-    def _is_over(self) -> bool:
-        """Whether a budget is spent, or an arm has nothing more to give."""
+    def _pay(self, trial: Trial) -> None:
+        """Counts what a trial cost; a failed one that does not tell is as dear as the dearest."""
+        cost = trial.trajectory.cost_usd if trial.trajectory else None
+        if cost is None and trial.status == "completed" and self._policy.max_usd is not None:
+            self._why_cut = (
+                f"a trial of case {trial.case} does not tell what it cost, so that a budget in US "
+                "dollars cannot be kept: state `prices` in the suite, or bound trials or seconds"
+            )
+        self._dearest = max(self._dearest, cost or 0.0)
+        self._usd += self._dearest if cost is None else cost
+
+    def _why_over(self) -> str:
+        """Which budget is spent, or which arm has nothing more to give; empty where none."""
         seconds, dollars = self._policy.max_seconds, self._policy.max_usd
-        late = seconds is not None and time.monotonic() - self._began >= seconds
-        paid = dollars is not None and self._usd >= dollars
-        return late or paid or any(arm.ended for arm in self._arms)
+        if seconds is not None and time.monotonic() - self._began >= seconds:
+            return f"their {seconds:g} seconds are over"
+        if dollars is not None and self._usd >= dollars:
+            return f"their {dollars:g} US dollars are spent"
+        return next((arm.ended for arm in self._arms if arm.ended), "")
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | N
     ``stored`` are the means of the stored trials, where fresh ones took their place.
     """
     if found.why:
-        return f"{found.why}, after {found.trials} trials made again; {reason}"
+        return f"{found.why}; it rests on {found.trials} trials made again; {reason}"
     if not found.trials:
         return f"{reason}; nothing to confirm"
     said = "confirmed by" if found.verdict in ("regressed", "broken") else "not confirmed by"

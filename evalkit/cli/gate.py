@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,9 +80,11 @@ def _self_test(store: Store, refs: list[str], on: list[str], seconds: float, for
     """What the gate does on these runs' own trials; it always passes."""
     from evalkit import policy
     from evalkit.cli.output import say, screen
-    from evalkit.errors import ExitCode
+    from evalkit.errors import ExitCode, InputError
     from evalkit.self_test import self_test
 
+    if not math.isfinite(seconds):
+        raise InputError(f"--seconds {seconds}: a number, at least 1")
     runs = [store.load(run.id, texts=False) for run in store.find_all(refs)]
     stated = runs[0].run.suite.gate
     chosen = policy.only(stated, on) if on else stated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -117,6 +118,7 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     against, notes = resolve(opened, baseline, loaded.suite.name) if baseline else (None, ())
     _scorers_exist(loaded, on or [])
     rerun_from = source(loaded, baseline_checkout, baseline_python, baseline_url)
+    confirming = _confirm_policy(loaded, confirm, max_trials, max_seconds, max_usd)
     if rerun_from is not None and against is None:
         raise InputError(
             "where the baseline is run again from needs --baseline REF, its stored run"
@@ -146,7 +148,7 @@ def run(  # noqa: PLR0913  every option of the command is a parameter
     else:
         report = _gated(
             _Gating(opened, loaded, finished, against, on or (), notes),
-            _confirm_policy(loaded, confirm, max_trials, max_seconds, max_usd),
+            confirming,
             rerun_from,
             concurrency,
         )
@@ -238,6 +240,9 @@ def _confirm_policy(
     """The suite's policy for re-runs, as the options change it."""
     from msgspec.structs import replace
 
+    for option, most in (("--max-seconds", max_seconds), ("--max-usd", max_usd)):
+        if most is not None and not math.isfinite(most):
+            raise InputError(f"{option} {most}: a number, at least 0")
     stated = loaded.suite.gate.confirm
     return replace(
         stated,

@@ -280,7 +280,7 @@ def test_ctrl_c_while_trying_again_leaves_it_undecided(
     assert process.returncode == 3, err
     found = json.loads(out)
     assert blocking(found)["refund", "trajectory_match"]["verdict"] == "inconclusive"
-    assert any("re-runs were interrupted" in note for note in found["notes"])
+    assert any("they were interrupted" in note for note in found["notes"])
     made = {one.id: one for one in Store(repository.store).runs() if one.id not in before}
     assert [one.status for one in made.values() if one.label == "new"] == ["complete"]
 

@@ -54,6 +54,48 @@ def test_no_trial_is_begun_when_the_time_is_spent(evalkit, main_run):
     assert sum(row["spent_trials"] for row in found["routes"]) == 0
 
 
+def test_a_budget_in_dollars_is_not_taken_for_kept_where_costs_are_unknown(
+    evalkit, main_run, project
+):
+    code, found, _ = run(evalkit, "--max-usd", "5")
+    assert code == 3
+    refund = [row for row in found["routes"] if row["route"] == "refund" and row["blocking"]]
+    assert {row["verdict"] for row in refund} == {"inconclusive"}
+    (note,) = [one for one in found["notes"] if one.startswith("the re-runs ended after")]
+    assert "does not tell what it cost" in note and "`prices`" in note
+    # What was paid for is told, also of the round that was cut.
+    store = Store(project / ".evalkit")
+    kept = [one for one in store.runs() if one.label.endswith("(confirm)")]
+    made = sum(len(list(store.trials(one.id))) for one in kept)
+    assert made and f"after {made} trials of both versions" in note
+    assert f"the last {made}, of a round not finished" in note
+
+
+def test_trials_that_tell_their_cost_are_paid_for_until_the_budget_is_spent(evalkit, project):
+    pipeline = next(project.glob("pipeline_*.py"))
+    asked = 'with trace.get_tracer("desk").start_as_current_span("ask", attributes=PAID):\n'
+    text = pipeline.read_text().replace("    classify(", f"    {asked}        classify(")
+    paid = "{'openinference.span.kind': 'LLM', 'llm.cost.total': 0.25}"
+    pipeline.write_text(f"from opentelemetry import trace\n\nPAID = {paid}\n{text}")
+    assert evalkit("run", "suite.yaml", "--label", "main")[0] == 0
+    code, found, _ = run(evalkit, "--max-usd", "2")
+    assert code == 3
+    (note,) = [one for one in found["notes"] if one.startswith("the re-runs ended after")]
+    assert "their 2 US dollars are spent" in note
+    assert run(evalkit, "--max-usd", "1000")[0] == 1
+
+
+@pytest.mark.parametrize("option", ["--max-usd", "--max-seconds"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_budget_that_is_no_number_is_refused_before_anything_runs(
+    evalkit, main_run, project, option, value
+):
+    code, _, err = evalkit("run", "suite.yaml", "--baseline", "main", option, value)
+    assert code == 2 and option in err
+    assert len(Store(project / ".evalkit").runs()) == 1
+    assert evalkit("gate", "main", "--self-test", "--seconds", "nan")[0] == 2
+
+
 def test_a_baseline_is_run_again_only_where_settings_alone_differ(evalkit, main_run, project):
     before = Store(project / ".evalkit").find("main")
     after = replace(before, settings={**before.settings, "skip": True})
