@@ -10,25 +10,18 @@ Nothing is compared before it is asked for: a path that is as expected takes one
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
 from evalkit.arguments import arguments_hold
-from evalkit.assignment import (
-    Pairing,
-    assigned,
-    each_its_best,
-    in_any_order,
-    in_sequence,
-    keeps_order,
-    paired,
-    put_in_order,
-)
+from evalkit.assignment import Pairing, assigned, each_its_best, in_any_order, paired
 from evalkit.dataset import ArgumentsMode, ExpectedStep
 from evalkit.expectation import same_name
+from evalkit.partial_order import keeps_order, put_in_order
 from evalkit.plans import Row
+from evalkit.subsequence import in_sequence
 from evalkit.trajectory import Step
 
 FEW = 10_000
@@ -70,7 +63,7 @@ class Candidates:
                 for place, text in enumerate(columns.texts)
             ]
         self._held: dict[tuple[int, int], bool] = {}
-        self._of_text: dict[tuple[bytes, int], dict[int, int]] = {}
+        self._of_text: dict[Hashable, dict[int, int]] = {}
         self._of_name: dict[tuple[str | None, str | None, str], list[int]] = {}
 
     def paired(self, before: Sequence[int] | None = None, *, listed: bool = False) -> Pairing:
@@ -89,10 +82,14 @@ class Candidates:
         """Rows left without a place in order that have one out of order."""
         used = set(found)
         left: list[dict[int, int]] = [{} for _ in found]
+        alike: dict[Hashable, dict[int, int]] = {}
         for row, place in enumerate(found):
             if place is None and not used.issuperset(self._places(row)):
-                options = self._options(row)
-                left[row] = {one: worth for one, worth in options.items() if one not in used}
+                like = self._like(row)
+                if like not in alike:
+                    options = self._options(row).items()
+                    alike[like] = {one: worth for one, worth in options if one not in used}
+                left[row] = alike[like]
         if not any(left):
             return []
         pairing = in_any_order(left)
@@ -166,10 +163,12 @@ class Candidates:
             if pairs is None:
                 pairs = self._unambiguous(rows)
             if pairs is None:
-                alike: dict[Any, dict[int, int]] = {}
+                alike: dict[Hashable, dict[int, int]] = {}
                 for row in rows:
-                    same = (self._stated[row] or row, self._most[row])
-                    ambiguous[row] = alike.get(same) or alike.setdefault(same, self._options(row))
+                    like = self._like(row)
+                    if like not in alike:
+                        alike[like] = self._options(row)
+                    ambiguous[row] = alike[like]
                 continue
             for row, place in pairs:
                 pairing[row] = place
@@ -241,15 +240,19 @@ class Candidates:
             return self._fulls(row)
         return dict.fromkeys(self._alike(row), 1) | self._fulls(row)
 
+    def _like(self, row: int) -> Hashable:
+        """Equal for rows of the same options: these are kept once for all of them."""
+        return (self._stated[row] or row, self._most[row])
+
     def _fulls(self, row: int) -> dict[int, int]:
         """The steps that hold in full with a row of one name, and what each is worth; kept once
         for all rows of the same text."""
-        text = self._stated[row]
-        if text is None:
+        if self._stated[row] is None:
             return self._holding(row)
-        if (text, self._most[row]) not in self._of_text:
-            self._of_text[text, self._most[row]] = self._holding(row)
-        return self._of_text[text, self._most[row]]
+        like = self._like(row)
+        if like not in self._of_text:
+            self._of_text[like] = self._holding(row)
+        return self._of_text[like]
 
     def _holding(self, row: int) -> dict[int, int]:
         (stated,) = self._rows[row].alternatives

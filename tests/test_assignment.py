@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,14 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.assignment import (
-    TooLargeError,
-    each_its_best,
-    in_any_order,
-    in_partial_order,
-    in_sequence,
-)
+from evalkit import subsequence
+from evalkit.assignment import TooLargeError, each_its_best, in_any_order
 from evalkit.pairing import pair_off
+from evalkit.partial_order import in_partial_order
+from evalkit.subsequence import in_sequence
 
 weights = st.lists(st.dictionaries(st.integers(0, 4), st.sampled_from([1, 5, 25])), max_size=5)
 
@@ -173,3 +171,30 @@ def test_rows_known_to_go_with_their_own_columns_go_where_they_would_have(
     # An earlier column may be worth most as well: then it's taken by the row of its own number.
     assert after is None or whole == [*[(row, row) for row in range(start)], *after]
     assert (whole is None) == (after is None)
+
+
+longer = st.lists(
+    st.dictionaries(st.integers(0, 9), st.sampled_from([1, 1, 5, 25])), min_size=2, max_size=10
+)
+
+
+@given(longer, st.integers(0, 20))
+def test_a_table_that_is_cut_gives_the_path_of_the_whole(
+    options: list[dict[int, int]], cells: int
+) -> None:
+    whole = in_sequence(options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subsequence, "TABLE_CELLS", cells)
+        assert in_sequence(options) == whole
+
+
+def test_memory_grows_as_the_steps_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subsequence, "TABLE_CELLS", 500)
+    peaks = []
+    for size in (100, 400):
+        options = [{row * 7_919 % size: 1, row * 104_729 % size: 1} for row in range(size)]
+        tracemalloc.start()
+        in_sequence(options)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 6 * peaks[0]  # 4 times the steps; all cells would be 16 times as many
