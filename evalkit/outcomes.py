@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from evalkit import plugins
 from evalkit.arguments import mismatches
 from evalkit.dataset import OutcomeCheck
@@ -204,9 +206,10 @@ def _plain(text: str) -> str:
 
 def _function(path: str, value: Any, folder: str | None) -> str | None:
     plugins.make_importable(folder, path)
+    own = msgspec.json.decode(msgspec.json.encode(value))  # to change the record is not its to do
     try:
-        verdict = plugins.load_object(path)(value)
-    except Exception as error:  # a user's function may raise anything
+        verdict = plugins.load_object(path)(own)
+    except (Exception, SystemExit) as error:  # a user's function may raise anything
         said = " ".join(str(error).split())[:300]
         raise CannotTellError(f"{path} raised {type(error).__name__}: {said}") from None
     met, why = verdict if isinstance(verdict, tuple) and len(verdict) == 2 else (verdict, "")

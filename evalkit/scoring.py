@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from evalkit.dataset import Case
 from evalkit.errors import PluginError
 from evalkit.results import Score, could_not_judge
 from evalkit.suite import Effects, ScorerUse
-from evalkit.threads import OverTimeError, in_thread_within
+from evalkit.threads import OverTimeError, StoppedError, in_thread_within
 from evalkit.trajectory import Trajectory
 
 GIVEN = ("effects", "folder", "judged", "scores", "store")
@@ -39,6 +40,11 @@ MAX_LATE = 3
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Score).decode
+_decode_case = msgspec.json.Decoder(Case).decode
+_decode_trajectory = msgspec.json.Decoder(Trajectory).decode
+
+_STOPPING = (KeyboardInterrupt, MemoryError, StoppedError)
+"""What is no failure of a scorer's: it gets out. SystemExit is one."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def score_trial(
 ) -> tuple[Score, ...]:
     """All scores of a trial, in the scorers' order. One that fails could not judge; others go on.
 
-    Nothing that a scorer raises gets out, but KeyboardInterrupt, SystemExit and MemoryError.
+    Nothing that a scorer raises gets out, but KeyboardInterrupt and MemoryError.
     Asynchronous scorers could not judge here, and how long a scorer takes is not bounded.
     """
     scores: dict[str, Score] = {}
@@ -232,7 +238,7 @@ def _apply(
     """The scorer's scores; if anything is wrong with them, one that says so in their stead."""
     try:
         return _checked(scorer.name, _call(scorer, case, trajectory, so_far), so_far)
-    except (KeyboardInterrupt, SystemExit, MemoryError):
+    except _STOPPING:
         raise
     except BaseException as error:  # a plug-in may raise anything, test frameworks' own included
         return [could_not_judge(scorer.name, _say(error))]
@@ -260,7 +266,7 @@ async def _apply_async(
         async with asyncio.timeout(seconds if bounded else None) as limit:
             returned = await _call(scorer, case, trajectory, so_far)
         return _checked(scorer.name, returned, so_far)
-    except (KeyboardInterrupt, SystemExit, MemoryError):
+    except _STOPPING:
         raise
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
@@ -284,8 +290,15 @@ def _names_functions(case: Case) -> bool:
 def _call(
     scorer: BoundScorer, case: Case, trajectory: Trajectory, so_far: Mapping[str, Score]
 ) -> Any:
-    given = {scorer.wants: dict(so_far)} if scorer.wants else {}
-    return scorer.function(case, trajectory, **scorer.arguments, **given)
+    arguments: Mapping[str, Any] = scorer.arguments
+    scores = dict(so_far) if scorer.wants else {}
+    if scorer.bounded:
+        # Not evalkit's own: it gets the record as it is stored, and cannot spoil it for others.
+        case, trajectory = _decode_case(_encode(case)), _decode_trajectory(_encode(trajectory))
+        arguments = copy.deepcopy(arguments)
+        scores = {name: _decode(_encode(score)) for name, score in scores.items()}
+    given = {scorer.wants: scores} if scorer.wants else {}
+    return scorer.function(case, trajectory, **arguments, **given)
 
 
 def _checked(name: str, returned: Any, so_far: Mapping[str, Score]) -> list[Score]:

@@ -53,7 +53,8 @@ async def in_thread(function: Callable[[], Result]) -> Result:
 async def in_thread_within(seconds: float, function: Callable[[], Result]) -> Result:
     """As :func:`in_thread`, for at most so long: then OverTimeError, and the thread is stopped.
 
-    Stopped is what runs Python code; a call into C that does not return keeps its thread.
+    Stopped is what runs Python code; a call into C that does not return keeps its thread. Where
+    ``function`` calls ``sys.exit``, RuntimeError says so.
     """
     running: list[int] = []
     entrance = threading.Lock()
@@ -62,6 +63,8 @@ async def in_thread_within(seconds: float, function: Callable[[], Result]) -> Re
         running.append(threading.get_ident())
         try:
             return function()
+        except SystemExit as error:  # out of a task it would end the loop, and the program
+            raise RuntimeError(f"called sys.exit({error.code!r})") from error
         finally:
             with entrance:
                 running.clear()
@@ -77,10 +80,14 @@ async def in_thread_within(seconds: float, function: Callable[[], Result]) -> Re
     waiting.cancel()
     with entrance:  # under the lock the thread is still that of this call
         for thread in running:
-            raised = ctypes.py_object(SystemExit)
+            raised = ctypes.py_object(StoppedError)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
     raise OverTimeError(f"did not return within {seconds:g} s")
 
 
 class OverTimeError(Exception):
     """A call took longer than it may."""
+
+
+class StoppedError(BaseException):
+    """Raised in a thread that nobody waits for any more, wherever it is: not to be caught."""

@@ -119,14 +119,14 @@ class Trials:
             started, clock = time.time(), time.perf_counter()
             answer, failure = None, None
             try:
-                answer = await _within(timeout, self._target(case.input, context))
+                answer = await _within(timeout, self._target(as_json(case.input), context))
             except TargetError as error:
                 failure = error
             latency = time.perf_counter() - clock
             attempt = Attempt(started, latency, await trace.spans(), answer, failure)
         if answer is None or self._read_state is None:
             return attempt
-        state = await end_states.read(self._read_state, case.input, context, answer.output)
+        state = await end_states.read(self._read_state, as_json(case.input), context, answer.output)
         return attempt._replace(state=state)
 
     async def judge(self, case: Case, trial: int, attempts: int, attempt: Attempt) -> Trial:
@@ -183,7 +183,7 @@ async def _within(timeout: float, call: Any) -> Answer:
 
 
 def as_json(output: Any) -> Any:
-    """What a pipeline returned as plain JSON values. ValueError says what cannot be.
+    """What a pipeline takes or returned as plain JSON values, its own. ValueError: what cannot be.
 
     Dataclasses, msgspec records and pydantic models are taken by their fields.
     """

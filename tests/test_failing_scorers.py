@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evalkit import scoring
+from evalkit.cli import main
 from evalkit.gating import decide
 from evalkit.runner import run
 from evalkit.store import Store
-from tests.project import load_project
+from tests.project import CASES, load_project, write_project
 
 BAD = """
+import sys
+
 from evalkit.results import Score
 
 def loops(case, trajectory):
@@ -25,6 +29,32 @@ def raises(case, trajectory):
 
 def nonsense(case, trajectory):
     return {"score": 11}
+
+def leaves(case, trajectory):
+    sys.exit(0)
+
+async def leaves_late(case, trajectory):
+    sys.exit(0)
+
+def check(answer):
+    sys.exit()
+
+def read_state(case_input, context, answer):
+    sys.exit(5)
+
+def spoils(case, trajectory, *, scores):
+    case.input.clear()
+    case.expect.steps[0].args.clear()
+    trajectory.output.clear()
+    for step in trajectory.steps:
+        step.arguments.clear()
+    for score in scores.values():
+        score.data.clear()
+    return Score("spoils", 1.0, True, "done")
+
+def spoils_answer(answer):
+    answer.clear()
+    return True
 """
 
 
@@ -53,3 +83,98 @@ def test_the_run_goes_on_and_the_gate_fails_closed(
     verdicts = {(row.scorer, row.verdict) for row in report.rows}
     assert verdicts == {("task_completion", "ok"), *((name, "unmeasurable") for name in bad)}
     assert report.exit == 3
+
+
+def one_case(**expect: Any) -> list[dict[str, Any]]:
+    return [{**CASES[1], "expect": {**CASES[1]["expect"], **expect}}]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "expect", "suite", "reason"),
+    [
+        ("bad_scorers:leaves", {}, {}, "SystemExit: 0"),
+        ("bad_scorers:leaves_late", {}, {}, "SystemExit: 0"),
+        (
+            "task_completion",
+            {"outcome": [{"function": "bad_scorers:check"}]},
+            {},
+            "outcome check 1: function: bad_scorers:check raised SystemExit: ",
+        ),
+        (
+            "end_state",
+            {"state": {"a": 1}},
+            {"state": "bad_scorers:read_state"},
+            "the end state could not be read: RuntimeError: called sys.exit(5)",
+        ),
+    ],
+)
+def test_what_leaves_the_program_could_not_judge(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scorer: str,
+    expect: dict[str, Any],
+    suite: dict[str, Any],
+    reason: str,
+) -> None:
+    (tmp_path / "bad_scorers.py").write_text(BAD)
+    name = scorer.rpartition(":")[2]
+    cases = one_case(**expect)
+    scorers = [scorer, "trajectory_match"]
+    path = write_project(tmp_path, cases=cases, scorers=scorers, gate={"on": [name]}, **suite)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(path), "--label", "old", "--store", "s"]) == 0
+    assert main(["run", str(path), "--label", "x", "--store", "s", "--baseline", "old"]) == 3
+    run = Store(tmp_path / "s").find("x")
+    assert run.status == "complete"
+    for trial in Store(tmp_path / "s").trials(run.id):
+        assert trial.status == "completed"
+        assert [(one.scorer, one.status) for one in trial.scores] == [
+            (name, "could_not_judge"),
+            ("trajectory_match", "scored"),
+        ]
+        assert reason in trial.scores[0].reason
+
+
+def test_a_pipeline_that_leaves_the_program_out_of_a_task_does_not_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = """
+import asyncio, sys
+async def leaves():
+    sys.exit(0)
+async def answer(request):
+    await asyncio.gather(leaves())
+"""
+    monkeypatch.chdir(tmp_path)
+    path = write_project(tmp_path, source)
+    assert main(["run", str(path), "--label", "x", "--store", "s"]) == 3
+    assert "the pipeline or a plug-in called sys.exit(0)" in capsys.readouterr().err
+
+
+def test_a_scorer_of_ones_own_cannot_spoil_the_record(tmp_path: Path) -> None:
+    (tmp_path / "bad_scorers.py").write_text(BAD)
+    scorers = ["bad_scorers:spoils", "task_completion", "trajectory_match"]
+    checks = [{"function": "bad_scorers:spoils_answer"}, *CASES[1]["expect"]["outcome"]]
+    loaded = load_project(tmp_path, cases=one_case(outcome=checks), scorers=scorers)
+    finished = run(loaded, label="main", store=tmp_path / "s")
+    for trial in Store(tmp_path / "s").trials(finished.id):
+        assert trial.trajectory is not None
+        assert trial.trajectory.steps[0].arguments == {"q": 1}
+        assert trial.trajectory.output == {"answer": 2}
+        assert [score.passed for score in trial.scores] == [True, True, True]
+        assert trial.scores[1].data and trial.scores[2].data
+
+
+def test_a_pipeline_that_changes_its_input_does_so_for_itself_alone(tmp_path: Path) -> None:
+    source = """
+import evalkit
+@evalkit.step("tool")
+def look_up(q): ...
+def answer(request):
+    look_up(q=request["q"])
+    return {"answer": 2 * request.pop("q")}
+"""
+    loaded = load_project(tmp_path, source, cases=CASES[:1], trials=3)
+    finished = run(loaded, label="main", store=tmp_path / "s")
+    for trial in Store(tmp_path / "s").trials(finished.id):
+        assert trial.status == "completed", trial.error

@@ -160,7 +160,7 @@ def test_a_scorer_that_fails_could_not_judge_and_others_go_on(function: Any, mes
     assert fine.value == 1
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_what_must_stop_the_run_stops_it(error: type[BaseException]) -> None:
     with pytest.raises(error):
         score_trial(CASE, DONE, [bound(raises(error()))])

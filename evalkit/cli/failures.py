@@ -37,6 +37,9 @@ class Guarded(TyperGroup):
             code = _fail(ctx, f"error: {lines(error, 20_000)}", error.exit_code)
         except BrokenPipeError:
             raise
+        except SystemExit as stop:  # no command of evalkit's raises it: it must not pass for one
+            said = f"error: the pipeline or a plug-in called sys.exit({line(repr(stop.code))})"
+            code = _fail(ctx, said, ExitCode.INCOMPLETE)
         except Exception as error:  # the last resort: a person reads a line, not a traceback
             said = f"internal error: {type(error).__name__}: {line(error)}"
             hint = "; run with `evalkit --debug` to see where" * (not ctx.params.get("debug"))
