@@ -251,6 +251,11 @@ class Expected(
             return self.paths
         return () if self.steps is None else (self.steps,)
 
+    @property
+    def calls_nothing(self) -> bool:
+        """Whether every acceptable list is empty: nothing may be called."""
+        return bool(self.references) and not any(self.references)
+
 
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where a case came from. It is no part of the case's digest."""

@@ -30,6 +30,11 @@ UNTOLD = {
 }
 """Words of :attr:`evalkit.trajectory.Coverage.missing` that a reader of the scores must know of."""
 
+UNSEEN = (
+    "no trial of this run has a span: nothing shows that the pipeline is instrumented, and not"
+    " merely silent where the cases ask it to call nothing"
+)
+
 OnProgress = Callable[["Progress"], None]
 
 
@@ -126,7 +131,7 @@ class _Session:
         cases = {case.id: case for case in loaded.dataset}
         self._scopes: dict[str, str] = {}
         self._missing: Counter[str] = Counter()
-        self._trajectories = 0
+        self._trajectories = self._spans = 0
         self._run, self._suite, self._trials = run, run.suite, trials
         self._journal, self._on_progress = journal, on_progress
         # Trial by trial over all cases, so that a drift during the run meets all cases alike.
@@ -149,6 +154,9 @@ class _Session:
 
     def _untold(self) -> Iterator[str]:
         """What no trajectory of the run tells, and scorers of the path would look for."""
+        whole = self._completed + self._infrastructure == len(self._run.planned) * self._run.trials
+        if whole and self._completed and not (self._spans or self._suite.pipeline.traces):
+            yield UNSEEN
         for word, said in UNTOLD.items():
             if self._trajectories and self._missing[word] == self._trajectories:
                 yield said
@@ -193,6 +201,7 @@ class _Session:
             self._scopes.update(judged.trajectory.coverage.scopes)
             self._missing.update(set(judged.trajectory.coverage.missing))
             self._trajectories += bool(judged.trajectory.steps)
+            self._spans += judged.trajectory.coverage.spans
         enough = max(GIVE_UP_AFTER, 2 * self._suite.pipeline.concurrency)
         if not self._completed and self._infrastructure >= enough:
             raise IncompleteError(

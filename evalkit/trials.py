@@ -148,7 +148,7 @@ class Trials:
             )
         if attempt.state is not None:
             trajectory = msgspec.structs.replace(trajectory, state=attempt.state)
-        if failure is None and not trajectory.steps:
+        if failure is None and not trajectory.steps and not _is_whole(case, answer, trajectory):
             failure = TargetError("no_trace", _why_no_trace(trajectory))
         scores: tuple[Score, ...] = ()
         if failure is None:
@@ -200,6 +200,14 @@ def _fields(value: Any) -> Any:
     if callable(dump):
         return dump(mode="json")
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _is_whole(case: Case, answer: Answer | None, trajectory: Trajectory) -> bool:
+    """Whether a trace without steps tells that nothing was done: a recording says so itself, and
+    of a pipeline it is believed where the case asks for just that."""
+    lost = trajectory.coverage.not_understood or trajectory.coverage.quarantined
+    recorded = answer is not None and answer.trajectory is not None
+    return not lost and (recorded or case.expect.calls_nothing)
 
 
 def _why_no_trace(trajectory: Trajectory) -> str:

@@ -82,6 +82,64 @@ def test_a_pipeline_without_spans_is_told_how_to_get_them(tmp_path: Path) -> Non
     assert "evalkit.step" in str(trial.error)
 
 
+SILENT = [{"id": "quiet", "input": {"q": 1}, "route": "none", "expect": {"steps": []}}]
+SELDOM = GOOD.replace("return {", 'return {"answer": "no"} if request["q"] < 2 else {')
+
+
+def test_calling_nothing_passes_where_the_case_asks_for_it(tmp_path: Path) -> None:
+    scorers = ["trajectory_match", "tool_selection", {"forbidden": {"steps": "pay"}}, "loop_cap"]
+    gate = {"on": ["trajectory_match"]}
+    loaded = load_project(tmp_path, SELDOM, cases=[*SILENT, CASES[2]], scorers=scorers, gate=gate)
+    finished = run(loaded, label="x", store=tmp_path / "s")
+    for trial in Store(tmp_path / "s").trials(finished.id):
+        assert trial.status == "completed", trial.error
+        assert [score.passed for score in trial.scores] == [True] * 4, trial.scores
+    assert finished.notes == ()
+
+
+def test_an_empty_trace_is_a_failure_where_the_case_asks_for_steps(tmp_path: Path) -> None:
+    paths = {**SILENT[0], "id": "either", "expect": {"paths": [[], [{"tool": "look_up"}]]}}
+    loaded = load_project(tmp_path, SELDOM, cases=[CASES[1], paths], trials=1)
+    finished = run(loaded, label="x", store=tmp_path / "s")
+    trials = Store(tmp_path / "s").trials(finished.id)
+    assert [trial.status for trial in trials] == ["no_trace", "no_trace"]
+
+
+def test_a_run_without_any_span_says_that_nothing_shows_instrumentation(tmp_path: Path) -> None:
+    source = "def answer(request): return 1"
+    finished = run(load_project(tmp_path, source, cases=SILENT), label="x", store=tmp_path / "s")
+    (note,) = finished.notes
+    assert "nothing shows that the pipeline is instrumented" in note
+
+
+@pytest.mark.parametrize(
+    ("recorded", "status"),
+    [
+        ({"steps": [], "output": {"answer": 2}}, "completed"),
+        ({"output": {"answer": 2}}, "no_trace"),
+        ({"steps": [], "coverage": {"spans": 3, "not_understood": 3}}, "no_trace"),
+    ],
+)
+def test_a_recording_says_itself_that_nothing_was_done(
+    tmp_path: Path, recorded: dict[str, Any], status: str
+) -> None:
+    lines = [{"case": case["id"], "trajectory": recorded} for case in [*SILENT, CASES[1]]]
+    (tmp_path / "recorded.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    loaded = load_project(
+        tmp_path,
+        cases=[*SILENT, CASES[1]],
+        pipeline={"traces": "recorded.jsonl"},
+        trials=1,
+        scorers=["trajectory_match"],
+        gate={"on": ["trajectory_match"]},
+    )
+    finished = run(loaded, label="x", store=tmp_path / "s")
+    trials = list(Store(tmp_path / "s").trials(finished.id))
+    assert [trial.status for trial in trials] == [status] * 2
+    if status == "completed":
+        assert [trial.scores[0].passed for trial in trials] == [True, False]
+
+
 def test_an_infrastructure_failure_is_retried_until_an_answer(tmp_path: Path) -> None:
     source = GOOD + textwrap.dedent(
         """

@@ -28,7 +28,7 @@ class TracesTarget:
 
     def __init__(self, pipeline: Pipeline, folder: str) -> None:
         self._file = Path(folder, pipeline.traces or "")
-        self._recordings = _read(self._file)
+        self._recordings, self._untold = _read(self._file)
 
     async def __call__(self, case_input: Any, context: TrialContext) -> Answer:
         trajectory = self._recordings.get((context.case, context.trial))
@@ -36,25 +36,38 @@ class TracesTarget:
             raise TargetError(
                 "no_trace", f"{self._file.name} has no trial {context.trial} of {context.case!r}"
             )
+        if (context.case, context.trial) in self._untold:
+            raise TargetError(
+                "no_trace",
+                f"{self._file.name} does not tell the steps of trial {context.trial} of"
+                f' {context.case!r}: write `"steps": []` where nothing was done',
+            )
         return Answer(output=trajectory.output, trajectory=trajectory)
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
-def _read(file: Path) -> dict[tuple[str, int], Trajectory]:
+_Key = tuple[str, int]
+
+
+def _read(file: Path) -> tuple[dict[_Key, Trajectory], set[_Key]]:
+    """The trajectories, and the keys of those that do not say what their steps are."""
     import jsonlines
 
-    found: dict[tuple[str, int], Trajectory] = {}
+    found: dict[_Key, Trajectory] = {}
+    untold: set[_Key] = set()
     try:
         with jsonlines.open(file, loads=msgspec.json.decode) as reader:
-            for value in reader.iter(skip_empty=True):
+            for value in reader.iter(type=dict, skip_empty=True):
                 recording = msgspec.convert(value, Recording)
                 key = (recording.case, recording.trial)
                 if key in found:
                     message = f"trial {recording.trial} is recorded twice"
                     raise FileError(Problem(str(file), message, case=recording.case))
                 found[key] = recording.trajectory
+                if "steps" not in value["trajectory"]:
+                    untold.add(key)
     except OSError as error:
         raise FileError(Problem(str(file), f"cannot be read: {error.strerror}")) from None
     except jsonlines.InvalidLineError as error:
@@ -62,4 +75,4 @@ def _read(file: Path) -> dict[tuple[str, int], Trajectory]:
     except msgspec.ValidationError as error:
         message = f"not a recording after {len(found)} good ones: {error}"
         raise FileError(Problem(str(file), message)) from None
-    return found
+    return found, untold

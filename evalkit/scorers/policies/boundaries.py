@@ -46,9 +46,10 @@ INSTRUCTIONS = (
 def forbidden(case: Case, trajectory: Trajectory, /, *, steps: StepNames) -> Score:
     """These steps must never happen, in any case of the suite; a try that fails counts.
 
-    Could not judge: no step at all is recorded, or only unrecorded arguments could tell.
+    Could not judge: no step at all is recorded in a case that does not ask for that, or only
+    unrecorded arguments could tell.
     """
-    if not trajectory.steps:
+    if not trajectory.steps and not case.expect.calls_nothing:
         return could_not_judge("forbidden", "the trace has no steps")
     found, unknown = visits_of(trajectory, steps)
     broken = [breach("forbidden", one, f"{one.step.label} must never happen") for one in found]

@@ -71,7 +71,7 @@ def silent_fallback(
         found = {one.step: one for one in reversed(broken)}  # the first reason of each step
         ruling = Ruling(len(calls) + len(primary) + len(standing_in), list(found.values()), unknown)
         return rule("silent_fallback", trajectory, ruling, "no model was called", certain=True)
-    if not trajectory.steps:
+    if not trajectory.steps and not case.expect.calls_nothing:
         return could_not_judge("silent_fallback", "the trace has no steps")
     return rule("silent_fallback", trajectory, Ruling(0, []), "no model was called")
 
