@@ -24,11 +24,12 @@ Cause = Literal["duplicate", "retry", "loop", "fallback", "detour"]
 
 
 def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
-    """necessary / max(necessary, taken), in [0, 1]; passed: no surplus step.
+    """necessary / (necessary + surplus), in [0, 1]; 1 and passed: no surplus step.
 
-    ``necessary`` are the expected steps that are not optional, ``taken`` the considered actual
-    steps (see :mod:`evalkit.matching`) without those that enclose others and without optional
-    ones. Where nothing necessary happened at all the value is 0: doing nothing is not efficient.
+    ``necessary`` are the expected steps that are not optional, done or not. ``surplus`` are those
+    of the steps taken that no expected one accounts for; ``taken`` are the considered actual steps
+    (see :mod:`evalkit.matching`) without those that enclose others and without optional ones.
+    A step that is missing does not make room for another. Where nothing necessary happened at all the value is 0: doing nothing is not efficient.
     Nothing expected and nothing done is nothing to judge; nothing expected and something done, 0.
 
     Each surplus step has exactly one cause, the first that fits: ``loop`` (it repeats, call by
@@ -55,7 +56,7 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
     happened = len(alignment.missing) < necessary
     return Score(
         NAME,
-        necessary / max(necessary, taken) if happened else 0.0,
+        necessary / (necessary + len(surplus)) if happened else 0.0,
         happened and not surplus,
         _reason(necessary, taken, happened, surplus),
         tuple(

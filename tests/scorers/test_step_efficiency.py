@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -42,6 +43,21 @@ def test_ten_identical_calls_are_a_tenth() -> None:
     score = judge("a", *"a" * 10)
     assert score.value == pytest.approx(0.1)
     assert score.data["causes"] == {"duplicate": 9}
+
+
+def test_a_missing_step_makes_no_room_for_a_surplus_one() -> None:
+    score = judge("ab", "a", "x")
+    assert (score.value, score.passed, score.data["taken"]) == (pytest.approx(2 / 3), False, 2)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abcx"), max_size=9))
+def test_only_a_path_without_surplus_is_1_and_a_complete_one_is_necessary_over_taken(
+    expected: list[str], done: list[str]
+) -> None:
+    score = judge(expected, *done)
+    assert score.value is None or (score.value == 1) == score.passed
+    if expected and not Counter(expected) - Counter(done):
+        assert score.value == pytest.approx(len(expected) / len(done))
 
 
 def test_doing_nothing_is_not_efficient() -> None:
