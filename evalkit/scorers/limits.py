@@ -8,56 +8,81 @@ from typing import NamedTuple
 from evalkit.dataset import Case, Limits
 from evalkit.expectation import ANY_KIND, named_kinds
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
-from evalkit.trajectory import Trajectory
+from evalkit.trajectory import Trajectory, innermost_sum
 
 NAME = "limits"
+
+
+class _Taken(NamedTuple):
+    """What was taken, as far as it is recorded: all of it, or at least so much."""
+
+    known: float | None
+    all: bool = True
+
+    def __str__(self) -> str:
+        return f"{'' if self.all else 'at least '}{self.known:g}"
 
 
 class _Limit(NamedTuple):
     name: str
     most: float
-    taken: float | None
+    taken: _Taken
+
+    @property
+    def is_broken(self) -> bool:
+        """For certain: by what is known alone."""
+        return self.taken.known is not None and self.taken.known > self.most
+
+    @property
+    def is_kept(self) -> bool:
+        return self.taken.known is not None and self.taken.all and not self.is_broken
 
 
 def limits(case: Case, trajectory: Trajectory, /) -> Score:
-    """The share of stated limits that hold; passed: all do.
+    """The share of stated limits that hold, of those of which it is known; passed: all do.
 
     ``steps`` counts the agent's steps of the kinds that the expectation names (every kind but
     workflow if it states no steps); ``tokens`` is prompt and completion; ``seconds`` goes from
-    the earliest start of a step to the latest end. Could not judge: a limit is stated on what
-    the trace does not record.
+    the earliest start of a step to the latest end. A limit that is broken by what is recorded
+    decides. Else, could not judge: a limit is stated on what the trace does not record, be it of
+    one model step that succeeded.
     """
     stated = case.expect.limits
     checks = [] if stated is None else list(_taken(case, stated, trajectory))
     if not checks:
         return nothing_to_judge(NAME, "the case states no limits")
-    unknown = [one.name for one in checks if one.taken is None]
-    if unknown:
-        return could_not_judge(NAME, f"the trace does not record {' and '.join(unknown)}")
-    over = [one for one in checks if one.taken is not None and one.taken > one.most]
-    said = [f"{one.taken:g} {one.name}, at most {one.most:g} allowed" for one in over]
+    over = [one for one in checks if one.is_broken]
+    kept = [one for one in checks if one.is_kept]
+    if not over and len(kept) < len(checks):
+        unknown = " and ".join(_untold(one) for one in checks if not one.is_kept)
+        return could_not_judge(NAME, f"the trace does not record {unknown}")
+    said = [f"{one.taken} {one.name}, at most {one.most:g} allowed" for one in over]
     return Score(
         NAME,
-        1 - len(over) / len(checks),
+        len(kept) / (len(kept) + len(over)),
         not over,
         "; ".join(said) or "within all limits",
         tuple(
             Finding("failed", f"limit {one.name}", detail=detail)
             for one, detail in zip(over, said, strict=True)
         ),
-        data={"taken": {one.name: one.taken for one in checks}},
+        data={"taken": {one.name: one.taken.known for one in (*kept, *over)}},
     )
+
+
+def _untold(one: _Limit) -> str:
+    return one.name if one.taken.known is None else f"the {one.name} of every model step"
 
 
 def _taken(case: Case, stated: Limits, trajectory: Trajectory) -> Iterator[_Limit]:
     if stated.steps is not None:
-        yield _Limit("steps", stated.steps, _steps(case, trajectory))
+        yield _Limit("steps", stated.steps, _Taken(_steps(case, trajectory)))
     if stated.tokens is not None:
         yield _Limit("tokens", stated.tokens, _tokens(trajectory))
     if stated.cost_usd is not None:
-        yield _Limit("US dollars", stated.cost_usd, trajectory.cost_usd)
+        yield _Limit("US dollars", stated.cost_usd, _summed(trajectory, "cost_usd"))
     if stated.seconds is not None:
-        yield _Limit("seconds", stated.seconds, _seconds(trajectory))
+        yield _Limit("seconds", stated.seconds, _Taken(_seconds(trajectory)))
 
 
 def _steps(case: Case, trajectory: Trajectory) -> int:
@@ -67,9 +92,34 @@ def _steps(case: Case, trajectory: Trajectory) -> int:
     )
 
 
-def _tokens(trajectory: Trajectory) -> int | None:
-    prompt, completion = trajectory.tokens_in, trajectory.tokens_out
-    return None if prompt is None or completion is None else prompt + completion
+def _tokens(trajectory: Trajectory) -> _Taken:
+    both = [_summed(trajectory, field) for field in ("tokens_in", "tokens_out")]
+    known = [one.known for one in both if one.known is not None]
+    return _Taken(sum(known) if known else None, len(known) == 2 and all(one.all for one in both))
+
+
+def _summed(trajectory: Trajectory, field: str) -> _Taken:
+    """A field's sum, and whether it is of every model step that succeeded: each reports it, or a
+    step within it does, or the sum holds that of a step around it."""
+    visits = list(trajectory.walk())
+    parents = [visit.parent for visit in visits]
+    values = [getattr(visit.step, field) for visit in visits]
+    told = [value is not None for value in values]
+    within, around = [False] * len(visits), [False] * len(visits)
+    for number, parent in reversed(list(enumerate(parents))):
+        if parent is not None:
+            within[parent] |= told[number] or within[number]
+    for number, parent in enumerate(parents):
+        if parent is not None:
+            around[number] = around[parent] or (told[parent] and not within[parent])
+    return _Taken(
+        innermost_sum(values, parents),
+        all(
+            told[number] or within[number] or around[number]
+            for number, _, _, step in visits
+            if step.kind == "llm" and step.status == "ok"
+        ),
+    )
 
 
 def _seconds(trajectory: Trajectory) -> float | None:

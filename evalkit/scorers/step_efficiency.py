@@ -29,8 +29,9 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
     ``necessary`` are the expected steps that are not optional, done or not. ``surplus`` are those
     of the steps taken that no expected one accounts for; ``taken`` are the considered actual steps
     (see :mod:`evalkit.matching`) without those that enclose others and without optional ones.
-    A step that is missing does not make room for another. Where nothing necessary happened at all the value is 0: doing nothing is not efficient.
-    Nothing expected and nothing done is nothing to judge; nothing expected and something done, 0.
+    A step that is missing does not make room for another. Where nothing necessary happened at all
+    the value is 0: doing nothing is not efficient. Nothing expected and nothing done is nothing to
+    judge; nothing expected and something done, 0.
 
     Each surplus step has exactly one cause, the first that fits: ``loop`` (it repeats, call by
     call, the sequence of two or more different steps right before it), ``duplicate`` (as an
