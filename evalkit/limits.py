@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from evalkit.observations import (
@@ -24,6 +26,7 @@ from evalkit.observations import (
 )
 from evalkit.results import Recorded
 from evalkit.stats import mean_interval, pass_at, pass_hat
+from evalkit.values import canonical
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,8 +96,9 @@ def measure(limit: Limit, tables: Tables, route: str) -> Measured:
     """What a limit is about, on one route: completed trials only, cases as clusters.
 
     Shares take :func:`evalkit.stats.mean_interval`; means of tokens, dollars and retries
-    Student's t over cases; percentiles of latency the order statistics at the exact binomial
-    interval of the share beyond, with as many trials as their likeness within cases is worth.
+    Student's t over cases, retries no less than Poisson's of their number; percentiles of latency
+    the order statistics at the exact binomial interval of the share beyond, with as many trials
+    as their likeness within cases is worth.
     """
     if limit.of_scorer:
         return _scored(limit, tables, route)
@@ -107,7 +111,8 @@ def measure(limit: Limit, tables: Tables, route: str) -> Measured:
         values = getattr(tables.trials, limit.measure)[mine]
     known = np.isfinite(values)
     means = _case_means(values[known], tables.trials.case[mine][known])
-    return _mean(means, int(known.sum()), share=limit.measure == "fail_rate")
+    found = _mean(means, int(known.sum()), share=limit.measure == "fail_rate")
+    return _as_count(found, float(values[known].sum())) if limit.measure == "retries" else found
 
 
 def breached(limit: Limit, found: Measured) -> bool:
@@ -161,6 +166,20 @@ def _mean(means: Floats, trials: int, *, share: bool) -> Measured:
     return Measured(mean, max(0.0, mean - reach), mean + reach, len(means), trials)
 
 
+def _as_count(found: Measured, total: float) -> Measured:
+    """The mean of a count with an interval no narrower than Poisson's exact one (Garwood's).
+
+    Cases that all did the same have no scatter, and yet another run of them may differ.
+    """
+    if found.low is None or found.high is None:
+        return found
+    from scipy.special import gammaincinv
+
+    low = float(gammaincinv(total, 0.025)) / found.trials if total else 0.0
+    high = float(gammaincinv(total + 1, 0.975)) / found.trials
+    return found._replace(low=min(found.low, low), high=max(found.high, high))
+
+
 def _percentile(limit: Limit, seconds: Floats, case: Whole) -> Measured:
     """A percentile of latency; a clock that jumped back gives a latency that is left out."""
     sound = np.isfinite(seconds) & (seconds >= 0)
@@ -203,7 +222,10 @@ def _case_means(values: Floats, case: Whole) -> Floats:
 
 
 def _of_steps(limit: Limit, tables: Tables) -> Floats:
-    """Per trial: steps done again after they failed, or the share of a step's calls that failed."""
+    """Per trial: the retries, or the share of a step's calls that failed.
+
+    A retry is a call that is like the last one of its step and arguments, which failed.
+    """
     steps = tables.recorded.steps
     if steps is None:
         return np.full(len(tables.trials.case), np.nan)
@@ -216,17 +238,26 @@ def _of_steps(limit: Limit, tables: Tables) -> Floats:
         calls = np.bincount(trial[mine], minlength=count)
         wrong = np.bincount(trial[mine], weights=failed[mine], minlength=count)
         return np.where(calls > 0, wrong / np.maximum(1, calls), np.nan)
-    kinds = np.array(steps["kind"].to_pylist())
-    seen: set[tuple[int, str, str]] = set()
     retries = np.zeros(count)
-    for at, kind, name, wrong in zip(
-        trial.tolist(), kinds.tolist(), names.tolist(), failed.tolist(), strict=True
-    ):
-        if at >= 0:
-            retries[at] += (at, kind, name) in seen
-            if wrong:
-                seen.add((at, kind, name))
+    calls_of = list(zip(trial.tolist(), steps["kind"].to_pylist(), names.tolist(), strict=True))
+    doubtful = {call for call, wrong in zip(calls_of, failed.tolist(), strict=True) if wrong}
+    arguments = steps["arguments"]
+    last_failed: set[Hashable] = set()
+    for number, (call, wrong) in enumerate(zip(calls_of, failed.tolist(), strict=True)):
+        if call not in doubtful or call[0] < 0:
+            continue
+        likeness = call, _canonical(arguments[number].as_py())
+        retries[call[0]] += likeness in last_failed
+        (last_failed.add if wrong else last_failed.discard)(likeness)
     return retries
+
+
+def _canonical(arguments: str | None) -> Hashable:
+    """Stored arguments so that equal ones are alike; what is no JSON stands for itself."""
+    try:
+        return canonical(msgspec.json.decode(arguments)) if arguments else None
+    except msgspec.DecodeError:
+        return arguments
 
 
 def _trial_of_step(tables: Tables, steps: pa.Table) -> Whole:

@@ -89,7 +89,7 @@ TRIAL_NUMBERS = ("case", "trial", "status", "latency_s", "tokens_in", "tokens_ou
 SCORE_NUMBERS = ("case", "trial", "scorer", "value", "passed", "status")
 """The columns that summaries and comparisons of many runs read."""
 
-RECORDED_STEPS = ("case", "trial", "number", "kind", "name", "status")
+RECORDED_STEPS = ("case", "trial", "number", "kind", "name", "status", "arguments")
 """The columns of steps that limits on retries and failing steps read."""
 
 _STEP_FIELDS = tuple(COLUMNS["steps"])[5:]
