@@ -1,6 +1,7 @@
 """Whether the same work takes more time, tokens, money or steps: told, and never blocking.
 
-Per case the ratio of what a trial takes (geometric means over trials), candidate to baseline.
+Per case the ratio of what a trial takes (geometric means over trials, arithmetic ones where a
+trial took none), candidate to baseline; from nothing to something is the largest rise there is.
 Wilcoxon's signed-rank test over cases asks whether it is more than 10 % above 1: ranks, so that
 one slow answer weighs no more than the slowest of its rank, and pairs, so that long and short
 cases cost no power.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,52 +31,85 @@ MARGIN = 0.10
 Floats = NDArray[np.float64]
 
 
-def efficiency_rows(
+class Efficiency(NamedTuple):
+    """What clearly changed, and notes on what rose in too few cases to tell."""
+
+    rows: tuple[GateRow, ...]
+    notes: tuple[str, ...]
+
+
+class _Change(NamedTuple):
+    """One route and measure: both means over cases, and the log ratio of each case."""
+
+    route: str
+    measure: str
+    was: float
+    now: float
+    ratios: Floats
+
+    @property
+    def size(self) -> str:
+        """The median ratio in words."""
+        ratio = math.exp(float(np.median(self.ratios)))
+        of = f"{ratio:.2f} times the baseline's" if math.isfinite(ratio) else "from 0"
+        return f"{of} in the median over {_cases(len(self.ratios))}"
+
+
+def compare_efficiency(
     after: Side, before: Side, common: Mapping[str, Sequence[str]], alpha: float
-) -> tuple[GateRow, ...]:
+) -> Efficiency:
     """A row for each route and measure that clearly changed; rises and falls are Holm families."""
     found = list(_measured(after, before, common))
-    rises = holm([signed_rank(ratios - math.log1p(MARGIN)) for *_, ratios in found])
-    falls = holm([signed_rank(-ratios - math.log1p(MARGIN)) for *_, ratios in found])
-    rows = []
-    for (route, measure, was, now, ratios), rise, fall in zip(found, rises, falls, strict=True):
-        if min(rise, fall) <= alpha:
-            worse = rise <= alpha
-            rows.append(
-                _row(route, measure, was, now, ratios, rise if worse else fall, worse=worse)
+    risen = [signed_rank(one.ratios - math.log1p(MARGIN)) for one in found]
+    rises = holm(risen)
+    falls = holm([signed_rank(-one.ratios - math.log1p(MARGIN)) for one in found])
+    rows, notes = [], []
+    for one, p, rise, fall in zip(found, risen, rises, falls, strict=True):
+        if rise <= alpha:
+            rows.append(_row(one, rise, worse=True))
+        elif fall <= alpha:
+            rows.append(_row(one, fall, worse=False))
+        elif p <= 2.0 ** -len(one.ratios):  # each case rose: nothing could say more
+            enough = math.ceil(math.log2(len(found) / alpha))
+            notes.append(
+                f"route {one.route}: {one.measure} rose in each case: {one.size}; these are too "
+                f"few to tell that from chance, it takes {_cases(enough)}"
             )
-    return tuple(rows)
+    return Efficiency(tuple(rows), tuple(notes))
 
 
-def _measured(
-    after: Side, before: Side, common: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, str, float, float, Floats]]:
-    """Per route and measure: both means over cases, and the log ratio of each case."""
+def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) -> Iterator[_Change]:
     for measure in MEASURES:
         now, was = _by_case(after, measure), _by_case(before, measure)
         for route, cases in common.items():
             both = [case for case in cases if case in now and case in was]
             if both:
-                old, new = (np.array([side[case] for case in both]) for side in (was, now))
-                yield (
-                    route,
-                    measure,
-                    float(np.exp(old).mean()),
-                    float(np.exp(new).mean()),
-                    new - old,
-                )
+                old, new = (np.array([side[case] for case in both]).T for side in (was, now))
+                # A mean logarithm is -inf where a trial took none.
+                plain = np.isfinite(old[0]) & np.isfinite(new[0])
+                first, second = (np.where(plain, np.exp(side[0]), side[1]) for side in (old, new))
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    ratios = np.where(first == second, 0.0, np.log(second) - np.log(first))
+                yield _Change(route, measure, float(first.mean()), float(second.mean()), ratios)
 
 
-def _by_case(side: Side, measure: str) -> dict[str, float]:
-    """The mean logarithm over a case's completed trials, where all of what they took is known."""
+def _by_case(side: Side, measure: str) -> dict[str, tuple[float, float]]:
+    """Per case the mean logarithm and the mean over its completed trials whose value is known.
+
+    A latency of 0 is a clock too coarse to tell.
+    """
     values = _steps(side) if measure == "steps" else getattr(side.trials, measure)
-    known = side.trials.completed & np.isfinite(values) & (values > 0)
-    case = side.trials.case[known]
+    sound = values > 0 if measure == "latency_s" else values >= 0
+    known = side.trials.completed & np.isfinite(values) & sound
+    case, values = side.trials.case[known], values[known]
     planned = side.recorded.run.planned
-    totals = np.bincount(case, weights=np.log(values[known]), minlength=len(planned))
+    with np.errstate(divide="ignore"):
+        logs = np.bincount(case, weights=np.log(values), minlength=len(planned))
+    totals = np.bincount(case, weights=values, minlength=len(planned))
     counts = np.bincount(case, minlength=len(planned))
     return {
-        planned[at].id: float(totals[at] / counts[at]) for at in np.flatnonzero(counts).tolist()
+        planned[at].id: (float(logs[at] / counts[at]), float(totals[at] / counts[at]))
+        for at in np.flatnonzero(counts).tolist()
     }
 
 
@@ -96,28 +131,28 @@ def _steps(side: Side) -> Floats:
     return np.where(there[at] == mine, floats(table["steps"])[order][at], math.nan)
 
 
-def _row(
-    route: str, measure: str, was: float, now: float, ratios: Floats, p: float, *, worse: bool
-) -> GateRow:
+def _row(one: _Change, p: float, *, worse: bool) -> GateRow:
     verdict: Verdict = "regressed" if worse else "improved"
-    ratio = math.exp(float(np.median(ratios)))
-    cases = f"{len(ratios)} case{'s' if len(ratios) != 1 else ''}"
     return GateRow(
-        route=route,
-        scorer=measure,
+        route=one.route,
+        scorer=one.measure,
         verdict=verdict,
-        baseline=was,
-        candidate=now,
-        difference=now - was,
+        baseline=one.was,
+        candidate=one.now,
+        difference=one.now - one.was,
         low=None,
         high=None,
         p=p,
         p_adjusted=p,
         broken=(),
         detectable=None,
-        cases=len(ratios),
+        cases=len(one.ratios),
         trials=0,
-        reason=f"{measure} {'rose' if worse else 'fell'}: {ratio:.2f} times the baseline's in the "
-        f"median over {cases} (p {p:.2g}); it advises and does not block",
+        reason=f"{one.measure} {'rose' if worse else 'fell'}: {one.size} (p {p:.2g}); it advises "
+        "and does not block",
         blocking=False,
     )
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'s' if count != 1 else ''}"

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from evalkit.attribution import Explained, step_changes
 from evalkit.comparison import Paired, common_cases, pair
 from evalkit.confirming import Comparison, Confirmed, Rerun, confirm, refreshed
-from evalkit.efficiency import efficiency_rows
+from evalkit.efficiency import Efficiency, compare_efficiency
 from evalkit.errors import ExitCode, InputError
 from evalkit.instrumentation import Loss, losses, untold
 from evalkit.measurement import (
@@ -91,10 +91,11 @@ def decide(
     if not rows:
         notes.append("nothing was judged: no route has scores of " + ", ".join(policy.all_on))
     notes += say_flaky(rows)
-    told = [
-        replace(row, owners=_owners(after, before, row.route))
-        for row in (efficiency_rows(after, before, common, policy.alpha) if before else ())
-    ]
+    spent = Efficiency((), ())
+    if before:
+        spent = compare_efficiency(after, before, common, policy.alpha)
+    told = [replace(row, owners=_owners(after, before, row.route)) for row in spent.rows]
+    notes += spent.notes
     return GateReport(
         run=candidate.run.id,
         label=candidate.run.label,

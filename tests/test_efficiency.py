@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,9 +54,43 @@ def test_noise_outliers_and_small_changes_are_no_news():
     assert len(decide(run(hung), run(before), ON).rows) == 1
 
 
-def test_what_is_not_known_or_zero_is_not_compared():
-    before = run([[0.0]] * 20, tokens_in=0)
+def test_what_is_not_known_and_a_latency_of_zero_are_not_compared():
+    before = run([[0.0]] * 20)
     assert len(decide(run([[5.0]] * 20, tokens_in=9), before, ON).rows) == 1
+
+
+def test_from_nothing_to_something_is_a_rise():
+    before, after = run([[1.0]] * 20, tokens_in=0), run([[1.0]] * 20, tokens_in=2000)
+    _, tokens = decide(after, before, ON).rows
+    assert (tokens.scorer, tokens.verdict, tokens.candidate) == ("tokens", "regressed", 2000)
+    assert "tokens rose: from 0 in the median over 20 cases" in tokens.reason
+    _, tokens = decide(before, after, ON).rows
+    assert (tokens.verdict, tokens.baseline, tokens.candidate) == ("improved", 2000, 0)
+    assert len(decide(before, before, ON).rows) == 1
+    # Trials of one case may take none by chance, as from a cache: their mean counts.
+    rng = np.random.default_rng(5)
+    cached = [with_tokens(rng.integers(0, 2, (20, 3)) * 100) for _ in range(2)]
+    assert len(decide(*cached, ON).rows) == 1
+
+
+def with_tokens(tokens):
+    listed = [[1.0] * len(row) for row in tokens]
+    made = run(listed, tokens_in=0)
+    place = made.trials.schema.get_field_index("tokens_in")
+    column = pa.array([int(one) for row in tokens for one in row], pa.int64())
+    return dataclasses.replace(made, trials=made.trials.set_column(place, "tokens_in", column))
+
+
+def test_a_rise_in_each_of_too_few_cases_is_told():
+    before, after = run([[1.0] * 3] * 4, tokens_in=10), run([[1.0] * 3] * 4, tokens_in=100)
+    report = decide(after, before, ON)
+    assert len(report.rows) == 1
+    (note,) = [note for note in report.notes if "too few" in note]
+    assert "tokens rose in each case: 10.00 times" in note and "it takes 6 cases" in note
+    assert not any("too few" in note for note in decide(before, before, ON).notes)
+    mixed = with_tokens(np.array([[100], [100], [100], [10]]))
+    few = with_tokens(np.array([[10]] * 4))
+    assert not any("too few" in note for note in decide(mixed, few, ON).notes)
 
 
 @settings(deadline=None, max_examples=40)
