@@ -61,15 +61,17 @@ def disagreement(arms: Sequence[tuple[int, int]]) -> tuple[float, float, float] 
     """The chance that two trials of one version disagree, with its 95 % interval.
 
     ``arms`` are trials passed and made, one pair per version; None where no version has two
-    trials. The estimate is the share of pairs within a version that disagree, which has no bias;
-    the interval weighs Clopper and Pearson's of each version alike, at a confidence that is
+    trials. The estimate is the share of pairs within a version that disagree, which has no bias,
+    but 1/2 at most: two trials that pass with the same chance p disagree with 2p(1 - p). The
+    interval weighs Clopper and Pearson's of each version alike, at a confidence that is
     shared (Bonferroni), so it is rather too wide than too narrow.
     """
     known = [(passed, trials) for passed, trials in arms if trials > 1]
     pairs = [math.comb(trials, 2) for _, trials in known]
     if not known:
         return None
-    share = sum(passed * (trials - passed) for passed, trials in known) / sum(pairs)
+    apart = sum(passed * (trials - passed) for passed, trials in known)
+    share = min(0.5, apart / sum(pairs))
     ends = [_disagrees(passed, trials, len(known)) for passed, trials in known]
     low, high = (
         sum(weight * end[side] for weight, end in zip(pairs, ends, strict=True)) / sum(pairs)
@@ -104,12 +106,14 @@ def _least_chance(passed: int, trials: int, tail: float) -> float:
 
 
 def flips(arms: Sequence[tuple[int, int]], trials: int) -> float:
-    """The chance that ``trials`` trials of one version are not all alike, without bias.
+    """The chance that ``trials`` trials of one version are not all alike.
 
-    The mean over versions that have as many; those with fewer tell nothing.
+    The mean over versions that have as many, without bias, but that of a coin at most; versions
+    with fewer tell nothing.
     """
     chances = [_mixed(passed, made, trials) for passed, made in arms if made >= trials]
-    return math.fsum(chances) / len(chances) if chances else 0.0
+    mean = math.fsum(chances) / len(chances) if chances else 0.0
+    return min(mean, 1 - 0.5 ** (trials - 1))
 
 
 @cache

@@ -311,7 +311,7 @@ class FlakyCase(msgspec.Struct, frozen=True, kw_only=True):
     """A case whose trials disagree though nothing changed between them: they are of one version.
 
     ``probability`` is the chance that two trials of one version disagree on whether it passes,
-    estimated within the versions without bias, with its 95 % interval; ``flips`` the chance that
+    at most 1/2, estimated within the versions, with its 95 % interval; ``flips`` the chance that
     the trials of one run, as many as here in an arm (the fewer), are not all alike. ``variance``
     is that of the values of one version's trials. ``arms`` are trials passed and made, per version.
     """
