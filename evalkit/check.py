@@ -20,6 +20,7 @@ from evalkit.suite import Pipeline, Suite
 from evalkit.values import regex_problem
 
 COMPLETION = "task_completion"
+JUDGE = "judge"
 
 
 def load_suite(path: str | Path) -> LoadedSuite:
@@ -147,6 +148,13 @@ def _dataset_problems(
     suite: Suite, dataset: Dataset, path: Path, folder: Path
 ) -> Iterator[Problem]:
     lines = case_lines(path) if dataset.cases else {}
+    uses = [use for use in suite.scorer_uses if use.name == JUDGE and "rubric" not in use.arguments]
+    if uses and not any(check.judge for case in dataset for check in case.expect.outcome):
+        yield Problem(
+            str(path),
+            "the suite's judge has nothing to judge by: give it a `rubric`, or state "
+            '{"judge": "..."} in the outcome of the cases that it shall judge',
+        )
     for case in dataset.cases:
         for key, message in _case_problems(case, suite, folder):
             yield Problem(str(path), message, lines.get(case.id), case=case.id, key=key)
@@ -165,6 +173,8 @@ def _case_problems(case: Case, suite: Suite, folder: Path) -> Iterator[tuple[str
             yield f"$.expect.outcome[{position}]", message
         if check.passed is not None and (message := _no_check(check.passed, suite) or ""):
             yield f"$.expect.outcome[{position}].passed", message
+        if check.judge is not None and JUDGE not in [use.name for use in suite.scorer_uses]:
+            yield f"$.expect.outcome[{position}].judge", "nobody judges it: list `judge` as scorer"
 
 
 def _compares_state(suite: Suite) -> bool:

@@ -35,6 +35,7 @@ ArgumentsMode = Literal["stated", "exact", "ignore"]
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Rubric = Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
 
 
 _named = attrgetter(*STEP_KEYS, *GROUP_KEYS)
@@ -149,7 +150,8 @@ class OutcomeCheck(
     whole answer is checked. ``said`` looks at everything that was said to the user, ignoring case
     and thousands separators. ``finished`` asks that nothing cut the trial off, as far as its stop
     reason tells. ``function`` is ``package.module:object``, called with the answer. ``passed``
-    names another scorer of the suite, a judge for instance, whose score must be a pass.
+    names another scorer of the suite, whose score must be a pass. ``judge`` is a rubric of this
+    case: the suite's judge model must find that it is met.
     ``unrecorded`` says what success rests on besides, where no recording tells: it can never be
     judged.
     """
@@ -168,6 +170,7 @@ class OutcomeCheck(
     finished: Literal[True] | None = None
     function: str | None = None
     passed: Name | None = None
+    judge: Rubric | None = None
     unrecorded: Name | None = None
     path: str | None = None
 
@@ -203,9 +206,10 @@ OUTCOME_CHECKS = (
     "finished",
     "function",
     "passed",
+    "judge",
     "unrecorded",
 )
-WITHOUT_PATH = frozenset({"finished", "passed", "unrecorded"})
+WITHOUT_PATH = frozenset({"finished", "passed", "judge", "unrecorded"})
 """The checks that do not look at the answer."""
 
 

@@ -27,7 +27,8 @@ class CannotTellError(Exception):
 def unmet(check: OutcomeCheck, trajectory: Trajectory, folder: str | None) -> str | None:
     """Why the check is not met; None if it is. Raises CannotTellError.
 
-    ``folder`` is where the modules of functions are looked for first. Not for ``passed``.
+    ``folder`` is where the modules of functions are looked for first. Not for ``passed`` and
+    ``judge``, which rest on other scores.
     """
     kind = check.checks[0]
     if kind == "finished":

@@ -81,3 +81,19 @@ def test_a_suite_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(json.dumps([1]))
     (problem,) = problems_of(tmp_path / "s.yaml")
     assert "expected `object`" in problem
+
+
+def test_a_judge_and_what_it_judges_by_belong_together(tmp_path: Path) -> None:
+    def found(judging: bool, *scorers: Any) -> list[str]:
+        outcome = [{"judge": "The tone is kind."}] if judging else []
+        cases = [{**CASES[0], "expect": {"outcome": outcome}}]
+        listed = ["task_completion", "trajectory_match", *scorers]
+        return problems_of(write_project(tmp_path, cases=cases, scorers=listed))
+
+    judge = {"judge": {"model": "m"}}
+    (lacking,) = found(True)
+    assert "$.expect.outcome[0].judge" in lacking
+    assert "list `judge` as scorer" in lacking
+    assert found(True, judge) == []
+    (idle,) = found(False, judge)
+    assert "give it a `rubric`" in idle

@@ -74,6 +74,8 @@ def _stated(
         try:
             if check.passed is not None:
                 why = _not_passed(check.passed, judged)
+            elif check.judge is not None:
+                why = _not_met(check.judge, judged)
             else:
                 why = unmet(check, trajectory, folder)
         except CannotTellError as error:
@@ -111,6 +113,17 @@ def _not_passed(scorer: str, judged: Mapping[str, Score]) -> str | None:
     if score.passed is None:
         raise CannotTellError(f"{scorer}: {score.reason}")
     return None if score.passed else f"{scorer}: {score.reason}"
+
+
+def _not_met(rubric: str, judged: Mapping[str, Score]) -> str | None:
+    """Why the suite's judge finds that a rubric of the case is not met; None if it is."""
+    score = judged.get("judge")
+    if score is None:
+        raise CannotTellError("the suite lists no `judge` that could be asked")
+    told = score.data.get("rubrics", {}).get(rubric)
+    if told is None or told["passed"] is None:
+        raise CannotTellError(f"judge: {told['reason'] if told else score.reason}")
+    return None if told["passed"] else f"judge: {told['reason']}"
 
 
 def _more(listed: list[_Checked] | tuple[str, ...]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evalkit.calibration import Labelled, calibrate
-from evalkit.dataset import Case
+from evalkit.dataset import Case, Expected, OutcomeCheck
 from evalkit.errors import PluginError
 from evalkit.judging import calibrations
 from evalkit.results import Score
@@ -28,10 +29,10 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", KEY)
 
 
-def bound(store: Path | None, **arguments: Any) -> Any:
+def bound(store: Path | None, more: Sequence[ScorerUse] = (), **arguments: Any) -> Any:
     given = {"model": "judge-1", "rubric": "It must refund.", "base_url_env": "JUDGE_URL"}
     use = ScorerUse("judge", {**given, "key_env": "JUDGE_KEY", "timeout": 5, **arguments})
-    return bind([use], Effects(), None, store=store)
+    return bind([use, *more], Effects(), None, store=store)
 
 
 @pytest.fixture
@@ -39,12 +40,14 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Serves a behaviour, judges once (or ``times``), and gives the scores and the requests."""
 
     def ask(behave: Behave, *, times: int = 1, **arguments: Any) -> tuple[list[Score], list[Any]]:
+        case = arguments.pop("case", CASE)
         with serving(behave) as server:
             monkeypatch.setenv("JUDGE_URL", server.url)
             scorers = bound(arguments.pop("store", tmp_path), **arguments)
             scores = [
-                asyncio.run(score_trial_async(CASE, arguments.get("done", DONE), scorers))[0]
+                score
                 for _ in range(times)
+                for score in asyncio.run(score_trial_async(case, DONE, scorers))
             ]
             return scores, server.requests
 
@@ -155,8 +158,8 @@ def test_arguments_are_checked_before_anything_runs() -> None:
     for wrong in ({"timeout": "long"}, {"min_agreement": 2}, {"response_format": "xml"}):
         with pytest.raises(PluginError, match=next(iter(wrong))):
             bound(None, **wrong)
-    with pytest.raises(PluginError, match="rubric"):
-        bind([ScorerUse("judge", {"model": "m"})], Effects(), None)
+    with pytest.raises(PluginError, match="model"):
+        bind([ScorerUse("judge", {"rubric": "It must refund."})], Effects(), None)
 
 
 def test_without_a_loop_a_judge_could_not_judge() -> None:
@@ -202,3 +205,70 @@ def test_a_judge_that_agrees_enough_may_judge(asked: Any, tmp_path: Path) -> Non
     assert score.passed
     (other,), _ = asked(lambda n, b: verdict("pass"), min_agreement=0.8, rubric="Another.")
     assert "is not calibrated" in other.reason
+
+
+AMOUNT, TONE = "The amount is told.", "The tone is kind."
+OWN = Case(
+    id="c",
+    input="refund?",
+    route="refund",
+    expect=Expected(outcome=(OutcomeCheck(judge=AMOUNT), OutcomeCheck(judge=TONE))),
+)
+COMPLETION = (ScorerUse("task_completion"),)
+
+
+def on_amount(said: Reply, else_: Reply) -> Behave:
+    return lambda n, body: said if AMOUNT in body["messages"][1]["content"] else else_
+
+
+def test_a_case_s_own_rubrics_are_checks_of_its_outcome(asked: Any) -> None:
+    behave = on_amount(verdict("fail", "No amount."), verdict("pass", "Kind."))
+    (judged, completed), requests = asked(behave, case=OWN, rubric=None, more=COMPLETION)
+    assert len(requests) == 2  # each is asked by itself
+    assert (judged.value, judged.passed, judged.reason) == (0.5, False, "No amount.")
+    assert judged.data["tokens_in"] == 18
+    assert judged.data["rubrics"][TONE] == {"passed": True, "reason": "Kind."}
+    assert (completed.value, completed.passed) == (0.5, False)
+    assert completed.reason == "judge: No amount."
+    assert [one.name for one in completed.steps] == ["outcome check 1: judge"]
+
+
+def test_they_come_beside_the_suite_s_rubric(asked: Any) -> None:
+    behave = on_amount(verdict("pass", "Told."), verdict("pass", "Well done."))
+    (judged, completed), requests = asked(behave, case=OWN, more=COMPLETION)
+    assert len(requests) == 3
+    assert judged.passed
+    assert set(judged.data["rubrics"]) == {AMOUNT, TONE}
+    assert completed.data == {"checks": 2, "met": 2, "not_judged": 0}
+
+
+def test_a_rubric_without_a_verdict_leaves_only_its_own_check_open(asked: Any) -> None:
+    behave = on_amount(Reply("I think so."), verdict("pass", "Kind."))
+    (judged, completed), _ = asked(behave, case=OWN, rubric=None, more=COMPLETION, store=None)
+    assert (judged.status, completed.status) == ("could_not_judge", "could_not_judge")
+    assert "no JSON object" in completed.reason
+    assert completed.data == {"checks": 2, "met": 1, "not_judged": 1}
+    behave = on_amount(Reply("I think so."), verdict("fail", "Rude."))
+    (judged, completed), _ = asked(behave, case=OWN, rubric=None, more=COMPLETION, store=None)
+    assert (judged.value, judged.passed, judged.reason) == (0.0, False, "Rude.")
+    assert completed.passed is False
+
+
+def test_a_judge_that_is_refused_meets_no_check(asked: Any) -> None:
+    passing = on_amount(verdict("pass"), verdict("pass"))
+    (judged, completed), _ = asked(
+        passing, case=OWN, rubric=None, more=COMPLETION, min_agreement=0.8
+    )
+    assert (judged.status, completed.status) == ("could_not_judge", "could_not_judge")
+    assert "is not calibrated" in completed.reason
+
+
+def test_without_any_rubric_there_is_nothing_to_judge(asked: Any) -> None:
+    (score,), requests = asked(lambda n, b: verdict("pass"), rubric=None)
+    assert (score.status, requests) == ("nothing_to_judge", [])
+
+
+def test_a_case_s_rubric_without_a_judge_could_not_be_judged() -> None:
+    (score,) = score_trial(OWN, DONE, bind(COMPLETION, Effects(), None))
+    assert score.status == "could_not_judge"
+    assert "no `judge`" in score.reason
