@@ -380,7 +380,8 @@ def _worse(cells: Sequence[Cells], which: tuple[str, int, int], cases: Whole, al
 def _quality(summary: RouteSummary, scorers: Iterable[str]) -> float | None:
     means = [one.estimate.mean for one in summary.scorers if one.scorer in scorers]
     known = [mean for mean in means if mean is not None]
-    return sum(known) / len(known) if known else None
+    # What adding up in another order changes must not decide which is best.
+    return round(sum(known) / len(known), 12) if known else None
 
 
 def _price(one: Standing) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +13,10 @@ from evalkit.observations import (
     Observed,
     ScoreRows,
     TrialRows,
+    Whole,
     cases_by_route,
     column,
-    grouped,
+    medians,
     observations,
     score_rows,
     taken,
@@ -30,7 +32,7 @@ from evalkit.results import (
     RouteSummary,
     ScorerSummary,
 )
-from evalkit.stats import mean_interval, percentile
+from evalkit.stats import mean_intervals, percentile
 
 
 class Paired(NamedTuple):
@@ -57,73 +59,84 @@ class Paired(NamedTuple):
 
 def summarize(recorded: Recorded) -> tuple[RouteSummary, ...]:
     """Every route of the run, by first appearance among its planned cases."""
-    scores, trials = score_rows(recorded), trial_rows(recorded)
-    shape = (len(scores.scorers), len(scores.cases))
-    flat = scores.scorer * shape[1] + scores.case
-
-    def table(weights: Any) -> Floats:
-        counted = np.bincount(
-            flat, weights=np.asarray(weights, float), minlength=shape[0] * shape[1]
-        )
-        return counted.reshape(shape).astype(float)
-
-    scored, failed = table(scores.judged), table(scores.failed)
-    known = np.where(scores.judged, scores.value, 0.0)
-    total, squares = table(known), table(known * known)
-    passed = table(np.where(scores.judged, scores.passed, 0.0))
+    trials = trial_rows(recorded)
     routes = cases_by_route(recorded)
     tried = trials_by_route(trials, routes)
-    summaries = []
-    for route, cases in routes.items():
-        mine = tried[route]
-        done = mine[trials.completed[mine]]
-        summaries.append(
-            RouteSummary(
-                run=recorded.run.id,
-                label=recorded.run.label,
-                route=route,
-                cases=len(cases),
-                trials=len(mine),
-                infrastructure=len(mine) - len(done),
-                scorers=tuple(
-                    _scorer_summary(
-                        name,
-                        *(part[at][cases] for part in (scored, failed, total, squares, passed)),
-                    )
-                    for at, name in enumerate(scores.scorers)
-                    if scored[at][cases].any() or failed[at][cases].any()
-                ),
-                latency_p50=percentile(_known(trials.latency_s[done]), 50),
-                latency_p99=percentile(_known(trials.latency_s[done]), 99),
-                tokens=_mean(trials.tokens[done]),
-                cost_usd=_mean(trials.cost_usd[done]),
+    scorers = _summarize_scorers(score_rows(recorded), [*routes.values()])
+    done = {route: mine[trials.completed[mine]] for route, mine in tried.items()}
+    return tuple(
+        RouteSummary(
+            run=recorded.run.id,
+            label=recorded.run.label,
+            route=route,
+            cases=len(cases),
+            trials=len(tried[route]),
+            infrastructure=len(tried[route]) - len(done[route]),
+            scorers=tuple(of_route),
+            latency_p50=percentile(_known(trials.latency_s[done[route]]), 50),
+            latency_p99=percentile(_known(trials.latency_s[done[route]]), 99),
+            tokens=_mean(trials.tokens[done[route]]),
+            cost_usd=_mean(trials.cost_usd[done[route]]),
+        )
+        for (route, cases), of_route in zip(routes.items(), scorers, strict=True)
+    )
+
+
+def _summarize_scorers(scores: ScoreRows, routes: Sequence[Whole]) -> list[list[ScorerSummary]]:
+    """Per route its scorers, all that said anything there; all of a run is reckoned at once."""
+    route_of = np.zeros(len(scores.cases), dtype=np.intp)
+    for place, cases in enumerate(routes):
+        route_of[cases] = place
+    cells = len(scores.scorers) * len(scores.cases)
+    samples = len(scores.scorers) * len(routes)
+    of_cell = scores.scorer * len(scores.cases) + scores.case
+    sample = np.repeat(np.arange(len(scores.scorers)) * len(routes), len(scores.cases))
+    sample += np.tile(route_of, len(scores.scorers))
+
+    def table(weights: Any) -> Floats:
+        found: Floats = np.bincount(of_cell, np.asarray(weights, float), cells).astype(float)
+        return found
+
+    def summed(weights: Any, of: Whole) -> list[float]:
+        found: list[float] = np.bincount(of, np.asarray(weights, float), samples).tolist()
+        return found
+
+    counts, failed = table(scores.judged), table(scores.failed)
+    known = np.where(scores.judged, scores.value, 0.0)
+    total, squares = table(known), table(known * known)
+    passes = table(np.where(scores.judged, scores.passed, 0.0))
+    scored, not_judged = summed(counts, sample), summed(failed, sample)
+    some = counts > 0
+    of, counts, passes = sample[some], counts[some], passes[some]
+    means = total[some] / counts
+    estimates = mean_intervals(means, of, samples).T.tolist()
+    reliable = passes_of_k(passes, counts, of, samples)
+    flaky = summed((passes > 0) & (passes < counts), of)
+    several = counts > 1
+    spread = np.maximum(0.0, squares[some] - counts * means * means)[several]
+    spreads = summed(spread / (counts[several] - 1), of[several])
+    repeated = summed(several, of)
+    found: list[list[ScorerSummary]] = [[] for _ in routes]
+    for at in range(samples):
+        if not (scored[at] or not_judged[at]):
+            continue
+        scorer, place = divmod(at, len(routes))
+        hats, ats = reliable[at]
+        found[place].append(
+            ScorerSummary(
+                scorer=scores.scorers[scorer],
+                estimate=Estimate(*(estimates[at] if scored[at] else (None, None, None))),
+                pass_hat=hats.means,
+                pass_hat_interval=hats.intervals,
+                pass_at=ats.means,
+                pass_at_interval=ats.intervals,
+                variance=spreads[at] / repeated[at] if repeated[at] else None,
+                flaky=int(flaky[at]),
+                scored=int(scored[at]),
+                not_judged=int(not_judged[at]),
             )
         )
-    return tuple(summaries)
-
-
-def _scorer_summary(
-    name: str, scored: Floats, failed: Floats, total: Floats, squares: Floats, passed: Floats
-) -> ScorerSummary:
-    some = scored > 0
-    counts, passes = scored[some], passed[some]
-    means = total[some] / counts
-    found = mean_interval(means)
-    hats, ats = passes_of_k(passes, counts)
-    several = counts > 1
-    spread = (squares[some] - counts * means * means)[several] / (counts[several] - 1)
-    return ScorerSummary(
-        scorer=name,
-        estimate=Estimate(*found) if found else Estimate(None, None, None),
-        pass_hat=hats.means,
-        pass_hat_interval=hats.intervals,
-        pass_at=ats.means,
-        pass_at_interval=ats.intervals,
-        variance=float(np.maximum(0.0, spread).mean()) if several.any() else None,
-        flaky=int(((passes > 0) & (passes < counts)).sum()),
-        scored=int(scored.sum()),
-        not_judged=int(failed.sum()),
-    )
+    return found
 
 
 def summarize_cases(recorded: Recorded) -> tuple[CaseSummary, ...]:
@@ -133,7 +146,8 @@ def summarize_cases(recorded: Recorded) -> tuple[CaseSummary, ...]:
     by_case = _case_scores(recorded, scores)
     failures = _failures(recorded, trials)
     tried = np.bincount(trials.case, minlength=len(planned)).tolist()
-    latency = _medians(trials, len(planned))
+    timed = np.flatnonzero(trials.completed & np.isfinite(trials.latency_s))
+    latency = medians(trials.latency_s[timed], trials.case[timed], len(planned)).tolist()
     return tuple(
         CaseSummary(
             case=case.id,
@@ -143,7 +157,7 @@ def summarize_cases(recorded: Recorded) -> tuple[CaseSummary, ...]:
             trials=tried[at],
             infrastructure=dict(Counter(status for status, _ in failures.get(at, ()))),
             error=next((error for _, error in failures.get(at, ()) if error), None),
-            latency_s=latency[at],
+            latency_s=latency[at] if latency[at] == latency[at] else None,  # NaN: none was timed
             scores=tuple(by_case.get(at, ())),
         )
         for at, case in enumerate(planned)
@@ -160,21 +174,6 @@ def _failures(recorded: Recorded, trials: TrialRows) -> dict[int, list[tuple[str
     ):
         found[case].append((status, error))
     return found
-
-
-def _medians(trials: TrialRows, cases: int) -> list[float | None]:
-    """The median latency of each case's completed trials, seconds; None where none is known."""
-    known = np.flatnonzero(trials.completed & np.isfinite(trials.latency_s))
-    known = known[np.argsort(trials.latency_s[known])]
-    order, starts = grouped(trials.case[known], cases)
-    counts = np.diff(starts)
-    seconds = np.append(trials.latency_s[known[order]], np.nan)
-    low, high = (
-        seconds[starts[:-1] + np.where(counts > 0, place, 0)]
-        for place in ((counts - 1) // 2, counts // 2)
-    )
-    middle = ((low + high) / 2).tolist()
-    return [value if count else None for value, count in zip(middle, counts.tolist(), strict=True)]
 
 
 def _case_scores(recorded: Recorded, scores: ScoreRows) -> dict[int, list[CaseScore]]:

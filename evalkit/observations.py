@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -92,6 +93,19 @@ def grouped(keys: Whole, count: int) -> Groups:
     starts = np.zeros(count + 1, dtype=np.intp)
     np.cumsum(np.bincount(keys, minlength=count), out=starts[1:])
     return Groups(np.argsort(keys, kind="stable"), starts)
+
+
+def medians(values: Floats, keys: Whole, count: int) -> Floats:
+    """The median of each key's values, for the keys from 0 to ``count`` - 1; NaN without any."""
+    ordered = np.append(values[np.lexsort((values, keys))], math.nan)
+    sizes = np.bincount(keys, minlength=count)
+    starts = np.cumsum(sizes) - sizes
+    low, high = (
+        ordered[np.where(sizes > 0, starts + place, len(values))]
+        for place in ((sizes - 1) // 2, sizes // 2)
+    )
+    found: Floats = (low + high) / 2
+    return found
 
 
 def judged_rows(scores: ScoreRows, scorer: str) -> Groups:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.observations import Floats, Observed
+from evalkit.observations import Floats, Observed, Whole, medians
 from evalkit.results import FlakyCase, Trial
 from evalkit.stats import CONFIDENCE, mean_intervals, pass_at, pass_hat
 
@@ -28,33 +28,27 @@ class Shares(NamedTuple):
     intervals: dict[int, tuple[float, float]]
 
 
-def passes_of_k(passed: Floats, counts: Floats) -> tuple[Shares, Shares]:
-    """pass^k and pass@k, over the cases with at least k trials, for every k that half have.
+def passes_of_k(
+    passed: Floats, counts: Floats, sample: Whole, samples: int
+) -> list[tuple[Shares, Shares]]:
+    """pass^k and pass@k of each sample, over its cases with at least k trials, k up to what half
+    of its cases have.
 
-    ``passed`` and ``counts`` are trials passed and made, per case. Each case gives its unbiased
-    estimate; cases are the clusters of the interval (:func:`evalkit.stats.mean_interval`).
-    Coverage is in docs/gate.md.
+    ``passed`` and ``counts`` are trials passed and made, per case, and ``sample`` to which of so
+    many samples it belongs. Each case gives its unbiased estimate; cases are the clusters of the
+    interval (:func:`evalkit.stats.mean_interval`). Coverage is in docs/gate.md.
     """
-    half = int(np.median(counts)) if len(counts) else 0
-    if not half:
-        return Shares({}, {}), Shares({}, {})
-    moments = []
-    for of_case in (pass_hat, pass_at):
-        for k in range(1, half + 1):
-            enough = counts >= k
-            found = of_case(passed[enough], counts[enough], k)
-            moments.append((len(found), found.sum(), np.square(found).sum()))
-    means, lows, highs = mean_intervals(*zip(*moments, strict=True))
-    shares = []
-    for start in (0, half):
-        at = {k: start + k - 1 for k in range(1, half + 1)}
-        shares.append(
-            Shares(
-                {k: float(means[place]) for k, place in at.items()},
-                {k: (float(lows[place]), float(highs[place])) for k, place in at.items()},
-            )
-        )
-    return shares[0], shares[1]
+    half = np.nan_to_num(medians(counts, sample, samples)).astype(int)
+    found: list[tuple[Shares, Shares]] = [(Shares({}, {}), Shares({}, {})) for _ in range(samples)]
+    for side, of_case in enumerate((pass_hat, pass_at)):
+        for k in range(1, int(half.max(initial=0)) + 1):
+            enough = (counts >= k) & (half[sample] >= k)
+            shares = of_case(passed[enough], counts[enough], k)
+            means, lows, highs = mean_intervals(shares, sample[enough], samples).tolist()
+            for at in np.flatnonzero(half >= k).tolist():
+                found[at][side].means[k] = means[at]
+                found[at][side].intervals[k] = (lows[at], highs[at])
+    return found
 
 
 def disagreement(arms: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:

@@ -73,22 +73,24 @@ def mean_interval(case_means: Sequence[float] | NDArray[np.float64]) -> Interval
     means = np.asarray(case_means, dtype=float)
     if not len(means):
         return None
-    moments = ([len(means)], [means.sum()], [np.square(means).sum()])
-    mean, low, high = (float(part[0]) for part in mean_intervals(*moments))
-    return Interval(mean, low, high)
+    return Interval(*mean_intervals(means, np.zeros(len(means), np.intp), 1)[:, 0].tolist())
 
 
 def mean_intervals(
-    cases: ArrayLike, sums: ArrayLike, squares: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """:func:`mean_interval` of many samples: means, lower and upper ends.
+    case_means: NDArray[np.float64], sample: NDArray[np.intp], samples: int
+) -> NDArray[np.float64]:
+    """:func:`mean_interval` of many samples: rows of means, lower ends and upper ends.
 
-    Each sample is given by how many cases it has (at least one), the sum of their means and the
-    sum of their squares.
+    ``sample`` says to which of so many samples each case belongs; NaN for one without cases.
     """
     from scipy.special import betaincinv, stdtrit
 
-    count, total, square = (np.asarray(part, dtype=float) for part in (cases, sums, squares))
+    count, total, square = (
+        np.bincount(sample, weights, samples)
+        for weights in (None, case_means, np.square(case_means))
+    )
+    there = count > 0
+    count, total, square = count[there], total[there], square[there]
     mean = total / count
     # two pseudo-cases: one at 0, one at 1
     center = (total + 1) / (count + 2)
@@ -105,7 +107,9 @@ def mean_intervals(
     single = count == 1
     low = np.where(single, 0.0, np.maximum(np.minimum(mean, center - reach), lowest))
     high = np.where(single, 1.0, np.minimum(np.maximum(mean, center + reach), highest))
-    return mean, low, high
+    found = np.full((3, samples), math.nan)
+    found[:, there] = mean, low, high
+    return found
 
 
 def paired_interval(differences: Sequence[float] | NDArray[np.float64]) -> Interval | None:

@@ -82,14 +82,47 @@ def test_two_versions_share_the_confidence():
     assert covered >= 285
 
 
+def of_one(passed, counts):
+    """pass^k and pass@k of a single sample."""
+    (found,) = passes_of_k(np.array(passed), np.array(counts), np.zeros(len(passed), np.intp), 1)
+    return found
+
+
 def test_pass_hat_and_pass_at_come_with_intervals_for_every_k():
-    hats, ats = passes_of_k(np.array([3.0, 2.0, 0.0, 3.0]), np.array([3.0, 3.0, 3.0, 3.0]))
+    hats, ats = of_one([3.0, 2.0, 0.0, 3.0], [3.0, 3.0, 3.0, 3.0])
     assert hats.means == pytest.approx({1: 2 / 3, 2: (1 + 1 / 3 + 0 + 1) / 4, 3: 0.5})
     assert ats.means == pytest.approx({1: 2 / 3, 2: 0.75, 3: 0.75})
     for shares in (hats, ats):
         for k, (low, high) in shares.intervals.items():
             assert 0 <= low < shares.means[k] < high <= 1
-    assert passes_of_k(np.empty(0), np.empty(0)) == (({}, {}), ({}, {}))
+    assert of_one([], []) == (({}, {}), ({}, {}))
+
+
+def test_many_samples_at_once_are_each_as_if_alone():
+    rng = np.random.default_rng(8)
+    counts = rng.integers(1, 6, 60).astype(float)
+    passed = rng.binomial(counts.astype(int), 0.7).astype(float)
+    sample = rng.integers(0, 5, 60)
+    sample[sample == 3] = 4  # one of them has no cases
+    for number, found in enumerate(passes_of_k(passed, counts, sample, 5)):
+        mine = sample == number
+        alone = of_one(passed[mine], counts[mine])
+        assert max(found[0].means, default=0) == int(np.median(counts[mine]) if mine.any() else 0)
+        for shares, expected in zip(found, alone, strict=True):
+            assert shares.means == pytest.approx(expected.means)
+            assert [*shares.intervals] == [*expected.intervals]
+            for k, ends in shares.intervals.items():
+                assert ends == pytest.approx(expected.intervals[k])
+        for k, mean in found[0].means.items():
+            assert mean == pytest.approx(
+                np.mean(
+                    [
+                        comb(int(p), k) / comb(int(n), k)
+                        for p, n in zip(passed[mine], counts[mine], strict=True)
+                        if n >= k
+                    ]
+                )
+            )
 
 
 @pytest.mark.slow
@@ -106,7 +139,7 @@ def test_intervals_of_pass_hat_and_pass_at_hold_the_truth(cases):
         covered = np.zeros((2, 3))
         for _ in range(200):
             passes = rng.binomial(3, mix(cases)).astype(float)
-            for row, shares in enumerate(passes_of_k(passes, np.full(cases, 3.0))):
+            for row, shares in enumerate(of_one(passes, np.full(cases, 3.0))):
                 for k, (low, high) in shares.intervals.items():
                     truth = (many**k if row == 0 else 1 - (1 - many) ** k).mean()
                     covered[row, k - 1] += low <= truth <= high

@@ -60,7 +60,7 @@ def compare(
         scorers = scorers or _gating(run, summaries)
         cells.append(read_cells(recorded, summaries, found[0], scorers))
     routes = [route for one in cells for route in one.routes]
-    known_scorers(routes, on or ())
+    known_scorers((one.scorer for route in routes for one in route.scorers), on or ())
     choice = None
     if len(found) > 1:
         choice = choose(cells, scorers, alpha=found[0].suite.gate.alpha, explore=explore)

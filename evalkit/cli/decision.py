@@ -9,7 +9,7 @@ from evalkit.errors import InputError
 
 if TYPE_CHECKING:
     from evalkit.confirming import Rerun
-    from evalkit.results import GateRow, Recorded, Report, RouteSummary, Run
+    from evalkit.results import GateReport, GateRow, Recorded, Report, Run
     from evalkit.store import Store
     from evalkit.suite import Confirm
 
@@ -27,23 +27,48 @@ def report_on(
 ) -> Report:
     """The stored run per route and case, with the gate's decision where there is a baseline.
 
-    The verdicts are kept in the store. ``on`` replaces the suite's gating scorers; ``notes`` are
-    what a reader must know about the choice of the baseline. ``rerun`` confirms suspicions,
-    within the budget of ``confirm`` in place of the suite's; ``late_notes`` are read after that.
+    The rest is as :func:`decide_on` has it.
     """
+    from evalkit.policy import has_limits
+
+    recorded = read_run(store, run_id, on)
+    gate = None
+    if baseline_id is not None or has_limits(recorded.run.suite.gate):
+        gate = decide_on(
+            store,
+            recorded,
+            baseline_id,
+            on,
+            notes=notes,
+            late_notes=late_notes,
+            rerun=rerun,
+            confirm=confirm,
+        )
+    return report_of(recorded, gate)
+
+
+def read_run(store: Store, run_id: str, on: Sequence[str] = ()) -> Recorded:
+    """A stored run with all that its suite's gate, or these scorers in its place, look at."""
+    from evalkit.observations import score_rows
+    from evalkit.policy import needs_steps
+
+    recorded = store.load(run_id, steps=needs_steps(store.run(run_id).suite.gate))
+    known_scorers(score_rows(recorded).scorers, on)
+    return recorded
+
+
+def report_of(recorded: Recorded, gate: GateReport | None, notes: Iterable[str] = ()) -> Report:
+    """The run per route and case, with a decision on it and further notes."""
     from evalkit.comparison import summarize, summarize_cases
-    from evalkit.policy import has_limits, needs_steps
     from evalkit.results import Report
 
-    stated = store.run(run_id).suite.gate
-    recorded = store.load(run_id, steps=needs_steps(stated))
-    routes = summarize(recorded)
-    known_scorers(routes, on)
-    run = recorded.run
-    report = Report(run=run, routes=routes, cases=summarize_cases(recorded), notes=notes_of(run))
-    if baseline_id is None and not has_limits(stated):
-        return report
-    return _gated(store, report, recorded, baseline_id, on, (notes, late_notes), rerun, confirm)
+    return Report(
+        run=recorded.run,
+        routes=summarize(recorded),
+        cases=summarize_cases(recorded),
+        gate=gate,
+        notes=(*notes_of(recorded.run), *notes),
+    )
 
 
 def notes_of(run: Run) -> tuple[str, ...]:
@@ -54,25 +79,32 @@ def notes_of(run: Run) -> tuple[str, ...]:
     return (*run.notes, stray)
 
 
-def known_scorers(routes: Iterable[RouteSummary], on: Sequence[str]) -> None:
-    """InputError when a scorer asked for gave no score to any of the routes."""
-    known = {one.scorer for route in routes for one in route.scorers}
+def known_scorers(known: Iterable[str], on: Sequence[str]) -> None:
+    """InputError when a scorer asked for is not among those that are stored."""
+    known = set(known)
     for name in on:
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise InputError(f"--on {name}: no such scorer in what is stored. There is: {listed}")
 
 
-def _gated(
+def decide_on(
     store: Store,
-    report: Report,
     recorded: Recorded,
     baseline_id: str | None,
-    on: Sequence[str],
-    notes: tuple[Sequence[str], Sequence[str]],
-    rerun: Rerun | None,
-    confirm: Confirm | None,
-) -> Report:
+    on: Sequence[str] = (),
+    *,
+    notes: Sequence[str] = (),
+    late_notes: Sequence[str] = (),
+    rerun: Rerun | None = None,
+    confirm: Confirm | None = None,
+) -> GateReport:
+    """The gate's decision on a run of :func:`read_run`, which is then kept in the store.
+
+    ``on`` replaces the suite's gating scorers; ``notes`` are what a reader must know about the
+    choice of the baseline. ``rerun`` confirms suspicions, within the budget of ``confirm`` in
+    place of the suite's; ``late_notes`` are read after that.
+    """
     import dataclasses
     import datetime
 
@@ -97,13 +129,13 @@ def _gated(
     today = datetime.datetime.now(datetime.UTC).date()
     decided = policy.gate(recorded, baseline, chosen, today=today, rerun=rerun)
     rows = _with_costly_steps(store, decided.rows, recorded, baseline) if baseline else decided.rows
-    every = (*notes[0], *notes[1], *decided.notes)
+    every = (*notes, *late_notes, *decided.notes)
     decided = msgspec.structs.replace(decided, rows=rows, notes=every)
     not_kept = store.save_verdicts(decided)
     if not_kept:
         note = f"the database lacks this verdict, `evalkit rebuild` puts it in: {not_kept}"
         decided = msgspec.structs.replace(decided, notes=(*decided.notes, note))
-    return msgspec.structs.replace(report, gate=decided)
+    return decided
 
 
 def _with_costly_steps(

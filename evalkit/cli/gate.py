@@ -43,8 +43,8 @@ def gate(
 ) -> int:
     """Decide per route and scorer whether a stored run is worse than a baseline."""
     from evalkit.baselines import overruling, resolve
-    from evalkit.cli.decision import report_on
-    from evalkit.cli.output import annotate, say, screen
+    from evalkit.cli.decision import decide_on, read_run, report_of
+    from evalkit.cli.output import annotate, on_github, say, screen
     from evalkit.errors import InputError
     from evalkit.store import Store
     from evalkit.wording import without_reruns
@@ -62,18 +62,19 @@ def gate(
     told = [*notes, without_reruns("`evalkit gate` runs nothing")]
     if stronger := overruling(opened.decisions(candidate.id), found.id):
         told.append(stronger)
-    report = report_on(opened, candidate.id, found.id, on or (), notes=told)
-    assert report.gate is not None
+    recorded = read_run(opened, candidate.id, on or ())
+    report = decide_on(opened, recorded, found.id, on or (), notes=told)
     if form is Format.JSON:
         from evalkit.reporters import json
 
-        say(json.render_gate(report.gate))
+        say(json.render_gate(report))
     else:
         from evalkit.reporters import terminal
 
-        say(terminal.render_gate(report.gate, **screen()))
-    annotate(report, to_stderr=form is Format.JSON)
-    return report.gate.exit
+        say(terminal.render_gate(report, **screen()))
+    if on_github():  # nobody else reads the run's own summaries here, and they take their time
+        annotate(report_of(recorded, report), to_stderr=form is Format.JSON)
+    return report.exit
 
 
 def _self_test(store: Store, refs: list[str], on: list[str], seconds: float, form: Format) -> int:

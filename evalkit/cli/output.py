@@ -59,12 +59,17 @@ def dataset_lines(run: Run) -> dict[str, int]:
         return {}
 
 
+def on_github() -> bool:
+    """Whether a job of GitHub Actions runs this."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
 def annotate(report: Report, *, to_stderr: bool) -> None:
     """In GitHub Actions: annotations, and the report appended to the job's summary.
 
     The runner reads workflow commands on both streams; stdout may be taken by a JSON object.
     """
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    if not on_github():
         return
     from evalkit.reporters import github, markdown
 

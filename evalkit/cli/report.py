@@ -166,24 +166,16 @@ def _decide(
     import datetime
 
     from evalkit import policy
-    from evalkit.cli.decision import known_scorers, notes_of
-    from evalkit.comparison import summarize, summarize_cases
-    from evalkit.results import Report
+    from evalkit.cli.decision import known_scorers, report_of
+    from evalkit.observations import score_rows
 
-    routes = summarize(candidate)
-    known_scorers(routes, on)
+    known_scorers(score_rows(candidate).scorers, on)
     stated = candidate.run.suite.gate
     if kept is None and baseline is not None:
         today = datetime.datetime.now(datetime.UTC).date()
         chosen = policy.only(stated, on) if on else stated
         kept = policy.gate(candidate, baseline, chosen, today=today)
-    return Report(
-        run=candidate.run,
-        routes=routes,
-        cases=summarize_cases(candidate),
-        gate=kept,
-        notes=(*notes_of(candidate.run), *notes),
-    )
+    return report_of(candidate, kept, notes)
 
 
 def _expectations(run: Run) -> tuple[dict[str, Case], str | None]:
