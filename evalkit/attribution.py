@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain, pairwise
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
-from evalkit.observations import ScoreRows, column, judged_rows, taken
+from evalkit.observations import ScoreRows, encoded, judged_rows, taken
 from evalkit.permutation import permutation_drop
 from evalkit.results import Finding, FindingKind, Recorded, StepChange
 
@@ -21,30 +20,37 @@ _MOST_TESTED = 50
 _NOISE = 0.05
 
 Key = tuple[FindingKind, str]
-Named = Mapping[Key, int | None]
+Places = list[int | None]
 _decode = msgspec.json.Decoder(list[Finding]).decode
 
 
 class _Findings(NamedTuple):
-    """Per case the findings of each scored trial, each once, with its expected position."""
+    """How many trials of each case were scored, and what was found in them.
 
-    trials: Mapping[str, Sequence[Named]]
-    cases: Mapping[Key, Sequence[str]]
-    total: int
+    ``found`` maps each finding and case to the expected position of the step, once for each trial
+    in which it was found.
+    """
+
+    trials: Mapping[str, int]
+    found: Mapping[Key, Mapping[str, Places]]
+
+    @property
+    def total(self) -> int:
+        """The scored trials of all cases."""
+        return sum(self.trials.values())
+
+    def of(self, key: Key) -> Mapping[str, Places]:
+        """The cases with a trial in which it was found."""
+        return self.found.get(key, {})
 
     def count(self, key: Key) -> int:
         """In how many trials it was found."""
-        return sum(key in keys for case in self.of(key) for keys in self.trials[case])
+        return sum(map(len, self.of(key).values()))
 
     def expected(self, key: Key) -> int | None:
         """Where the step was expected; None where it was at different places."""
-        trials = (keys for case in self.of(key) for keys in self.trials[case])
-        places = {keys[key] for keys in trials if key in keys}
+        places = {place for case in self.of(key).values() for place in case}
         return places.pop() if len(places) == 1 else None
-
-    def of(self, key: Key) -> Sequence[str]:
-        """The cases with a trial in which it was found."""
-        return self.cases.get(key, ())
 
 
 class Explained:
@@ -52,26 +58,36 @@ class Explained:
 
     def __init__(self, recorded: Recorded, scores: ScoreRows) -> None:
         self._recorded, self._scores = recorded, scores
-        self._read: dict[str, dict[str, Sequence[Named]]] = {}
+        self._read: dict[str, tuple[dict[str, int], dict[str, dict[Key, Places]]]] = {}
 
-    def of(self, scorer: str) -> Mapping[str, Sequence[Named]]:
-        """Per case the findings of each scored trial."""
+    def of(self, scorer: str, cases: Sequence[str]) -> _Findings:
+        """What a scorer found in the trials of these cases."""
         if scorer not in self._read:
-            self._read[scorer] = dict(self._cases(scorer))
-        return self._read[scorer]
+            self._read[scorer] = self._all(scorer)
+        trials, by_case = self._read[scorer]
+        found: dict[Key, dict[str, Places]] = {}
+        for case in cases:
+            for key, places in by_case.get(case, {}).items():
+                found.setdefault(key, {})[case] = places
+        return _Findings({case: trials[case] for case in cases if trials.get(case)}, found)
 
-    def _cases(self, scorer: str) -> Iterator[tuple[str, Sequence[Named]]]:
+    def _all(self, scorer: str) -> tuple[dict[str, int], dict[str, dict[Key, Places]]]:
+        """Per planned case the scored trials, and where its findings have their step."""
         scores = self._scores
         if scorer not in scores.scorers:
-            return
+            return {}, {}
         rows, starts = judged_rows(scores, scorer)
-        texts = column(
-            taken(self._recorded.scores.select(["findings"]), scores.row[rows]), "findings"
-        )
-        read = [*map(_read, texts)]
-        for case, (start, end) in zip(scores.cases, pairwise(starts.tolist()), strict=True):
-            if end > start:
-                yield case, read[start:end]
+        trials = np.diff(starts)
+        texts, at = encoded(taken(self._recorded.scores["findings"], scores.row[rows]))
+        read = [*map(_read, texts), {}]  # the last one for those without a text
+        some = np.flatnonzero(np.array([bool(one) for one in read])[at])
+        case_of = np.repeat(np.arange(len(trials)), trials)
+        found: dict[str, dict[Key, Places]] = {}
+        for case, text in zip(case_of[some].tolist(), at[some].tolist(), strict=True):
+            here = found.setdefault(scores.cases[case], {})
+            for key, place in read[text].items():
+                here.setdefault(key, []).append(place)
+        return dict(zip(scores.cases, trials.tolist(), strict=True)), found
 
 
 def step_changes(
@@ -103,11 +119,11 @@ def _changes(
     scorer: str,
     cases: tuple[str, ...],
 ) -> list[StepChange]:
-    before, after = _findings(baseline, scorer, cases), _findings(candidate, scorer, cases)
+    before, after = baseline.of(scorer, cases), candidate.of(scorer, cases)
     if not before.trials or not after.trials:
         return []
-    was, now = ({key: one.count(key) for key in after.cases} for one in (before, after))
-    rises = {key: now[key] / after.total - was[key] / before.total for key in now}
+    was, now = ({key: one.count(key) / one.total for key in after.found} for one in (before, after))
+    rises = {key: now[key] - was[key] for key in now}
     ranked = sorted(
         (key for key in rises if rises[key] > 0), key=lambda key: (-rises[key], str(key))
     )
@@ -116,8 +132,8 @@ def _changes(
             kind=key[0],
             name=key[1],
             expected=after.expected(key),
-            baseline=was[key] / before.total,
-            candidate=now[key] / after.total,
+            baseline=was[key],
+            candidate=now[key],
             baseline_trials=before.total,
             candidate_trials=after.total,
             cases=tuple(after.of(key)),
@@ -132,27 +148,23 @@ def _rose(key: Key, before: _Findings, after: _Findings) -> bool:
     found = dict.fromkeys((*after.of(key), *before.of(key)))
     both = [case for case in found if case in before.trials and case in after.trials]
     arms = [
-        [[float(key in keys) for keys in arm.trials[case]] for case in both]
+        [_marks(len(arm.of(key).get(case, ())), arm.trials[case]) for case in both]
         for arm in (before, after)
     ]
     return bool(both) and permutation_drop(*arms).p_rise <= _NOISE
 
 
-def _findings(explained: Explained, scorer: str, cases: Sequence[str]) -> _Findings:
-    known = explained.of(scorer)
-    trials = {case: known[case] for case in cases if case in known}
-    having: dict[Key, list[str]] = defaultdict(list)
-    for case, found in trials.items():
-        for key in dict.fromkeys(chain.from_iterable(found)):
-            having[key].append(case)
-    return _Findings(trials, having, sum(map(len, trials.values())))
+@cache
+def _marks(found: int, trials: int) -> tuple[float, ...]:
+    """One for each trial in which it was found, zero for the others."""
+    return (1.0,) * found + (0.0,) * (trials - found)
 
 
 @lru_cache(maxsize=4096)
-def _read(text: str | None) -> Named:
+def _read(text: str) -> Mapping[Key, int | None]:
     """The findings of one score; none where the stored text is not a list of findings."""
     try:
-        found = _decode(text) if text else []
+        found = _decode(text)
     except (msgspec.DecodeError, RecursionError):
         return {}
     return {(finding.kind, finding.name): finding.expected for finding in found}
