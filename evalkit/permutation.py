@@ -15,19 +15,35 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.ranks import signed_rank
-from evalkit.splits import MOST_WORK, TIE, Arm, Case, Floats, Kind, Lattice, pool, power, sums
+from evalkit.splits import (
+    MOST_WORK,
+    TIE,
+    Arm,
+    Case,
+    Floats,
+    Kind,
+    Lattice,
+    listed_ways,
+    pool,
+    power,
+    sums,
+    sums_of_ways,
+)
 from evalkit.splits import lattice as null_lattice
 from evalkit.splits import observed as observed_sum
 
 DRAWS = 9_999
-_SCREENING_DRAWS = 999
+_SCREENS = ((999, 0.1), (3_999, 0.02))  # draws, and the p above which they are enough
+_AT_ONCE = 256  # cases whose splits are listed together
 _SMALLEST = 1e-300  # no p is zero, also where it is too small for a float
 
 
@@ -227,25 +243,38 @@ def _joint(lattice: Lattice, smaller: float) -> float | None:
 
 def _from_splits(cases: Mapping[Case, Kind], draws: int) -> PermutationTest:
     """Every combination of splits where there are few, drawn ones otherwise."""
-    every = [case for case, kind in cases.items() for _ in range(kind.cases)]
-    listed = [(case, sums(case)) for case in sorted(every, key=repr)]
+    every = sorted(
+        (case for case, kind in cases.items() for _ in range(kind.cases)),
+        key=lambda case: (case.design, case.pooled),
+    )
     observed = observed_sum(cases)
-    if math.prod(len(one[0]) if one else MOST_WORK for _, one in listed) <= MOST_WORK // 100:
-        return _enumerate([(case, one) for case, one in listed if one], observed)
-    rng = _seeded([case for case, _ in listed])
-    # A p above a tenth is good enough from few draws; a smaller one is drawn afresh, from many,
-    # which keeps P(p <= x) <= x for every x.
-    found = _draw(listed, observed, min(draws, _SCREENING_DRAWS), rng)
-    if min(found.p, found.p_rise) <= 0.1 and draws > _SCREENING_DRAWS:
-        found = _draw(listed, observed, draws, rng)
+    if _combinations(every) <= MOST_WORK // 100:
+        return _enumerate(every, observed)
+    # A p that is not small is good enough from few draws. A smaller one is drawn afresh, from
+    # more, which keeps P(p <= x) <= x for every x.
+    for fewer, enough in _SCREENS:
+        if fewer >= draws:
+            break
+        found = _draw(every, observed, fewer)
+        if min(found.p, found.p_rise) > enough:
+            return found
+    return _draw(every, observed, draws)
+
+
+def _combinations(cases: Sequence[Case]) -> int:
+    """How many combinations of splits there are, as far as they are few."""
+    found = 1
+    for case in cases:
+        if not case.listable or found > MOST_WORK:
+            return MOST_WORK
+        found *= len(sums(case)[0])
     return found
 
 
-def _enumerate(
-    listed: list[tuple[Case, tuple[Floats, Floats]]], observed: float
-) -> PermutationTest:
+def _enumerate(cases: Sequence[Case], observed: float) -> PermutationTest:
     totals, chances = np.zeros(1), np.ones(1)
-    for case, (own, own_chances) in listed:
+    for case in cases:
+        own, own_chances = sums(case)
         totals = np.add.outer(totals, own * case.weight).ravel()
         chances = np.multiply.outer(chances, own_chances).ravel()
     tied = float(chances[np.abs(totals - observed) <= TIE].sum())
@@ -264,22 +293,14 @@ def _chance(p: float) -> float:
     return min(1.0, max(_SMALLEST, p))
 
 
-def _draw(
-    listed: list[tuple[Case, tuple[Floats, Floats] | None]],
-    observed: float,
-    draws: int,
-    rng: Any,
-) -> PermutationTest:
+def _draw(cases: Sequence[Case], observed: float, draws: int) -> PermutationTest:
+    """From so many draws of a split for each of the cases, which are in order of design."""
     totals = np.zeros(draws)
-    for case, known in listed:
-        if known is None:
-            dealt = rng.permuted(np.tile(case.scores, (draws, 1)), axis=1)[:, : case.n_c]
-            totals += dealt.sum(axis=1) * case.weight
-        elif known[1].min() == known[1].max():
-            totals += known[0][rng.integers(len(known[0]), size=draws)] * case.weight
+    for number, (case, own) in enumerate(_with_sums(cases)):
+        if own is None:
+            totals += _sums_dealt(number, case, draws) * case.weight
         else:
-            at = np.searchsorted(np.cumsum(known[1])[:-1], rng.random(draws), side="right")
-            totals += known[0][at] * case.weight
+            totals += own[_ways_dealt(number, case.design, draws)] * case.weight
     tied = int((np.abs(totals - observed) <= TIE).sum())
     below = int((totals < observed - TIE).sum())
     above = draws - tied - below
@@ -291,3 +312,46 @@ def _draw(
         False,
         math.sqrt(p * (1 - p) / (draws + 1)),
     )
+
+
+def _with_sums(cases: Sequence[Case]) -> Iterator[tuple[Case, Floats | None]]:
+    """Each case with its sums in all ways to deal; None where they are too many to list."""
+    for design, alike in groupby(cases, key=lambda case: case.design):
+        group = list(alike)
+        for start in range(0, len(group), _AT_ONCE):
+            some = group[start : start + _AT_ONCE]
+            if listed_ways(design):
+                yield from zip(
+                    some, sums_of_ways(design, [case.scores for case in some]), strict=True
+                )
+            else:
+                yield from ((case, None) for case in some)
+
+
+@lru_cache(maxsize=1024)
+def _ways_dealt(number: int, design: tuple[int, int], draws: int) -> NDArray[np.uint16]:
+    """The ways to deal that were drawn for the case of this number, the same in every test.
+
+    A test is valid with any draws that do not look at its data; routes and scorers share them,
+    since Holm's correction holds however their p-values depend on each other.
+    """
+    ways = math.comb(sum(design), design[1])
+    return _drawn(number, design, draws).integers(ways, size=draws, dtype=np.uint16)
+
+
+def _sums_dealt(number: int, case: Case, draws: int) -> Floats:
+    """Drawn sums of the candidate's scores, where the ways to deal are too many to list."""
+    rng = _drawn(number, case.design, draws)
+    found: Floats
+    if len(case.pooled) <= 2:
+        low, (high, highs) = case.pooled[0][0], case.pooled[-1]
+        taken = rng.hypergeometric(highs, sum(case.design) - highs, case.n_c, draws)
+        found = taken * high + (case.n_c - taken) * low
+    else:
+        shuffled = rng.permuted(np.tile(case.scores, (draws, 1)), axis=1)
+        found = shuffled[:, : case.n_c].sum(axis=1)
+    return found
+
+
+def _drawn(number: int, design: tuple[int, int], draws: int) -> np.random.Generator:
+    return np.random.default_rng([number, *design, draws])

@@ -56,6 +56,16 @@ class Case(NamedTuple):
         return (self.n_b + self.n_c) / (self.n_b * self.n_c)
 
     @property
+    def design(self) -> tuple[int, int]:
+        """How many trials the baseline and the candidate have."""
+        return self.n_b, self.n_c
+
+    @property
+    def listable(self) -> bool:
+        """Whether the sums of all splits are few enough to be listed."""
+        return len(self.pooled) <= 2 or listed_ways(self.design)
+
+    @property
     def scores(self) -> tuple[float, ...]:
         """All pooled scores, ascending."""
         return tuple(value for value, times in self.pooled for _ in range(times))
@@ -139,15 +149,30 @@ def _flip_sum(
     return math.fsum(sorted(failing))
 
 
+def listed_ways(design: tuple[int, int]) -> bool:
+    """Whether the ways to deal a case's trials are few enough to be listed."""
+    return math.comb(sum(design), design[1]) <= _MOST_SPLITS
+
+
+def sums_of_ways(design: tuple[int, int], scores: Sequence[Sequence[float]]) -> Floats:
+    """What the candidate has in each listed way to deal: a row for each case's pooled scores."""
+    found: Floats = np.array(scores) @ _dealt(design)
+    return found
+
+
 @cache
-def _dealt(trials: int, drawn: int) -> NDArray[np.intp]:
-    """All ways to deal ``drawn`` of ``trials`` to the candidate, one a row."""
-    return np.array(list(combinations(range(trials), drawn)), dtype=np.intp)
+def _dealt(design: tuple[int, int]) -> Floats:
+    """All ways to deal trials to the arms, one a column: 1 for those that the candidate gets."""
+    trials, drawn = sum(design), design[1]
+    ways = np.array(list(combinations(range(trials), drawn)), dtype=np.intp)
+    found = np.zeros((trials, len(ways)))
+    found[ways.T, np.arange(len(ways))] = 1.0
+    return found
 
 
 @lru_cache(maxsize=4096)
-def sums(case: Case) -> tuple[Floats, Floats] | None:
-    """The sums that the candidate arm can have and their chances; None if too many to list."""
+def sums(case: Case) -> tuple[Floats, Floats]:
+    """The sums that the candidate arm of a listable case can have, and their chances."""
     trials = case.n_b + case.n_c
     ways = math.comb(trials, case.n_c)
     if len(case.pooled) <= 2:
@@ -159,9 +184,7 @@ def sums(case: Case) -> tuple[Floats, Floats] | None:
         ]
         taken = np.arange(least, most + 1)
         return taken * high + (case.n_c - taken) * low, np.array(chances)
-    if ways > _MOST_SPLITS:
-        return None
-    listed = np.array(case.scores)[_dealt(trials, case.n_c)].sum(axis=1)
+    listed = sums_of_ways(case.design, [case.scores])[0]
     return listed, np.full(len(listed), 1 / len(listed))
 
 
@@ -173,60 +196,70 @@ def lattice(cases: Mapping[Case, Kind]) -> Lattice | None:
     most: the test is exact for any weights that do not look at which arm passed.
     """
     denominator = _denominator(cases)
-    if denominator is None or any(sums(case) is None for case in cases):
+    if denominator is None or not all(case.listable for case in cases):
         return None
-    return next(
-        (
-            _convolved(kinds, weights, denominator)
-            for weights in _whole_weights(cases)
-            if _work(kinds := _steps(cases, weights, denominator)) <= MOST_WORK
-        ),
-        None,
-    )
+    varying = sum(kind.cases for case, kind in cases.items() if len(case.pooled) > 1)
+    for weights in _whole_weights(cases):
+        unit, longest = _size(cases, weights, denominator)
+        # What costs too much with two sums a case need not be listed to be given up.
+        if longest * 2 * varying > MOST_WORK:
+            continue
+        kinds = [
+            (case, kind, _steps(case, weights[case.design], denominator))
+            for case, kind in cases.items()
+        ]
+        if longest * sum(kind.cases * own.different for _, kind, own in kinds) <= MOST_WORK:
+            return _convolved(kinds, unit, denominator)
+    return None
+
+
+def _size(
+    cases: Mapping[Case, Kind], weights: Mapping[tuple[int, int], int], denominator: int
+) -> tuple[int, int]:
+    """The greatest common divisor of all steps, and how many of them lie between the ends."""
+    unit = span = 0
+    for case, kind in cases.items():
+        far, shared = _extent(case, denominator)
+        unit = math.gcd(unit, shared * weights[case.design])
+        span += far * weights[case.design] * kind.cases
+    unit = unit or 1
+    return unit, span // unit + 1
+
+
+@lru_cache(maxsize=4096)
+def _extent(case: Case, denominator: int) -> tuple[int, int]:
+    """How far the smallest and the largest sum of a case are apart, and what divides all steps.
+
+    One trial exchanged for another moves a sum by the difference of their scores.
+    """
+    whole = [round(value * denominator) for value in case.scores]
+    far = sum(whole[-case.n_c :]) - sum(whole[: case.n_c])
+    return far, math.gcd(*(value - whole[0] for value in whole))
 
 
 class _Steps(NamedTuple):
-    """The cases of one kind: the steps above ``least`` that each can have, and their chances."""
+    """The steps above ``least`` that a case can have, how many differ, and their chances."""
 
-    case: Case
-    kind: Kind
+    weight: int
     least: int
     steps: NDArray[np.int64]
+    different: int
     chances: Floats
 
 
-def _steps(
-    cases: Mapping[Case, Kind], weights: Mapping[tuple[int, int], int], denominator: int
-) -> list[_Steps]:
-    found = []
-    for case, kind in cases.items():
-        listed = sums(case)
-        assert listed is not None, "the caller looked"
-        steps = np.round(listed[0] * denominator).astype(np.int64) * weights[case.n_b, case.n_c]
-        least = int(steps.min())
-        found.append(_Steps(case, kind, least, steps - least, listed[1]))
-    return found
+@lru_cache(maxsize=4096)
+def _steps(case: Case, weight: int, denominator: int) -> _Steps:
+    listed, chances = sums(case)
+    steps = np.round(listed * denominator).astype(np.int64) * weight
+    least = int(steps.min())
+    return _Steps(weight, least, steps - least, len(set(steps.tolist())), chances)
 
 
-def _work(kinds: Sequence[_Steps]) -> int:
-    unit = _unit(kinds)
-    longest = sum(one.kind.cases * int(one.steps.max()) for one in kinds) // unit + 1
-    return longest * sum(one.kind.cases * len(set(one.steps.tolist())) for one in kinds)
-
-
-def _unit(kinds: Sequence[_Steps]) -> int:
-    return math.gcd(*(step for one in kinds for step in set(one.steps.tolist()))) or 1
-
-
-def _convolved(
-    kinds: Sequence[_Steps], weights: Mapping[tuple[int, int], int], denominator: int
-) -> Lattice:
-    unit = _unit(kinds)
+def _convolved(kinds: Sequence[tuple[Case, Kind, _Steps]], unit: int, denominator: int) -> Lattice:
     plain, whole = np.ones(1), np.ones(1)
     flippable: list[tuple[Floats, int, float]] = []
     here = 0
-    for case, kind, least, steps, chances in kinds:
-        weight = weights[case.n_b, case.n_c]
+    for case, kind, (weight, least, steps, _, chances) in kinds:
         here += round(kind.total * denominator) * weight - kind.cases * least
         own: Floats = np.bincount(steps // unit, weights=chances).astype(float)
         whole = _add(whole, own, kind.cases)

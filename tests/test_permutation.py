@@ -138,11 +138,14 @@ def test_one_case_of_continuous_scores_is_scipys_permutation_test():
     assert permutation_drop([baseline], [candidate]).p == pytest.approx(theirs.pvalue)
 
 
-def test_drawn_splits_agree_with_counted_ones_and_repeat():
+# Ways to deal few enough to list, and too many; two different scores, and three.
+@pytest.mark.parametrize(("trials", "steps"), [(4, 1), (8, 1), (4, 2)])
+def test_drawn_splits_agree_with_counted_ones_and_repeat(trials, steps):
     rng = np.random.default_rng(5)
     chances = rng.beta(4, 1, 40)
-    baseline = [(rng.random(4) < chance).astype(float).tolist() for chance in chances]
-    candidate = [(rng.random(4) < chance - 0.07).astype(float).tolist() for chance in chances]
+    baseline = [(rng.binomial(steps, chance, trials) / steps).tolist() for chance in chances]
+    lower = np.maximum(0, chances - 0.05)
+    candidate = [(rng.binomial(steps, chance, trials) / steps).tolist() for chance in lower]
     counted = permutation_drop(baseline, candidate)
     # irrational scores, in the same order of drops: no grid, too many splits to count
     scale = math.sqrt(0.5)
@@ -158,6 +161,19 @@ def test_drawn_splits_agree_with_counted_ones_and_repeat():
         [[value * scale for value in case] for case in reversed(baseline)],
         [[value * scale for value in case] for case in reversed(candidate)],
     )
+
+
+def test_many_trials_of_many_scores_are_shuffled():
+    rng = np.random.default_rng(6)
+    both = rng.random((12, 16))
+    both[:, 8:] -= 0.07  # too many ways to deal to list them
+    found = permutation_drop(both[:, :8].tolist(), both[:, 8:].tolist())
+    dealt = rng.permuted(np.tile(both, (4_000, 1, 1)), axis=2)
+    means = dealt[:, :, 8:].mean(axis=(1, 2)) - dealt[:, :, :8].mean(axis=(1, 2))
+    shuffled = np.mean(means <= both[:, 8:].mean() - both[:, :8].mean() + 1e-12)
+    error = math.hypot(found.standard_error, math.sqrt(shuffled * (1 - shuffled) / 4_000))
+    assert not found.exact
+    assert abs(found.p - shuffled) < 4 * error
 
 
 def test_drawn_p_values_are_never_smaller_than_uniform():
