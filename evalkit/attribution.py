@@ -145,11 +145,15 @@ def _changes(
 
 def _rose(key: Key, before: _Findings, after: _Findings) -> bool:
     # Cases without it, in either arm, tell the test nothing.
-    found = dict.fromkeys((*after.of(key), *before.of(key)))
-    both = [case for case in found if case in before.trials and case in after.trials]
+    was, now = before.of(key), after.of(key)
+    both = [
+        case
+        for case in dict.fromkeys((*now, *was))
+        if case in before.trials and case in after.trials
+    ]
     arms = [
-        [_marks(len(arm.of(key).get(case, ())), arm.trials[case]) for case in both]
-        for arm in (before, after)
+        [_marks(len(found.get(case, ())), trials[case]) for case in both]
+        for found, trials in ((was, before.trials), (now, after.trials))
     ]
     return bool(both) and permutation_drop(*arms).p_rise <= _NOISE
 

@@ -356,19 +356,18 @@ def _settled(
 
 def _changes(paired: Paired, after: Side, *, rising: bool) -> tuple[CaseChange, ...]:
     """The cases whose mean moved, the largest drop (or rise) first."""
-    rows = zip(paired.cases, paired.baseline, paired.candidate, strict=True)
+    moves = paired.differences
     changes = [
         CaseChange(
-            case=case,
-            owner=after.owners[case],
-            baseline_passed=int(sum(before.passed)),
-            baseline_trials=len(before.passed),
-            candidate_passed=int(sum(now.passed)),
-            candidate_trials=len(now.passed),
-            difference=now.mean - before.mean,
+            case=paired.cases[at],
+            owner=after.owners[paired.cases[at]],
+            baseline_passed=int(sum(paired.baseline[at].passed)),
+            baseline_trials=len(paired.baseline[at].passed),
+            candidate_passed=int(sum(paired.candidate[at].passed)),
+            candidate_trials=len(paired.candidate[at].passed),
+            difference=float(moves[at]),
         )
-        for case, before, now in rows
-        if now.mean != before.mean
+        for at in np.flatnonzero(moves).tolist()
     ]
     return tuple(sorted(changes, key=lambda change: change.difference, reverse=rising))
 

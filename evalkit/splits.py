@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from itertools import combinations, repeat
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -100,18 +100,23 @@ def pool(
     """The cases that can vary, by kind. Raises ValueError for what cannot be tested."""
     if len(baseline) != len(candidate):
         raise ValueError(f"{len(baseline)} baseline cases but {len(candidate)} candidate cases")
-    totals: dict[Case, list[float]] = {}
-    passed: Iterable[tuple[Sequence[float], ...]] = repeat((), len(baseline))
+    arms = [baseline, candidate]
     if baseline_passed is not None and candidate_passed is not None:
-        passed = zip(baseline_passed, candidate_passed, strict=True)
-    for index, (*arms, passes) in enumerate(zip(baseline, candidate, passed, strict=True)):
+        arms += [baseline_passed, candidate_passed]
+    seen = Counter(zip(*(map(tuple, arm) for arm in arms), strict=True))
+    totals: dict[Case, list[tuple[int, float]]] = {}
+    for one, times in seen.items():
         try:
-            case, total = _case(*map(tuple, arms), *map(tuple, passes))
+            case, total = _case(*one)
         except ValueError as error:
+            index = [*zip(*(map(tuple, arm) for arm in arms), strict=True)].index(one)
             raise ValueError(f"case {index} has {error}") from None
         if not case.constant:
-            totals.setdefault(case, []).append(total)
-    return {case: Kind(len(found), math.fsum(found)) for case, found in totals.items()}
+            totals.setdefault(case, []).append((times, total))
+    return {
+        case: Kind(sum(times for times, _ in found), math.fsum(n * total for n, total in found))
+        for case, found in totals.items()
+    }
 
 
 @lru_cache(maxsize=4096)  # a large run has few different cases
@@ -262,14 +267,14 @@ def _convolved(kinds: Sequence[tuple[Case, Kind, _Steps]], unit: int, denominato
     for case, kind, (weight, least, steps, _, chances) in kinds:
         here += round(kind.total * denominator) * weight - kind.cases * least
         own: Floats = np.bincount(steps // unit, weights=chances).astype(float)
-        whole = _add(whole, own, kind.cases)
         if case.flip is None:
             plain = _add(plain, own, kind.cases)
             continue
+        whole = _add(whole, own, kind.cases)
         flip = (round(case.flip * denominator) * weight - least) // unit
         chance = 1 / math.comb(case.n_b + case.n_c, case.n_c)
         flippable += [(own, flip, chance)] * kind.cases
-    return Lattice(whole, here // unit, plain, flippable)
+    return Lattice(np.convolve(plain, whole), here // unit, plain, flippable)
 
 
 def _whole_weights(cases: Iterable[Case]) -> Iterator[dict[tuple[int, int], int]]:
