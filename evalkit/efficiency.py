@@ -79,12 +79,18 @@ def compare_efficiency(
 
 
 def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) -> Iterator[_Change]:
+    planned = [{case: at for at, case in enumerate(side.scores.cases)} for side in (before, after)]
+    places = {
+        route: [np.array([known[case] for case in cases]) for known in planned]
+        for route, cases in common.items()
+    }
     for measure in MEASURES:
-        now, was = _by_case(after, measure), _by_case(before, measure)
-        for route, cases in common.items():
-            both = [case for case in cases if case in now and case in was]
-            if both:
-                old, new = (np.array([side[case] for case in both]).T for side in (was, now))
+        was, now = _by_case(before, measure), _by_case(after, measure)
+        for route, (then, here) in places.items():
+            old, new = was[:, then], now[:, here]
+            both = ~np.isnan(old[1]) & ~np.isnan(new[1])
+            if both.any():
+                old, new = old[:, both], new[:, both]
                 # A mean logarithm is -inf where a trial took none.
                 plain = np.isfinite(old[0]) & np.isfinite(new[0])
                 first, second = (np.where(plain, np.exp(side[0]), side[1]) for side in (old, new))
@@ -93,24 +99,21 @@ def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) ->
                 yield _Change(route, measure, float(first.mean()), float(second.mean()), ratios)
 
 
-def _by_case(side: Side, measure: str) -> dict[str, tuple[float, float]]:
-    """Per case the mean logarithm and the mean over its completed trials whose value is known.
+def _by_case(side: Side, measure: str) -> Floats:
+    """The mean logarithm and the mean over each case's completed trials whose value is known.
 
-    A latency of 0 is a clock too coarse to tell.
+    NaN where none is. A latency of 0 is a clock too coarse to tell.
     """
     values = _steps(side) if measure == "steps" else getattr(side.trials, measure)
     sound = values > 0 if measure == "latency_s" else values >= 0
     known = side.trials.completed & np.isfinite(values) & sound
     case, values = side.trials.case[known], values[known]
-    planned = side.recorded.run.planned
-    with np.errstate(divide="ignore"):
-        logs = np.bincount(case, weights=np.log(values), minlength=len(planned))
-    totals = np.bincount(case, weights=values, minlength=len(planned))
-    counts = np.bincount(case, minlength=len(planned))
-    return {
-        planned[at].id: (float(logs[at] / counts[at]), float(totals[at] / counts[at]))
-        for at in np.flatnonzero(counts).tolist()
-    }
+    cases = len(side.scores.cases)
+    counts = np.bincount(case, minlength=cases)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sums = [np.bincount(case, weights, cases) for weights in (np.log(values), values)]
+        found: Floats = np.array(sums) / counts
+    return found
 
 
 def _steps(side: Side) -> Floats:

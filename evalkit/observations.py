@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -195,9 +196,9 @@ def trial_rows(recorded: Recorded) -> TrialRows:
 def codes(column: pa.ChunkedArray, known: Sequence[str]) -> Whole:
     """Each text's position among the known ones; -1 for others and nulls."""
     texts, at = encoded(column)
-    places = {text: place for place, text in enumerate(known)}
-    # Every text is looked up once, however often it is there.
-    code = np.array([*(places.get(text, -1) for text in texts), -1], dtype=np.intp)
+    places: dict[str | None, int] = dict(zip(known, range(len(known)), strict=True))
+    # Every text is looked up once, however often it is there; nulls are the last.
+    code = np.fromiter(map(places.get, (*texts, None), repeat(-1)), np.intp, len(texts) + 1)
     found: Whole = code[at]
     return found
 
@@ -240,7 +241,15 @@ def encoded(column: pa.ChunkedArray) -> tuple[list[str], Whole]:
 
     texts = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     whole = _whole(texts.unify_dictionaries())
-    return whole.dictionary.to_pylist(), _numbers(whole.indices, pa.int64(), -1).astype(np.intp)
+    return _texts(whole.dictionary), _numbers(whole.indices, pa.int64(), -1).astype(np.intp)
+
+
+def _texts(array: pa.StringArray) -> list[str]:
+    """Texts, none of them null, read from Arrow's buffers: its own way takes five times as long."""
+    _, ends, data = array.buffers()
+    at = np.frombuffer(ends or bytes(4), np.int32)[array.offset :][: len(array) + 1].tolist()
+    held = bytes(data or b"")
+    return [held[start:end].decode() for start, end in pairwise(at)]
 
 
 def _numbers(column: pa.ChunkedArray | pa.Array, kind: pa.DataType, missing: float) -> Any:
