@@ -37,7 +37,7 @@ _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 def opened(path: Path) -> Iterator[io.BufferedReader]:
     """The file's bytes, inflated if it is gzipped. Raises FileError if it cannot be opened."""
     try:
-        with path.open("rb") as raw:
+        with path.open("rb", _CHUNK) as raw:
             magic = raw.read(4)
             raw.seek(0)
             if magic == _ZSTD:

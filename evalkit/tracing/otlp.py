@@ -113,7 +113,7 @@ _decode_log = msgspec.json.Decoder(_LogRecord).decode
 _decode_resource = msgspec.json.Decoder(_Resource | None).decode
 
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
-_CHUNK = 100
+_CHUNK = 20
 """Spans that are read at once: so few that what is made of them is still in the cache."""
 
 
