@@ -287,28 +287,31 @@ def _coverage(
     roles = [reading.role for reading in reads.readings]
     wrappers = roles.count("wrapper")
     not_understood = len(roles) - wrappers - roles.count("step")
-    unknown: Counter[str] = Counter()
-    if not_understood:
-        for span, role in zip(forest.spans, roles, strict=True):
-            if role not in ("wrapper", "step"):
-                unknown.update(key for key in map(label, span.attributes) if key)
     scopes = {span.scope: span.scope_version for span in forest.spans}
     scopes.pop("", None)
-    conventions = Counter(reads.conventions)
-    conventions.pop("", None)
+    names = reads.conventions
     return Coverage(
         spans=total,
         wrappers=wrappers,
         not_understood=not_understood,
         quarantined=forest.quarantined,
         mended=oddities(forest),
-        unknown_keys=dict(unknown.most_common(_MAX_KEYS)),
-        conventions=dict(conventions),
+        unknown_keys=_unknown_keys(forest.spans, roles) if not_understood else {},
+        conventions={name: names.count(name) for name in dict.fromkeys(names) if name},
         scopes=dict(list(scopes.items())[:_MAX_KEYS]),
         missing=lacking,
         route_from=route_from,
         service_version=_service_version(forest),
     )
+
+
+def _unknown_keys(spans: Sequence[Span], roles: Sequence[str]) -> dict[str, int]:
+    """The attributes of spans not understood, by how many have them, most frequent first."""
+    unknown: Counter[str] = Counter()
+    for span, role in zip(spans, roles, strict=True):
+        if role not in ("wrapper", "step"):
+            unknown.update(key for key in map(label, span.attributes) if key)
+    return dict(unknown.most_common(_MAX_KEYS))
 
 
 def _service_version(forest: Forest) -> str | None:
