@@ -191,15 +191,16 @@ def json_decode(folder: Path) -> Callable[[], object]:
 def json_flatten(folder: Path) -> Callable[[], object]:
     """The same, and each span's attributes as a dict."""
     from evalkit.tracing.otlp_values import attributes_of
+    from evalkit.tracing.reasons import Reasons
 
-    decode, documents = _decoder(), _documents(folder)
+    decode, documents, mended = _decoder(), _documents(folder), Reasons()
 
     def run() -> None:
         for document in documents:
             for found in decode(document).resource_spans:
                 for scoped in found.scope_spans:
                     for span in scoped.spans:
-                        attributes_of(span.attributes)
+                        attributes_of(span.attributes, mended)
 
     return run
 
