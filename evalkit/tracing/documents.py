@@ -34,7 +34,7 @@ _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedReader]:
+def opened(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, inflated if it is gzipped. Raises FileError if it cannot be opened."""
     try:
         with path.open("rb", _CHUNK) as raw:
