@@ -26,14 +26,15 @@ MAX_ELEMENT = 64 * 1024 * 1024
 """A larger element, or a larger value beside the arrays, is refused. Bytes."""
 
 _CHUNK = 8 * 1024 * 1024
-_CUT_OFF, _NO_JSON = "it is cut off", "it is no JSON"
+_MAX_DEPTH = 1_000_000
+_CUT_OFF, _NO_JSON, _TOO_DEEP = "it is cut off", "it is no JSON", "it is nested too deeply"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SCALAR = re.compile(rb"[^\s,\[\]{}\"]++")
 _TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _LINE = re.compile(rb"\n[\[{]")
-_TOKEN = re.compile(_STRING + rb'|[\[\]{}"]', re.DOTALL)
-"""A bracket, a text, or the quote that begins a text whose end is not there yet."""
+_TOKEN = re.compile(_STRING + rb'|\[++|[\]{}"]', re.DOTALL)
+"""Brackets, a text, or the quote that begins a text whose end is not there yet."""
 
 
 def _nested(levels: int) -> bytes:
@@ -49,13 +50,16 @@ class _Damaged(Exception):  # noqa: N818  a state of the file, not an error of t
     """The document is no JSON from here on, or ends too early."""
 
 
-def pieces(start: bytes, file: BinaryIO, shape: Shape, refused: Reasons) -> Iterator[bytes]:
+def pieces(
+    start: bytes, file: BinaryIO, shape: Shape, refused: Reasons, batch: int = BATCH
+) -> Iterator[bytes]:
     """The documents in ``start`` and what follows it in the file, cut into smaller ones.
 
+    Elements stand together in a piece up to ``batch`` bytes; with 0, each alone.
     What is damaged or has too large an element is counted in ``refused``; after a damaged
     document reading goes on with the next line.
     """
-    scanner = _Scanner(start, file, refused)
+    scanner = _Scanner(start, file, refused, batch)
     while scanner.peek():
         try:
             yield from _document(scanner, shape)
@@ -109,7 +113,7 @@ def _batches(scanner: _Scanner, shape: Shape) -> Iterator[bytes]:
     size = 0
     try:
         for element in _array(scanner, shape):
-            if held and size + len(element) > BATCH:
+            if held and size + len(element) > scanner.batch:
                 yield b",".join(held)
                 held, size = [], 0
             held.append(element)
@@ -125,7 +129,8 @@ def _batches(scanner: _Scanner, shape: Shape) -> Iterator[bytes]:
 class _Scanner:
     """A place in the file: what is there, and where the value that begins there ends."""
 
-    def __init__(self, start: bytes, file: BinaryIO, refused: Reasons) -> None:
+    def __init__(self, start: bytes, file: BinaryIO, refused: Reasons, batch: int) -> None:
+        self.batch = batch
         self._data = start
         self._at = 0
         self._file = file
@@ -213,9 +218,11 @@ class _Scanner:
             mark = token[0]
             if mark == b'"':
                 return token.end(), depth, True
-            depth += 1 if mark in (b"[", b"{") else -1 if mark in (b"]", b"}") else 0
+            depth += len(mark) if mark[0] in b"[{" else -1 if mark in (b"]", b"}") else 0
             if depth <= 0:
                 return token.end(), 0, False
+            if depth > _MAX_DEPTH:
+                raise _Damaged(_TOO_DEEP)
         return len(self._data), depth, False
 
     def _within_limit(self, value: bytes) -> bytes | None:

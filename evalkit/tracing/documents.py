@@ -15,11 +15,14 @@ import msgspec
 from evalkit.errors import FileError, Problem
 from evalkit.tracing.cutting import Shape, pieces
 from evalkit.tracing.reasons import Reasons
-from evalkit.tracing.wire import DamagedError, Framing, framing, next_length
+from evalkit.tracing.wire import DamagedError, Framing, framing, next_message
 
 MAX_DOCUMENT = 256 * 1024 * 1024
 """A larger document (a line, or a file that is one document) is refused, unless it is of a shape
 that it can be cut by. Bytes, inflated."""
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""A larger protobuf message, or a resource's part of one, is refused. Bytes."""
 
 MAX_WHOLE = 32 * 1024 * 1024
 """A larger document of a known shape is cut into pieces (:mod:`evalkit.tracing.cutting`)."""
@@ -29,7 +32,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 20
-_CUT_OFF = "the last message of a file: it is cut off"
+_CUT_OFF = "the rest of a file: it is cut off, or no OTLP protobuf"
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -152,30 +155,26 @@ def binary_documents(path: Path, refused: Reasons) -> Iterator[bytes]:
 
 
 def _messages(file: BinaryIO, frames: Framing, refused: Reasons) -> Iterator[bytes]:
-    if frames == "whole":
-        whole = file.read(MAX_DOCUMENT + 1)
-        if len(whole) > MAX_DOCUMENT:
-            refused[_too_large()] += 1
-        else:
-            yield whole
-        return
     while True:
         try:
-            length = next_length(file, frames)
+            following = next_message(file, frames)
         except DamagedError:
             refused[_CUT_OFF] += 1
             return
-        if length is None:
+        if following is None:
             return
-        if length > MAX_DOCUMENT:
-            refused[_too_large()] += 1
-            return
+        before, length = following
+        if length > MAX_MESSAGE:
+            refused[f"protobuf message larger than {MAX_MESSAGE >> 20} MiB"] += 1
+            while length and (passed := len(file.read(min(length, _CHUNK)))):
+                length -= passed
+            continue
         message = file.read(length)
-        if len(message) < length:
+        if message:  # one that is cut off still has its first spans
+            yield before + message
+        elif length:
             refused[_CUT_OFF] += 1
             return
-        if message:
-            yield message
 
 
 def _too_large() -> str:

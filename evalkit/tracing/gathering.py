@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,6 +24,9 @@ BUDGET = 64 * 1024 * 1024
 
 MAX_TRACE_SPANS = 100_000
 """Further spans of one trace are refused."""
+
+MAX_TRACE_SIZE = 256 * 1024 * 1024
+"""As are those beyond so many bytes of it."""
 
 WINDOW = 8 * 1024 * 1024
 """Bytes of parts after which a trace of which nothing more came is taken to be whole."""
@@ -47,7 +50,7 @@ class Gathering(AbstractContextManager["Gathering"]):
         self._folder = folder
         self._budget = budget
         self._window = window
-        self._parts: dict[str, list[Part]] = {}
+        self._open: dict[str, _Trace] = {}
         # Hashes of ids, which are a third as large; two that are alike only cost another reading.
         self._given: set[int] = set()
         # Each part's trace and number, as they came, and each trace's last number.
@@ -56,6 +59,7 @@ class Gathering(AbstractContextManager["Gathering"]):
         self._count = 0
         self._held = 0
         self._spilled: Path | None = None
+        self._over: Counter[str] = Counter()
 
     def add(self, part: Part) -> None:
         """Takes a part.
@@ -65,8 +69,10 @@ class Gathering(AbstractContextManager["Gathering"]):
         """
         if hash(part.trace_id) in self._given:
             raise LateSpansError(f"more spans of trace {part.trace_id}")
-        self._parts.setdefault(part.trace_id, []).append(part)
-        self._held += _size(part)
+        trace = self._open.get(part.trace_id)
+        if trace is None:
+            trace = self._open[part.trace_id] = _Trace()
+        self._held += trace.take(part)
         if self._window is not None:
             self._count += 1
             self._last[part.trace_id] = self._count
@@ -76,15 +82,15 @@ class Gathering(AbstractContextManager["Gathering"]):
 
     def settled(self, refused: Reasons) -> Iterator[tuple[str, list[Part]]]:
         """The traces of which nothing more came within the window, as :meth:`traces` gives them."""
-        while self._window is not None and self._held > self._window and len(self._parts) > 1:
+        while self._window is not None and self._held > self._window and len(self._open) > 1:
             trace_id, number = self._arrived.popleft()
             if self._last[trace_id] != number:
                 continue  # more of it came later
             del self._last[trace_id]
-            parts = self._parts.pop(trace_id)
-            self._held -= sum(map(_size, parts))
+            trace = self._open.pop(trace_id)
+            self._held -= trace.size
             self._given.add(hash(trace_id))
-            yield trace_id, _limited(parts, refused)
+            yield trace_id, trace.given(refused)
 
     def traces(self, refused: Reasons) -> Iterator[tuple[str, list[Part]]]:
         """Every trace with all its parts, and forgets them; spans over the limit are refused.
@@ -92,11 +98,10 @@ class Gathering(AbstractContextManager["Gathering"]):
         In order of first appearance, unless parts had to go to disk.
         """
         if self._spilled is None:
-            while self._parts:
-                trace_id = next(iter(self._parts))
-                yield trace_id, _limited(self._parts.pop(trace_id), refused)
+            yield from _emptied(self._open, refused)
             return
         self._spill()
+        refused.update(self._over)
         for path in sorted(self._spilled.iterdir()):
             yield from _partition(path, refused)
             path.unlink()
@@ -108,10 +113,11 @@ class Gathering(AbstractContextManager["Gathering"]):
     def _spill(self) -> None:
         """Appends all parts to their partitions' files."""
         by_partition: dict[int, list[bytes]] = {}
-        for trace_id, parts in self._parts.items():
+        for trace_id, trace in self._open.items():
             lines = by_partition.setdefault(zlib.crc32(trace_id.encode()) % _PARTITIONS, [])
-            for part in parts:
+            for part in trace.parts:
                 lines += on_disk(part)
+            self._over.update(trace.over)
         try:
             if self._spilled is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -121,41 +127,51 @@ class Gathering(AbstractContextManager["Gathering"]):
                     file.writelines(lines)
         except OSError as error:
             raise StoreError(f"cannot write {self._folder}: {error.strerror or error}") from error
-        self._parts.clear()
+        self._open.clear()
         self._held = 0
 
 
+class _Trace:
+    """The parts of a trace, as many as it may have, and what was left out of it, by reason."""
+
+    __slots__ = ("over", "parts", "size", "spans")
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.spans = self.size = 0
+        self.over: dict[str, int] = {}
+
+    def take(self, part: Part) -> int:
+        """How many bytes more are held; 0 where the part is over a limit."""
+        size = part.size or len(part.data) + _PART_OVERHEAD
+        self.spans += part.spans
+        if self.spans <= MAX_TRACE_SPANS and self.size + size <= MAX_TRACE_SIZE:
+            self.parts.append(part)
+            self.size += size
+            return size
+        what = "span" if part.spans else "log records"
+        most = f"{MAX_TRACE_SPANS:,}" if self.spans > MAX_TRACE_SPANS else "256 MiB"
+        reason = f"{what} over the limit of {most} in one trace"
+        self.over[reason] = self.over.get(reason, 0) + (part.spans or 1)
+        return 0
+
+    def given(self, refused: Reasons) -> list[Part]:
+        """The parts; what was left out is counted."""
+        refused.update(self.over)
+        return self.parts
+
+
 def _partition(path: Path, refused: Reasons) -> Iterator[tuple[str, list[Part]]]:
-    found: dict[str, list[Part]] = {}
-    spans: dict[str, int] = {}
+    found: dict[str, _Trace] = {}
     with path.open("rb") as file:
         while head := file.read(HEAD.size):
             part = part_of(head, file.read(size_after(head)))
-            trace_id, count = part.trace_id, part.spans
-            spans[trace_id] = spans.get(trace_id, 0) + count
-            if spans[trace_id] <= MAX_TRACE_SPANS:
-                found.setdefault(trace_id, []).append(part)
-            else:
-                refused[_too_many()] += count
+            found.setdefault(part.trace_id, _Trace()).take(part)
+    yield from _emptied(found, refused)
+
+
+def _emptied(found: dict[str, _Trace], refused: Reasons) -> Iterator[tuple[str, list[Part]]]:
+    """Each trace, forgotten when it is given."""
     while found:
         trace_id = next(iter(found))
-        yield trace_id, found.pop(trace_id)
-
-
-def _size(part: Part) -> int:
-    return part.size or len(part.data) + _PART_OVERHEAD
-
-
-def _limited(parts: list[Part], refused: Reasons) -> list[Part]:
-    kept, total = [], 0
-    for part in parts:
-        total += part.spans
-        if total <= MAX_TRACE_SPANS:
-            kept.append(part)
-        else:
-            refused[_too_many()] += part.spans
-    return kept
-
-
-def _too_many() -> str:
-    return f"span over the limit of {MAX_TRACE_SPANS:,} in one trace"
+        yield trace_id, found.pop(trace_id).given(refused)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -45,10 +45,14 @@ class _Status(msgspec.Struct, gc=False):
     message: str | None = None
 
 
+_Id = Annotated[str, msgspec.Meta(max_length=64)] | int
+"""Longer ones are none in any form, and must not be kept in a cache."""
+
+
 class _Span(msgspec.Struct, rename="camel", gc=False):
-    trace_id: str | int = ""
-    span_id: str | int = ""
-    parent_span_id: str | int | None = None
+    trace_id: _Id = ""
+    span_id: _Id = ""
+    parent_span_id: _Id | None = None
     name: str | None = None
     start_time_unix_nano: int | float | str | None = None
     end_time_unix_nano: int | float | str | None = None
@@ -232,7 +236,7 @@ def _origin(scope: _Scope | None, resource: msgspec.Raw, refused: Reasons) -> _O
     attributes, mended = _resource(resource)
     if mended:
         refused.update(mended)
-    return _Origin(named.name or "", named.version or "", attributes)
+    return _Origin(label(named.name) or "", label(named.version) or "", attributes)
 
 
 def _resource(raw: msgspec.Raw) -> tuple[Mapping[str, Any], Reasons]:

@@ -9,6 +9,7 @@ from typing import Any
 from evalkit.errors import InputError
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing import ids
+from evalkit.tracing.attributes import label
 from evalkit.tracing.mending import in_order
 from evalkit.tracing.otlp import NO_TRACE_ID, log_event, no_span_id
 from evalkit.tracing.otlp_values import MAX_NESTING, finite
@@ -39,7 +40,7 @@ def read_otlp_protobuf(data: bytes, refused: Reasons | None = None) -> list[Span
     for found in request.resource_spans:
         resource = _attributes(found.resource.attributes, reasons)
         for scoped in found.scope_spans:
-            scope, version = scoped.scope.name, scoped.scope.version
+            scope, version = label(scoped.scope.name) or "", label(scoped.scope.version) or ""
             for one in scoped.spans:
                 if may_be_large and one.ByteSize() > MAX_SPAN:
                     reasons[f"span larger than {MAX_SPAN:,} bytes"] += 1
@@ -96,7 +97,7 @@ def _request(kind: type[Any], data: bytes, refused: Reasons) -> Any:
         salvaged = _salvaged(kind(), data, counts := Reasons())
         if salvaged is None:
             raise error from None
-        refused.update(counts)
+        refused.update(counts or {"part of a message that is no OTLP protobuf": 1})
         return salvaged
 
 
@@ -144,7 +145,8 @@ def _merged(message: Any, data: memoryview, refused: Reasons) -> bool:
 def _span(
     found: Any, scope: str, version: str, resource: dict[str, Any], refused: Reasons
 ) -> Span | None:
-    trace_id, span_id = _trace_id(found.trace_id), ids.span_id(found.span_id)
+    raw, span_id = found.trace_id, ids.span_id(found.span_id)
+    trace_id = _trace_id(raw) if len(raw) == ids.TRACE_BYTES else None
     if trace_id is None or span_id is None:
         refused[NO_TRACE_ID if trace_id is None else no_span_id(found.span_id.hex())] += 1
         return None
@@ -155,7 +157,7 @@ def _span(
     return Span(
         trace_id=trace_id,
         span_id=span_id,
-        parent_id=_parent_id(parent) if parent else None,
+        parent_id=_parent_id(parent) if len(parent) == ids.SPAN_BYTES else None,
         name=found.name,
         start_ns=start,
         end_ns=end,

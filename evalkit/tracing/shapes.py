@@ -16,6 +16,9 @@ _MAX_SHAPES = 4096
 _MAX_KEYS = 500
 """Maps with more keys are each worked out for themselves: they are too odd to come again."""
 
+_MAX_HELD = 4_000_000
+"""Characters of keys in all known shapes."""
+
 _MAX_DOTS = 40
 
 
@@ -58,6 +61,7 @@ def shaped(keys: tuple[str | None, ...], values: Iterable[Any]) -> dict[str, Any
 
 
 _shapes: dict[tuple[str | None, ...], Shape] = {}
+_held = [0]
 # The attributes asked about last: those of one span are asked about several times in a row.
 _last: list[tuple[Mapping[str, Any], Shape]] = [({}, Shape(()))]
 
@@ -77,9 +81,12 @@ def shape_of(attributes: Mapping[str, Any]) -> Shape:
 
 def _shape(keys: tuple[str | None, ...]) -> Shape:
     shape = Shape(tuple(key for key in keys if key))
-    if len(keys) <= _MAX_KEYS:
-        if len(_shapes) >= _MAX_SHAPES:
+    size = sum(map(len, shape.keys))
+    if len(keys) <= _MAX_KEYS and size <= _MAX_HELD // 100:
+        _held[0] += size
+        if len(_shapes) >= _MAX_SHAPES or _held[0] > _MAX_HELD:
             _shapes.clear()
+            _held[0] = size
         _shapes[keys] = shape
     return shape
 

@@ -80,16 +80,27 @@ def _is_request(start: bytes, length: int) -> bool:
     return at == length if len(start) == length else at <= length
 
 
-def next_length(file: BinaryIO, frames: Framing) -> int | None:
-    """The length of the next message, None at the end of the file. Raises DamagedError."""
+def next_message(file: BinaryIO, frames: Framing) -> tuple[bytes, int] | None:
+    """What stands before the next message in it, and how many bytes of it follow.
+
+    A file that is one message is as good as several: each field 1 of it is one too. None at the
+    end of the file. Raises DamagedError.
+    """
     if frames == "four bytes":
         size = file.read(4)
         if 0 < len(size) < 4:
             raise DamagedError("cut off")
-        return int.from_bytes(size, "big") if size else None
+        return (b"", int.from_bytes(size, "big")) if size else None
+    tag = file.read(1) if frames == "whole" else b""
+    if frames == "whole" and tag != _FIRST:
+        if not tag:
+            return None
+        raise DamagedError("another field than the first")
     read = bytearray()
     while byte := file.read(1):
         read += byte
         if byte < b"\x80" or len(read) == _MAX_VARINT:
             break
-    return varint(bytes(read), 0)[0] if read else None
+    if not read and not tag:
+        return None
+    return (tag + read if tag else b"", varint(bytes(read), 0)[0])

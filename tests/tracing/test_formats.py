@@ -205,8 +205,46 @@ def test_otlp_on_lines_gzipped_with_a_damaged_line(tmp_path: Path) -> None:
 
 def test_a_damaged_first_line_does_not_hide_the_others(tmp_path: Path) -> None:
     good = json.dumps(otlp(ROOT)).encode()
-    _, spans, refused = read(written(tmp_path, good[:-3] + b"\n" + good + b"\n" + good))
+    _, spans, refused = read(written(tmp_path, good[:-9] + b"\n" + good + b"\n" + good))
     assert (len(spans), refused.total()) == (2, 1)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_document_that_breaks_off_keeps_what_came_before(
+    tmp_path: Path, indent: int | None
+) -> None:
+    content = json.dumps(otlp(ROOT, CHILD), indent=indent).encode()
+    _, spans, refused = read(written(tmp_path, content[: content.index(CHILD.encode())]))
+    assert [span.span_id for span in spans] == [ROOT]
+    assert list(refused) == ["the rest of a document: it is cut off"]
+
+
+def test_a_span_nested_200_000_deep_costs_only_itself(tmp_path: Path) -> None:
+    deep = b'{"arrayValue": {"values": [' * 200_000 + b"]}}" * 200_000
+    bad = {"key": "a", "value": "DEEP"}
+    found = otlp(ROOT, CHILD)
+    found["resourceSpans"][0]["scopeSpans"][0]["spans"][1]["attributes"] = [bad]
+    content = json.dumps(found).encode().replace(b'"DEEP"', deep)
+    _, spans, refused = read(written(tmp_path, content + b"\n" + json.dumps(otlp(CHILD)).encode()))
+    assert [span.span_id for span in spans] == [ROOT, CHILD]
+    assert len(refused) == refused.total() == 1
+
+
+def test_salvage_is_bounded(tmp_path: Path) -> None:
+    """Each piece repeats the resource: a thousand pieces of a large one are not made."""
+    found = otlp(*(f"{number:016x}" for number in range(1, 1000)))
+    found["resourceSpans"][0] = {"resource": {"x": "y" * 100_000}, **found["resourceSpans"][0]}
+    _, spans, refused = read(written(tmp_path, json.dumps(found).encode()[:-5]))
+    assert 10 < len(spans) < 100
+    assert list(refused) == ["the rest of a document: too much of it is damaged"]
+
+
+def test_a_million_brackets_are_passed_by_or_given_up(tmp_path: Path) -> None:
+    line = json.dumps(otlp(ROOT)).encode()
+    for depth in (1_000_000, 40_000_000):
+        deep = b'{"resourceSpans": ' + b"[" * depth + b"]" * depth + b"}"
+        _, spans, refused = read(written(tmp_path, deep + b"\n" + line))
+        assert (len(spans), refused.total()) == (1, 1)
 
 
 def test_pretty_printed_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -311,8 +349,12 @@ def test_protobuf_in_frames(tmp_path: Path, frame: Callable[[bytes], bytes]) -> 
     for data in (framed, gzip.compress(framed)):
         found, spans, refused = read(written(tmp_path, data))
         assert (found, len(spans), refused) == ("otlp-protobuf", 3 + 2999, {})
-    _, spans, refused = read(written(tmp_path, (frame(one) + frame(two))[:-3]))
-    assert (len(spans), list(refused)) == (1, ["the last message of a file: it is cut off"])
+    for cut in (3, len(two) // 2 - 2):
+        _, spans, refused = read(written(tmp_path, (frame(one) + frame(two))[:-cut]))
+        assert [span.span_id for span in spans] == [ROOT, CHILD]
+        assert list(refused.values()) == [1]
+    _, spans, refused = read(written(tmp_path, frame(one) + frame(two)[: -len(two)]))
+    assert ([span.span_id for span in spans], refused.total()) == ([ROOT], 1)
     bad = two.replace(b"work", b"wo\xff\xff", 1)
     _, spans, refused = read(written(tmp_path, frame(bad) + frame(one)))
     assert [span.span_id for span in spans] == [ROOT, ROOT]

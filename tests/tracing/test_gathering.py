@@ -62,6 +62,20 @@ def test_a_trace_has_a_largest_size(
     assert refused == {"span over the limit of 100 in one trace": 210}
 
 
+@pytest.mark.parametrize("window", [None, 10_000])
+def test_one_trace_is_never_held_beyond_its_limit(
+    monkeypatch: pytest.MonkeyPatch, window: int | None
+) -> None:
+    monkeypatch.setattr(gathering, "MAX_TRACE_SIZE", 5_000)
+    refused = Reasons()
+    with Gathering(Path(), window=window) as found:
+        for _ in range(100):
+            found.add(Part(TRACES[0], "spans", 3, b"x", size=1_000))
+        [(_, parts)] = found.traces(refused)
+    assert len(parts) == 5
+    assert refused == {"span over the limit of 256 MiB in one trace": 285}
+
+
 def test_reasons_are_bounded_and_lose_no_count() -> None:
     refused = Reasons()
     for number in range(1000):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evalkit.plugins import load, registered
 from evalkit.spans import Span
-from evalkit.tracing import choosing
+from evalkit.tracing import choosing, shapes
 from evalkit.tracing.attributes import indexed
 from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.otlp import read_parts
@@ -121,3 +121,10 @@ def test_every_recorded_span_is_read_by_the_first_convention_that_claims_it() ->
             assert chosen(found) == first, (path.name, found.name)
             asked += 1
     assert asked > 1000
+
+
+def test_keys_are_held_up_to_a_limit() -> None:
+    for number in range(300):
+        shape_of({f"{number}.{one}.{'k' * 1000}": 1 for one in range(30)})
+        shape_of({f"{number}.{'k' * 100_000}": 1})
+    assert sum(len(key) for keys in shapes._shapes for key in keys if key) <= shapes._MAX_HELD

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.errors import FileError, InputError, Problem
-from evalkit.tracing.cutting import Shape
+from evalkit.tracing.cutting import Shape, pieces
 from evalkit.tracing.documents import binary_documents, head, json_documents
 from evalkit.tracing.formats import chat, jaeger, langfuse, otlp_json, otlp_protobuf, sdk_json
 from evalkit.tracing.mending import mended
@@ -43,6 +44,9 @@ FORMATS: dict[str, Format] = {
 }
 """In the order in which they are tried: from the most particular keys to the least."""
 
+MAX_MENDED = 4 * 1024 * 1024
+"""Larger documents are mended piece by piece. Bytes."""
+
 TAU = "tau"
 _TAU_KEYS = ("simulations", "traj", "num_trials", "reward_info")
 
@@ -75,20 +79,45 @@ def read_parts(path: Path, name: str, refused: Reasons) -> Iterator[Part]:
         try:
             found = one.read(document, refused)
         except InputError as error:
-            found = () if is_binary else _again(one, document, refused)
+            found = [] if is_binary else _again(one, document, refused)
             if not found:
                 refused[f"document: {str(error)[:200]}"] += 1
         yield from found
 
 
-def _again(one: Format, document: bytes, refused: Reasons) -> Iterable[Part]:
-    """The document with what strict JSON has no room for replaced, read once more."""
+def _again(one: Format, document: bytes, refused: Reasons) -> list[Part]:
+    """What can be read of a document that cannot be read whole, with what is bad in it mended."""
+    found: list[Part] = []
+    counts = Reasons()
     try:
-        found = one.read(mended(document, counts := Reasons()), refused)
-        refused.update(counts)
-        return found
+        if one.shape is None or len(document) <= MAX_MENDED:
+            found = list(one.read(mended(document, counts), counts))
     except (InputError, ValueError, RecursionError):
-        return []
+        counts.clear()
+    if not found and one.shape is not None:
+        found = list(_piecemeal(one, document, one.shape, counts))
+    if found:
+        refused.update(counts)
+    return found
+
+
+def _piecemeal(one: Format, document: bytes, shape: Shape, refused: Reasons) -> Iterator[Part]:
+    """The document, element by element: what is damaged costs only itself, or what follows it."""
+    left = 10 * len(document)  # an element's piece repeats what it shares with others
+    for piece in pieces(document, io.BytesIO(), shape, refused, batch=0):
+        left -= len(piece)
+        if left < 0:
+            refused["the rest of a document: too much of it is damaged"] += 1
+            return
+        try:
+            yield from one.read(piece, refused)
+        except InputError as error:
+            try:
+                found = one.read(mended(piece, counts := Reasons()), refused)
+                refused.update(counts)
+                yield from found
+            except (InputError, ValueError, RecursionError):
+                refused[f"part of a document: {str(error)[:200]}"] += 1
 
 
 def _has(start: bytes, keys: tuple[str, ...]) -> bool:
