@@ -10,6 +10,7 @@ from evalkit.calibration import Labelled
 from evalkit.errors import FileError, InputError, Problem
 from evalkit.files import read_json
 from evalkit.ingest import read_bounded
+from evalkit.judging.verdicts import normalise
 from evalkit.store import Store
 
 Row = tuple[int, dict[str, Any]]
@@ -48,7 +49,8 @@ def of_run(
     """The judge of a stored run, and its verdicts beside the labels of those trials, by route.
 
     A label names ``case`` and ``trial`` (which a run of one trial each may leave out). Raises
-    InputError where a label is of no trial of the run, or the run has no verdicts of one judge.
+    InputError where a label is of no trial of the run, or the run has no verdicts of one judge,
+    FileError where two lines label one trial and do not say the same.
     """
     opened = Store(store)
     found = opened.find(run)
@@ -58,7 +60,15 @@ def of_run(
         if trial is None and found.trials > 1:
             message = f"run {found.id} has {found.trials} trials a case: say which `trial`"
             raise FileError(Problem(str(path), message, number))
-        wanted[str(case), 0 if trial is None else trial] = _field(row, label, path, number)
+        key = str(case), 0 if trial is None else trial
+        said = _field(row, label, path, number)
+        if key in wanted and not _agree(wanted[key], said):
+            message = (
+                f"trial {key[1]} of case {key[0]!r} has two labels, {wanted[key]!r} and"
+                f" {said!r}: decide which is true"
+            )
+            raise FileError(Problem(str(path), message, number))
+        wanted[key] = said
     judges: set[str] = set()
     pairs: list[Labelled] = []
     unseen = set(wanted)
@@ -80,6 +90,11 @@ def of_run(
             else f"run {found.id} has verdicts of {len(judges)} judges: score it again first"
         )
     return judges.pop(), pairs
+
+
+def _agree(one: Any, other: Any) -> bool:
+    read = normalise(one), normalise(other)
+    return read[0] == read[1] and (read[0] is not None or one == other)
 
 
 def _field(row: dict[str, Any], name: str, path: Path, number: int) -> Any:

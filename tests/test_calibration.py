@@ -142,6 +142,14 @@ def test_a_run_is_calibrated_and_then_may_be_judged(
             file.write("".join(json.dumps(row) + "\n" for row in rows))
         assert main(["judge", "calibrate", "labels.jsonl.gz", "--run", "main", "--store", "s"]) == 0
         assert "24   0.92  0.74 to 0.98" in capsys.readouterr().out
+        again = ["judge", "calibrate", "again.jsonl", "--run", "main", "--store", "s"]
+        for second, code in (("pass", 0), ("fail", 2)):
+            two = [*rows, {"case": "c5", "label": second}]
+            Path("again.jsonl").write_text("".join(json.dumps(row) + "\n" for row in two))
+            assert main(again) == code
+        told = capsys.readouterr()
+        assert "24   0.92" in told.out
+        assert "again.jsonl:25: trial 0 of case 'c5' has two labels, True and 'fail'" in told.err
         assert main(["score", "main", "--store", "s"]) == 0
         assert len(server.requests) == 24  # all from what was kept
     scores = [trial.scores[0] for trial in Store("s").trials(Store("s").find("main+rescored").id)]

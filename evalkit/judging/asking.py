@@ -36,10 +36,17 @@ class TooLongError(Exception):
 
 
 def request(
-    model: str, rubric: str, case: Case, trajectory: Trajectory, *, form: Format
+    model: str,
+    rubric: str,
+    case: Case,
+    trajectory: Trajectory,
+    *,
+    form: Format,
+    temperature: float | None = 0,
 ) -> dict[str, Any]:
     """The body of the call. Raises TooLongError over 200,000 characters.
 
+    ``temperature`` None leaves it to the endpoint.
     Each argument and output is shown up to 4,000 characters, and says where it was cut. What the
     case expects is not shown: the rubric says what counts.
     """
@@ -48,12 +55,13 @@ def request(
         raise TooLongError(f"{len(question)} characters, at most {MAX_QUESTION} are judged")
     body: dict[str, Any] = {
         "model": model,
-        "temperature": 0,
         "messages": [
             {"role": "system", "content": SYSTEM},
             {"role": "user", "content": question},
         ],
     }
+    if temperature is not None:
+        body["temperature"] = temperature or 0  # 0 and 0.0 are one question, asked once
     if form == "json_schema":
         named = {"name": "verdict", "strict": True, "schema": SCHEMA}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
@@ -62,9 +70,10 @@ def request(
     return body
 
 
-def identity(model: str, rubric: str) -> str:
+def identity(model: str, rubric: str, temperature: float | None = 0) -> str:
     """What makes a judge this judge (16 hex digits): its model, the rubric, how it is asked."""
-    content = json.dumps([model, rubric.strip(), SYSTEM])
+    warmth = [temperature] if temperature != 0 else []
+    content = json.dumps([model, rubric.strip(), SYSTEM, *warmth])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

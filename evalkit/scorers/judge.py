@@ -20,6 +20,7 @@ NAME = "judge"
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
 Attempts = Annotated[int, msgspec.Meta(ge=1, le=10)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 
 
 class _Answer(NamedTuple):
@@ -41,6 +42,7 @@ async def judge(  # noqa: PLR0913  a suite's arguments are its parameters
     base_url_env: str = "OPENAI_BASE_URL",
     key_env: str = "OPENAI_API_KEY",
     response_format: Format = "json_schema",
+    temperature: Temperature | None = 0,
     timeout: Seconds = 60.0,
     attempts: Attempts = 4,
     min_agreement: Share | None = None,
@@ -54,7 +56,8 @@ async def judge(  # noqa: PLR0913  a suite's arguments are its parameters
     no answer, the answer holds no verdict that is understood, the model is unsure, or, with
     ``min_agreement``, this judge (the model with the suite's rubric) was not calibrated on the
     case's route to agree with its labels so often (``evalkit judge calibrate``; the verdict is
-    kept in ``data`` for that). Answers are kept in the store by what was asked.
+    kept in ``data`` for that). Answers are kept in the store by what was asked,
+    also those that hold no verdict.
     """
     own = [check.judge for check in case.expect.outcome if check.judge is not None]
     rubrics = dict.fromkeys([*([] if rubric is None else [rubric]), *own])
@@ -63,29 +66,37 @@ async def judge(  # noqa: PLR0913  a suite's arguments are its parameters
 
     async def answered(one: str) -> _Answer:
         try:
-            asked = request(model, one, case, trajectory, form=response_format)
+            asked = request(
+                model, one, case, trajectory, form=response_format, temperature=temperature
+            )
             digest = answers.digest_of(asked)
             found = answers.recall(store, digest)
             cached = found is not None
             if found is None:
                 endpoint = find(base_url_env, key_env)
                 found = await complete(endpoint, asked, timeout=timeout, attempts=attempts)
+                answers.keep(store, digest, found)
             reply = read_reply(found.text)
         except (TooLongError, EndpointError, UnreadableError) as error:
-            return _Answer(None, f"judge {model}: {error}")
-        if not cached:
-            answers.keep(store, digest, found)
+            return _Answer(None, f"judge {model}: {error}{_advice(error)}")
         if reply.verdict == "unsure":
             return _Answer("unsure", f"judge {model} is unsure: {reply.reason}", found, cached)
         met = "met" if reply.verdict == "pass" else "not met"
         return _Answer(reply.verdict, reply.reason or f"the rubric is {met}", found, cached)
 
     given = {one: await answered(one) for one in rubrics}
-    who = identity(model, rubric or "")
+    who = identity(model, rubric or "", temperature)
     refused = None
     if min_agreement is not None and any(one.verdict in VALUES for one in given.values()):
         refused = calibrations.refusal(store, who, case.route, min_agreement)
     return _score(who, given, refused, own)
+
+
+def _advice(error: Exception) -> str:
+    said = str(error)
+    if isinstance(error, EndpointError) and said.startswith("HTTP 400") and "temperature" in said:
+        return ". `temperature: null` in the judge's arguments leaves it out"
+    return ""
 
 
 def _score(who: str, given: dict[str, _Answer], refused: str | None, own: Sequence[str]) -> Score:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,39 @@ def test_the_same_question_is_paid_for_once(asked: Any, tmp_path: Path) -> None:
     assert len(more) == 1
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*.json"))
     assert KEY.encode() not in kept
+
+
+def test_a_reply_that_cannot_be_read_is_paid_for_once(asked: Any) -> None:
+    scores, requests = asked(lambda n, b: Reply("I would say so."), times=2)
+    assert len(requests) == 1
+    assert scores[0] == scores[1]
+    assert scores[0].status == "could_not_judge"
+
+
+def test_the_temperature_can_be_left_out(asked: Any) -> None:
+    refused = {"error": {"message": "'temperature' does not support 0 with this model"}}
+
+    def behave(number: int, body: dict[str, Any]) -> Reply:
+        if "temperature" in body:
+            return Reply(status=400, raw=json.dumps(refused).encode())
+        return verdict("pass")
+
+    (score,), _ = asked(behave)
+    assert score.status == "could_not_judge"
+    assert score.reason.endswith("`temperature: null` in the judge's arguments leaves it out")
+    (score,), ((_, _, body),) = asked(behave, temperature=None)
+    assert score.passed
+    _, ((_, _, body),) = asked(lambda n, b: verdict("pass"), temperature=0.5)
+    assert body["temperature"] == 0.5
+
+
+def test_a_judge_of_another_temperature_is_another_judge(asked: Any) -> None:
+    found = [
+        asked(lambda n, b: verdict("pass"), store=None, **given)[0][0].data["judge"]
+        for given in ({}, {"temperature": 0.0}, {"temperature": None}, {"temperature": 1})
+    ]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
 
 
 def test_a_damaged_answer_is_asked_for_again(asked: Any, tmp_path: Path) -> None:
