@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from evalkit.choosing import benjamini_hochberg, choose, read_cells
+from evalkit.choosing import benjamini_hochberg, choose
 from evalkit.comparison import paired, summarize
 from evalkit.permutation import permutation_drop
+from evalkit.versions import read_cells
 from tests import recordings
 
 ON = "task_completion"
@@ -110,11 +111,87 @@ def test_routes_scorers_and_cases_in_one_run_only_are_left_out():
     )
     found = chosen(a, dataclasses.replace(b, run=other))
     assert [(pair.route, pair.cases) for pair in found.pairs] == [("r", 2)]
-    (note,) = found.notes
+    note, common = found.notes
     assert note.startswith("4 cases are not the same in run b and in run a")
     assert note.endswith(": r-c0, new-c0, new-c1, new-c2")
+    assert common.endswith("of the cases that all ranked runs have scores of: r: 2 of 3")
     assert chosen(a, a).notes == ()
     empty = run("c", [])
     assert chosen(a, empty).pairs == ()
     single = chosen(run("x", [1], trials=1), run("y", [0], trials=1))
     assert single.pairs[0].broken == () and single.pairs[0].p == 1.0
+
+
+def without(made, *lost):
+    """The run with these cases' trials lost to the infrastructure."""
+    status = ["crashed" if case in lost else "completed" for case in column(made.trials, "case")]
+    place = made.trials.schema.get_field_index("status")
+    field = made.trials.schema.field("status")
+    trials = made.trials.set_column(place, field, recordings.pa.array(status, field.type))
+    kept = [case not in lost for case in column(made.scores, "case")]
+    return dataclasses.replace(made, trials=trials, scores=made.scores.filter(kept))
+
+
+def column(table, name):
+    return table[name].to_pylist()
+
+
+def ranked(found):
+    return {one.run: one for one in found.standings}
+
+
+def test_a_run_that_lost_its_hard_cases_is_not_ranked_by_the_easy_ones():
+    easy, hard = [4] * 15, [1] * 15
+    a = run("a", easy + hard, cost=0.01)
+    b = without(run("b", [3] * 15 + [0] * 15, cost=0.001), *(f"r-c{n}" for n in range(15, 30)))
+    c = run("c", easy + [0] * 15, cost=0.02)
+    found = chosen(a, b, c)
+    by_run = ranked(found)
+    assert by_run["a"].chosen and by_run["b"].quality is None and by_run["b"].cases == 0
+    assert by_run["a"].quality == pytest.approx(0.625)
+    assert "run b is not ranked: r: it lacks 15 of 30 scores" in found.notes
+
+
+def test_quality_and_prices_are_of_the_cases_that_all_have():
+    a = run("a", [4] * 38 + [0] * 2, latency=1.0)
+    costs = [0.01] * 38 * 4 + [0.5] * 2 * 4
+    place = a.trials.schema.get_field_index("cost_usd")
+    field = a.trials.schema.field("cost_usd")
+    costly = a.trials.set_column(place, field, recordings.pa.array(costs, field.type))
+    a = dataclasses.replace(a, trials=costly)
+    b = without(run("b", [4] * 37 + [3, 0, 0], cost=0.02, latency=1.0), "r-c38", "r-c39")
+    found = chosen(a, b)
+    by_run = ranked(found)
+    assert (by_run["a"].quality, by_run["a"].cases) == (1.0, 38)
+    assert by_run["b"].quality == pytest.approx(1 - 1 / (4 * 38))
+    assert by_run["a"].cost_usd == pytest.approx(0.01)
+    assert by_run["a"].chosen
+    assert found.notes[-1].endswith("r: 38 of 40")
+
+
+def test_a_scorer_in_one_run_only_has_no_say_in_the_choice():
+    def two(name, passes, other):
+        made = run(name, passes)
+        rows = made.scores.to_pylist()
+        more = [{**row, "scorer": "other", "value": other} for row in rows if other is not None]
+        scores = recordings.pa.Table.from_pylist(rows + more, made.scores.schema)
+        return dataclasses.replace(made, scores=scores)
+
+    a, b = two("a", [4] * 18 + [0] * 2, 0.1), two("b", [4] * 14 + [0] * 6, None)
+    cells = [read_cells(one, summarize(one), a.run, (ON, "other")) for one in (a, b)]
+    found = choose(cells, (ON, "other"))
+    by_run = ranked(found)
+    assert by_run["a"].chosen and by_run["a"].quality == 0.9 and by_run["b"].quality == 0.7
+    assert "other is not in all runs, and has no say in which to choose: r" in found.notes
+
+
+def test_a_run_of_few_of_the_cases_and_one_without_scores_spoil_no_choice():
+    a, b = run("a", [4] * 10), run("b", [3] * 10)
+    few = run("few", [4] * 2)
+    none = without(run("none", [4] * 10), *(f"r-c{n}" for n in range(10)))
+    found = chosen(a, b, few, none)
+    by_run = ranked(found)
+    assert by_run["a"].chosen and by_run["a"].cases == 10
+    assert by_run["few"].quality is None and by_run["none"].quality is None
+    assert any("run few is not ranked: r: it has 2 of 10 cases" in note for note in found.notes)
+    assert not any(one.chosen for one in chosen(none, none).standings)

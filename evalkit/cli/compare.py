@@ -43,12 +43,13 @@ def compare(
 
     import msgspec
 
-    from evalkit.choosing import choose, read_cells
+    from evalkit.choosing import choose
     from evalkit.cli.decision import known_scorers
     from evalkit.cli.output import say, screen
     from evalkit.comparison import summarize
     from evalkit.reporters import compare as report
     from evalkit.store import Store
+    from evalkit.versions import read_cells
 
     opened = Store(store)
     found = opened.find_all(list(dict.fromkeys(runs)))

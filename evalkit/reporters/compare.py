@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit import phrasing
-from evalkit.choosing import Choice, Standing, Versus
+from evalkit.choosing import Choice, Versus
 from evalkit.console import fits, table, to_text
 from evalkit.escaping import code, line, markdown
 from evalkit.layout import operations, run_line, scorers, text
+from evalkit.ranking import Standing
 from evalkit.results import RouteSummary, Run
 
 if TYPE_CHECKING:

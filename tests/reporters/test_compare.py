@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from evalkit.choosing import Choice, Standing, Versus
+from evalkit.choosing import Choice, Versus
+from evalkit.ranking import Standing
 from evalkit.reporters import compare
 from evalkit.strict_yaml import read
 from tests.reporters import samples
