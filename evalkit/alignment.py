@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -42,6 +43,23 @@ class Forbidden(msgspec.Struct, frozen=True, gc=False):
     never: int
     step: int
     unrecorded: bool = False
+
+
+class Rates(NamedTuple):
+    """Precision, recall and F1, each in [0, 1]; with nothing expected and nothing done, 1."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def rates(right: float, taken: int, wanted: int) -> Rates:
+    """Of what was done and of what was wanted, how much was right; F1 is their harmonic mean."""
+    return Rates(
+        right / taken if taken else float(not wanted),
+        right / wanted if wanted else float(not taken),
+        2 * right / (taken + wanted) if taken or wanted else 1.0,
+    )
 
 
 class Alignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArguments
+from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArguments, rates
 from evalkit.arguments import arguments_hold, without
 from evalkit.candidates import Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
@@ -115,10 +115,11 @@ def _aligned(
     ordered: bool,
 ) -> Alignment:
     found = sides.matched(plan if ordered else Plan(plan.path, plan.rows, None, listed=False))
-    credit = len(found.pairs) + PARTIAL_CREDIT * len(found.wrong)
-    taken, wanted = found.taken, found.wanted
+    taken = found.taken
     if forbidden:
         taken += len({one.step for one in forbidden}.difference(found.counted()))
+    credit = len(found.pairs) + PARTIAL_CREDIT * len(found.wrong)
+    precision, recall, f1 = rates(credit, taken, found.wanted)
     if expect.paths is not None:
         expect = msgspec.structs.replace(expect, steps=expect.paths[plan.path], paths=None)
     return Alignment(
@@ -135,18 +136,13 @@ def _aligned(
         forbidden=forbidden,
         considered=found.considered,
         necessary=found.necessary,
-        precision=_share(credit, taken, wanted),
-        recall=_share(credit, wanted, taken),
-        f1=2 * credit / (taken + wanted) if taken or wanted else 1.0,
+        precision=precision,
+        recall=recall,
+        f1=f1,
         passed=not (forbidden or found.wrong or found.out_of_order)
         and not (found.missing and mode != "subset")
         and not (found.unexpected and _nothing_more(expect, mode)),
     )
-
-
-def _share(credit: float, whole: int, other: int) -> float:
-    """Of nothing: 1 if the other side is nothing too, else 0."""
-    return credit / whole if whole else float(not other)
 
 
 # --- what is compared ---------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +93,10 @@ def test_a_coroutine_function_may_read_it(tmp_path: Path) -> None:
     [("raises", "OSError: no database"), ("loops", "within 0.3 s"), ("odd", "object")],
 )
 def test_a_state_that_cannot_be_read_is_not_judged(tmp_path: Path, state: str, says: str) -> None:
-    began = time.monotonic()
     for trial in trials(tmp_path, state, lambda q: {}, timeout=0.3):
         assert (trial.status, trial.scores[0].status) == ("completed", "could_not_judge")
         assert says in trial.scores[0].reason
         assert trial.scores[1].passed
-    assert time.monotonic() - began < 10
 
 
 def test_the_scorer_alone() -> None:

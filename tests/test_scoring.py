@@ -210,7 +210,7 @@ def test_asynchronous_scorers_are_awaited_beside_others(folder: Path) -> None:
 def test_a_scorer_that_does_not_return_could_not_judge_and_stops(
     folder: Path, use: ScorerUse
 ) -> None:
-    before, began = threading.active_count(), time.monotonic()
+    before = threading.active_count()
     found = own(folder, use, ScorerUse("routing"), timeout=0.1)
     name = use.name.partition(":")[2]
     assert (found[name].status, found[name].reason) == (
@@ -218,8 +218,7 @@ def test_a_scorer_that_does_not_return_could_not_judge_and_stops(
         "did not return within 0.1 s",
     )
     assert found["routing"].passed
-    while threading.active_count() > before:  # the thread of the endless one ends
-        assert time.monotonic() - began < 5
+    while threading.active_count() > before:  # the thread of the endless one ends, or this hangs
         time.sleep(0.01)
 
 

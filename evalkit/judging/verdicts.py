@@ -54,7 +54,7 @@ class UnreadableError(Exception):
 def normalise(word: Any) -> Verdict | None:
     """The verdict that a word, truth value, 0 or 1 stands for; None if it is not in the table."""
     if isinstance(word, bool | int | float):
-        return {1.0: "pass", 0.0: "fail"}.get(float(word))  # type: ignore[return-value]
+        return "pass" if word == 1 else "fail" if word == 0 else None
     if not isinstance(word, str) or len(word) > 100:
         return None
     plain = re.sub(r"[\s_-]+", "_", word.casefold().strip(" \t\r\n.!\"'*`"))

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from evalkit.alignment import rates
 from evalkit.dataset import Case, Expected
 from evalkit.expectation import is_for_agent, leaves, named_kinds
 from evalkit.matching import Alignment, align
@@ -64,7 +65,7 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
             "wrong": wrong,
             "missed": len(alignment.missing) - wrong,
             "spurious": len(chosen.spurious) - wrong,
-            **_rates(right, len(alignment.missing), len(chosen.spurious)),
+            **rates(right, right + len(chosen.spurious), right + len(alignment.missing))._asdict(),
             "confusion": _confusion(alignment, chosen, rest),
             "decisions": _decisions(alignment, chosen),
             "arguments": _arguments(alignment),
@@ -120,16 +121,6 @@ def _choices(alignment: Alignment) -> _Choices:
 
 
 # --- what is told of them -------------------------------------------------------------------
-
-
-def _rates(right: int, missing: int, unexpected: int) -> dict[str, float]:
-    """Precision, recall and F1 over the choices; with nothing expected and nothing called, 1."""
-    called, expected = right + unexpected, right + missing
-    return {
-        "precision": right / called if called else float(not expected),
-        "recall": right / expected if expected else float(not called),
-        "f1": 2 * right / (called + expected) if called or expected else 1.0,
-    }
 
 
 def _wanted(alignment: Alignment, position: int | None) -> str | None:

@@ -212,7 +212,7 @@ def _agentevals_strict(vector: Vector, args: str, overrides: Mapping[str, Any]) 
 
 def _adk(vector: Vector, mode: str) -> Answer:
     name, _, ignored = mode.partition("+")
-    how: MatchMode = {"EXACT": "exact", "IN_ORDER": "in_order", "ANY_ORDER": "superset"}[name]  # type: ignore[assignment]
+    how = OTHERS_ALLOWED[name.lower()]
     turns = list(zip(vector["reference"], vector["actual"], strict=True))
     verdicts = [
         passed(match(stated(one), done(other), how, "ignore" if ignored else "exact"))
@@ -229,13 +229,22 @@ def _azure(vector: Vector, mode: str) -> Answer:
         score = match(stated(calls[0]), done(calls[1]), "unordered", "ignore")
         measure = name.removesuffix("_score")
         return score.value if measure == "f1" else float(score.data[measure])
-    how: MatchMode = {"exact": "exact", "in_order": "in_order", "any_order": "superset"}[  # type: ignore[assignment]
-        name.removesuffix("_match")
-    ]
+    how = OTHERS_ALLOWED[name.removesuffix("_match")]
     return passed(match(stated(calls[0]), done(calls[1]), how, args))
 
 
 SIDES = ("reference", "actual")
+OTHERS_ALLOWED: dict[str, MatchMode] = {
+    "exact": "exact",
+    "in_order": "in_order",
+    "any_order": "superset",
+}
+NO_OTHERS: dict[str, MatchMode] = {**OTHERS_ALLOWED, "any_order": "unordered"}
+DEEPEVAL: dict[str, MatchMode] = {
+    "exact": "exact",
+    "non_exact": "superset",
+    "ordering": "in_order",
+}
 
 
 def _deepeval(vector: Vector, mode: str) -> Answer:
@@ -250,7 +259,7 @@ def _deepeval(vector: Vector, mode: str) -> Answer:
         for key in SIDES
     ]
     args: ArgumentsMode = "exact" if more == "INPUT_PARAMETERS" else "ignore"
-    how: MatchMode = {"exact": "exact", "non_exact": "superset", "ordering": "in_order"}[name]  # type: ignore[assignment]
+    how = DEEPEVAL[name]
     score = match(stated(typed[0]), done(typed[1]), how, args)
     if name == "exact" or more == "strict_mode":
         return passed(score)
@@ -275,7 +284,7 @@ def _promptfoo(vector: Vector, mode: str) -> Answer:
     names = [step.name for step in called]
     if kind == "tool-sequence":
         steps = [_globbed(name, names) for name in asked["steps"]]
-        return passed(match(steps, called, mode, "ignore"))  # type: ignore[arg-type]
+        return passed(match(steps, called, mode, "ignore"))
     if kind.startswith("tool-used"):
         return _promptfoo_used(asked, called, negated="not" in kind)
     if kind == "step-count":
@@ -370,7 +379,7 @@ def _pydantic_evals(vector: Vector, mode: str) -> Answer:
     steps = stated(vector["reference"])
     if kind == "ToolCorrectness":
         return passed(match(steps, done(calls), "superset" if option else "unordered", "ignore"))
-    how: MatchMode = {"exact": "exact", "in_order": "in_order", "any_order": "unordered"}[name]  # type: ignore[assignment]
+    how = NO_OTHERS[name]
     score = match(steps, done(calls), how, "ignore")
     if how == "exact":
         return passed(score)
@@ -403,7 +412,7 @@ def _ragas(vector: Vector, mode: str) -> Answer:
 
 
 def _strands_evals(vector: Vector, mode: str) -> Answer:
-    how: MatchMode = {"exact": "exact", "in_order": "in_order", "any_order": "superset"}[mode]  # type: ignore[assignment]
+    how = OTHERS_ALLOWED[mode]
     score = match(stated(vector["reference"]), done(vector["actual"]), how, "ignore")
     if how == "exact":
         return passed(score)

@@ -44,7 +44,7 @@ def test_what_is_not_recorded_could_not_be_judged() -> None:
 
 
 def model(steps: tuple[Step, ...] = (), **more: object) -> Step:
-    return Step(kind="llm", name="m", steps=steps, **more)  # type: ignore[arg-type]
+    return Step(kind="llm", name="m", steps=steps, **more)
 
 
 TOKENS = {"tokens_in": 10, "tokens_out": 5}

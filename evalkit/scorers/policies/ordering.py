@@ -70,11 +70,8 @@ def approval(
     tried, unknown = visits_of(trajectory, actions)
     asked, more = visits_of(trajectory, by)
     unknown = [*unknown, *more]
-    left = [one for one in asked if one.step.status == "ok"]
-    if granted is not None:
-        unknown += [f"no output of {one.step.label}" for one in left if one.step.output is None]
-        left = [one for one in left if holds(granted, one.step.output)]
-    unknown += [*_unrecorded([*left, *tried], same), *too_many(left, tried)]
+    left, silent = _succeeded(asked, granted)
+    unknown += [*silent, *_unrecorded([*left, *tried], same), *too_many(left, tried)]
     broken = []
     for action in [] if unknown else tried:
         fitting = [one for one in left if ended_before(one, action) and _alike(one, action, same)]
@@ -107,10 +104,7 @@ def memory_after_success(
     written, unknown = visits_of(trajectory, writes)
     checks, more = visits_of(trajectory, verified_by)
     unknown = [*unknown, *more]
-    good = [one for one in checks if one.step.status == "ok"]
-    if verified is not None:
-        unknown += [f"no output of {one.step.label}" for one in good if one.step.output is None]
-        good = [one for one in good if holds(verified, one.step.output)]
+    good, silent = _succeeded(checks, verified)
     own = {one.number for one in (*written, *checks)}
     changes = [
         visit
@@ -120,7 +114,7 @@ def memory_after_success(
         and effects.changes_state(visit.step.name)
         and visit.number not in own
     ]
-    unknown += [*too_many(written, good), *too_many(written, changes)]
+    unknown += [*silent, *too_many(written, good), *too_many(written, changes)]
     broken = [
         _lacking(write, describe(verified_by), "verified success")
         for write in ([] if unknown else written)
@@ -128,6 +122,16 @@ def memory_after_success(
     ]
     ruling = Ruling(len(written), broken, unknown)
     return rule("memory_after_success", trajectory, ruling, "memory was not written")
+
+
+def _succeeded(visits: Sequence[Placed], output: Any) -> tuple[list[Placed], list[str]]:
+    """Those that succeeded and whose output holds this, if anything is stated; and of which of
+    them the trace does not tell it."""
+    good = [one for one in visits if one.step.status == "ok"]
+    if output is None:
+        return good, []
+    silent = [f"no output of {one.step.label}" for one in good if one.step.output is None]
+    return [one for one in good if holds(output, one.step.output)], silent
 
 
 def _vouches(check: Placed, write: Placed, changes: Sequence[Placed]) -> bool:
