@@ -136,7 +136,7 @@ def collect(
 
     try:
         servers = _servers(endpoint, sink, refused)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: nothing may be left behind
         filling.close()
         raise
     finished: Report | EvalkitError | None = None

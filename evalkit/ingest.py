@@ -73,7 +73,7 @@ def ingest_tau(
     is_new = _write_dataset(path, cases, may_replace=dataset is None)
     try:
         _record(store, run, scored)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: nothing may be left behind
         if is_new:
             path.unlink(missing_ok=True)
         raise
@@ -205,7 +205,7 @@ def _record(store: Path, run: Run, trials: Sequence[Trial]) -> None:
         try:
             journal.extend(trials)
             journal.finish()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: nothing may be left behind
             journal.close()
             shutil.rmtree(journal.folder, ignore_errors=True)
             raise

@@ -88,7 +88,8 @@ def ingest_traces(
             yield from formats.read_parts(file, forms[str(file)], reading.refused)
 
     run = planned_run(label, ", ".join(map(str, files)), suite.suite if suite else None)
-    return store_parts(store, run, parts, reading, forms, on_progress, budget)
+    with _new_folder(store, run):
+        return write_run(store, run, parts, reading, forms, on_progress, budget)
 
 
 def _reading(suite: Suite | None) -> Reading:
@@ -118,19 +119,9 @@ def planned_run(label: str, source: str, suite: Suite | None = None) -> Run:
     )
 
 
-def store_parts(
-    store: Path,
-    run: Run,
-    parts: Callable[[], Iterator[Part]],
-    reading: Reading,
-    files: dict[str, str],
-    on_progress: OnProgress | None = None,
-    budget: int = BUDGET,
-) -> Report:
-    """Writes the parts' traces as the run's folder, whole or not at all, and says what they were.
-
-    Raises InputError where there is no trace, StoreError where the disk refuses.
-    """
+@contextmanager
+def _new_folder(store: Path, run: Run) -> Iterator[None]:
+    """The run's folder, locked; gone again where the block fails. Raises StoreError."""
     folder = run_folder(store, run.id)
     try:
         folder.mkdir(parents=True)
@@ -140,8 +131,8 @@ def store_parts(
     try:
         with locks.held(folder / LOCK):
             write_manifest(folder, Manifest(run=run))
-            return write_run(store, run, parts, reading, files, on_progress, budget)
-    except BaseException:
+            yield
+    except BaseException:  # also Ctrl-C: nothing may be left behind
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
@@ -155,7 +146,10 @@ def write_run(
     on_progress: OnProgress | None = None,
     budget: int = BUDGET,
 ) -> Report:
-    """Completes a run whose folder is there and locked; raises as :func:`store_parts` does."""
+    """Writes the parts' traces into a run's folder, which is there and locked, and says what.
+
+    Raises InputError where there is no trace, StoreError where the disk refuses.
+    """
     folder = run_folder(store, run.id)
     before = Counter(reading.refused), Counter(reading.secrets)
     try:
@@ -291,6 +285,5 @@ __all__ = [
     "ingest_traces",
     "planned_run",
     "read_trace",
-    "store_parts",
     "write_run",
 ]

@@ -75,7 +75,7 @@ class Running:
                     **options,
                 )
             )
-        except BaseException as error:
+        except BaseException as error:  # told to the test, whatever it is
             self._found.append(error)
             self._ready.set()
 

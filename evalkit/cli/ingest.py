@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,42 +95,28 @@ def _traces(
     import msgspec
 
     from evalkit.cli.output import say
+    from evalkit.cli.progress import told
     from evalkit.files import read_suite
     from evalkit.reporters import json
     from evalkit.traces import ingest_traces
 
     loaded = read_suite(suite) if suite else None
-    report = ingest_traces(
-        files, label=label, store=store, form=form, suite=loaded, on_progress=progress()
-    )
+    with told() as tell:
+        report = ingest_traces(
+            files,
+            label=label,
+            store=store,
+            form=form,
+            suite=loaded,
+            on_progress=lambda now: tell(_said(now)),
+        )
     sys.stderr.write(coverage(report))
     say(json.to_json(msgspec.structs.asdict(report)))
     return ExitCode.PASSED
 
 
-def progress() -> Callable[[Progress], None]:
-    """Says on stderr how far reading is: in place on a terminal, else every ten seconds."""
-    import sys
-    import time
-
-    terminal = sys.stderr.isatty()
-    last = time.monotonic()
-
-    def update(now: Progress) -> None:
-        nonlocal last
-        clock = time.monotonic()
-        if clock - last < (0.2 if terminal else 10.0):
-            return
-        last = clock
-        said = f"{now.traces:,} traces stored" if now.traces else f"{now.spans:,} spans read"
-        print(
-            f"\r\x1b[K{said}" if terminal else said,
-            end="" if terminal else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return update
+def _said(now: Progress) -> str:
+    return f"{now.traces:,} traces stored" if now.traces else f"{now.spans:,} spans read"
 
 
 def coverage(report: Report) -> str:

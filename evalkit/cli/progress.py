@@ -27,24 +27,25 @@ def shown() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[Callable[[int], None]]:
-    """A function to call with how many of something were read; a terminal's line is cleared."""
+def told() -> Iterator[Callable[[str], None]]:
+    """A function to call with how far something is; a terminal's line is cleared at the end."""
     terminal = sys.stderr.isatty()
     last = time.monotonic()
 
-    def update(done: int) -> None:
+    def update(said: str) -> None:
         nonlocal last
         clock = time.monotonic()
         if clock - last < (0.2 if terminal else EVERY_S):
             return
         last = clock
-        said = f"{done:,} {what} read"
         print(f"\r\x1b[K{said}" if terminal else said, end="" if terminal else "\n",
               file=sys.stderr, flush=True)  # fmt: skip
 
-    yield update
-    if terminal:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    try:
+        yield update
+    finally:
+        if terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager

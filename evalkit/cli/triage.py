@@ -33,7 +33,7 @@ def triage(
     import msgspec
 
     from evalkit.cli.output import say
-    from evalkit.cli.progress import reading
+    from evalkit.cli.progress import told
     from evalkit.feedback import read_feedback
     from evalkit.listing import keep_listing
     from evalkit.store import Store
@@ -42,13 +42,13 @@ def triage(
     opened = Store(store)
     found = opened.find(run)
     earlier = opened.find(before) if before else None
-    with reading("traces") as progress:
+    with told() as tell:
         result = find(
             opened.trials(found.id),
             before=opened.trials(earlier.id) if earlier else (),
             cases=golden_cases(dataset),
             feedback=read_feedback(store),
-            progress=progress,
+            progress=lambda traces: tell(f"{traces:,} traces read"),
         )
     keep_listing(store, found.id, result.problems)
     if form is Format.JSON:

@@ -170,6 +170,7 @@ def _good_spans(
         if raws:
             refused["span of a malformed scope"] += len(raws)
         return
+    shared = len(memoryview(resource)) + len(memoryview(named))
     for start in range(0, len(raws), _CHUNK):
         chunk = raws[start : start + _CHUNK]
         joined = b"[%s]" % b",".join(chunk)
@@ -177,7 +178,7 @@ def _good_spans(
             found = _decode_spans(joined)
         except _UNREADABLE:
             found = [one for one in (_one(raw, refused) for raw in chunk) if one is not None]
-        yield _spans(found, origin, refused), 2 * len(joined) // len(chunk)
+        yield _spans(found, origin, refused), 2 * (shared + len(joined)) // len(chunk)
 
 
 def _one(raw: msgspec.Raw, refused: Reasons) -> _Span | None:

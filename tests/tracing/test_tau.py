@@ -321,7 +321,9 @@ def test_what_the_reward_does_not_rest_on_is_not_asked() -> None:
     assert scores["task_completion"].passed
     found, scores = telecom(FIXED, nl_assertions=["is kind"], reward_basis=["NL_ASSERTION"])
     assert scores["task_completion"].status == "could_not_judge"
-    assert "1 natural-language assertions" in (found.cases[0].source.notes or "")  # type: ignore[union-attr]
+    source = found.cases[0].source
+    assert source is not None
+    assert "1 natural-language assertions" in (source.notes or "")
 
 
 def test_where_the_calls_themselves_are_judged_all_of_them_are_expected() -> None:

@@ -68,12 +68,19 @@ def _wrapper(span: Span, parent: Span | None) -> Reading:
     return Reading(role="wrapper")
 
 
-def _chain(span: Span, parent: Span | None) -> Reading:
+def _inner(span: Span) -> Reading | None:
+    """What LangChain's inner spans are, and LlamaIndex's by their names; None for any other."""
     if inner_chain(span):
         return Reading(role="wrapper")
     if framework(span.scope) in _LLAMA:
         kind, name = llama_chain(span.name)
         return Reading(role="wrapper") if kind is None else _step(_unit(kind, span, name))
+    return None
+
+
+def _chain(span: Span, parent: Span | None) -> Reading:
+    if (inner := _inner(span)) is not None:
+        return inner
     if framework(span.scope) == "haystack":
         return _step(_haystack(span))
     if framework(span.scope) == "crewai" and span.name.endswith(".kickoff"):
@@ -96,11 +103,8 @@ def _haystack(span: Span) -> Step:
 
 def _agent(span: Span, parent: Span | None) -> Reading:
     """AGENT is what an instrumentation takes for one: anything with "agent" in its name."""
-    if inner_chain(span):
-        return Reading(role="wrapper")
-    if framework(span.scope) in _LLAMA:
-        kind, name = llama_chain(span.name)
-        return Reading(role="wrapper") if kind is None else _step(_unit(kind, span, name))
+    if (inner := _inner(span)) is not None:
+        return inner
     named = label(first(span.attributes, ("agent.name", "graph.node.id")))
     if span.scope.endswith("openai_agents") and named is None:
         return _step(_unit("workflow", span))
