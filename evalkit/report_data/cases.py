@@ -108,7 +108,7 @@ def _standing(
     judged = [score for score in case.scores if score.scorer in on]
     if not case.trials or sum(case.infrastructure.values()) == case.trials:
         return "lost"
-    if judged and not any(score.scored for score in judged):
+    if not any(score.scored for score in judged):
         return "lost"
     if broken:
         return "broken"

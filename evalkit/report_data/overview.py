@@ -76,10 +76,13 @@ def overview(
 
 
 def gating_scorers(report: Report, scorers: Sequence[str]) -> list[str]:
-    """The scorers that decide: those of the gate, else those that the suite would gate on."""
-    if report.gate and report.gate.rows:
-        return list(dict.fromkeys(row.scorer for row in report.gate.rows))
-    return [name for name in report.run.suite.gate.on if name in scorers]
+    """The scorers that decide: those of the gate, else those that the suite would gate on.
+
+    Limits, and what trials took, have rows of the gate too, and no score of a case.
+    """
+    rows = report.gate.rows if report.gate else ()
+    deciding = dict.fromkeys(row.scorer for row in rows) or report.run.suite.gate.on
+    return [name for name in deciding if name in scorers]
 
 
 def headline(report: Report) -> str:
@@ -184,7 +187,7 @@ def _row(row: GateRow) -> dict[str, Any]:
         "candidate": phrasing.amount(row, row.candidate),
         "difference": phrasing.difference(row),
         "interval": phrasing.interval(row.low, row.high, phrasing.signed),
-        "at": [row.difference, row.low, row.high],
+        "at": _at(row),
         "reason": visible(row.reason, 900),
         "steps": [phrasing.step_change(step, _name) for step in row.steps],
         "changes": [
@@ -192,6 +195,13 @@ def _row(row: GateRow) -> dict[str, Any]:
             for one in phrasing.worse_cases(row)
         ][:200],
     }
+
+
+def _at(row: GateRow) -> list[float | None]:
+    """A difference with its interval; limits, and seconds, tokens and dollars, lack one of them."""
+    if row.difference is None or row.low is None:
+        return [None, None, None]
+    return [row.difference, row.low, row.high]
 
 
 def _unjudged(scorer: str, now: RouteSummary | None) -> dict[str, Any]:
@@ -258,6 +268,7 @@ def _path(after: RouteBreakdown | None, before: RouteBreakdown | None) -> list[d
             "nth": step.nth,
             "optional": step.optional,
             "cases": step.stated,
+            "trials": step.expected,
             "rate": _percent(step.rate),
             "before": _percent(was.rate) if (was := old.get((step.step, step.nth))) else None,
             "share": step.rate,

@@ -104,8 +104,11 @@ def plots(
 
 
 def _gating(report: Report) -> list[str]:
+    """The scorers that decide; limits and what trials took are rows of the gate, and no scores."""
+    scored = {one.scorer for route in report.routes for one in route.scorers}
     rows = report.gate.rows if report.gate else ()
-    return list(dict.fromkeys(row.scorer for row in rows)) or list(report.run.suite.gate.on)
+    deciding = dict.fromkeys(row.scorer for row in rows) or report.run.suite.gate.on
+    return [name for name in deciding if name in scored]
 
 
 def _file(name: str) -> str:
@@ -125,16 +128,21 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _differences(report: Report, label: str, old: str) -> Figure | None:
     """A forest plot: candidate minus baseline per route and scorer, with 95 % intervals."""
-    rows = [row for row in (report.gate.rows if report.gate else ()) if row.difference is not None]
+    scorers = _gating(report)
+    rows = [
+        row
+        for row in (report.gate.rows if report.gate else ())
+        if row.difference is not None and row.low is not None and row.scorer in scorers
+    ]
     if not rows:
         return None
     rows = rows[: MAX_ROUTES * 2]
     figure, axes = _figure(7.0, 1.1 + 0.3 * len(rows))
     for at, row in enumerate(rows):
         assert row.difference is not None, "rows without a difference are left out"
+        assert row.low is not None and row.high is not None, "and those without an interval"
         worse = row.verdict in phrasing.FAILED
-        if row.low is not None and row.high is not None:
-            axes.plot([row.low, row.high], [at, at], color=BAD if worse else INK, lw=1.6)
+        axes.plot([row.low, row.high], [at, at], color=BAD if worse else INK, lw=1.6)
         axes.plot(
             row.difference, at, marker="D" if worse else "o", color=BAD if worse else INK, ms=5
         )
@@ -197,6 +205,10 @@ def _hats(routes: Sequence[RouteSummary], scorer: str) -> dict[str, dict[int, fl
     }
 
 
+_POINTS = 220
+"""About how many typographic points a score of 1 is high in :func:`_quality_cost`."""
+
+
 def _quality_cost(
     routes: Sequence[RouteSummary], before: Sequence[RouteSummary], scorer: str
 ) -> Figure | None:
@@ -221,6 +233,8 @@ def _quality_cost(
         return None
     figure, axes = _figure(6.5, 4.4)
     known: dict[str, tuple[float, float]] = {}
+    named: list[tuple[float, float]] = []
+    reach = max(x for _, _, x, _ in points) - min(x for _, _, x, _ in points)
     for at, route, x, seen in points:
         color, marker, filled = _LOOKS[at]
         assert seen.mean is not None and seen.low is not None and seen.high is not None
@@ -229,8 +243,15 @@ def _quality_cost(
         if at == 0:
             known[route.route] = (x, seen.mean)
             continue
-        said, place = line(route.route, 30), (x, seen.mean)
-        axes.annotate(said, place, xytext=(6, -10), textcoords="offset points", fontsize=8)
+        place = (x, seen.mean)
+        # Names of points that lie near one another stand one below the other.
+        at_y = seen.mean * _POINTS - 10
+        while any(abs(one - x) < reach / 4 and abs(y - at_y) < 9 for one, y in named):
+            at_y -= 3
+        named.append((x, at_y))
+        under = (6, at_y - seen.mean * _POINTS)
+        said = line(route.route, 30)
+        axes.annotate(said, place, xytext=under, textcoords="offset points", fontsize=8)
         if old := known.get(route.route):
             dominated = seen.mean < old[1] and x >= old[0]
             arrow = {"arrowstyle": "->", "color": BAD if dominated else INK, "lw": 0.8}

@@ -137,6 +137,28 @@ def test_trials_without_a_trace_are_not_measured(tmp_path, page, monkeypatch):
     assert "\\x1b[31mred" in details["trials"][0]["error"]
 
 
+def test_trials_without_scores_are_not_measured(tmp_path, page, monkeypatch):
+    def unscored(case, number, spans, text, *, broken):
+        return msgspec.structs.replace(a_trial(case, number, spans, text, broken=broken), scores=())
+
+    monkeypatch.setattr("tests.report_data.stores.a_trial", unscored)
+    shown = page(two_runs(tmp_path))
+    assert {shown["standings"][at][0] for at in shown["cases"]["standing"]} == {"lost"}
+
+
+def test_what_trials_took_is_on_no_scale_of_scores(tmp_path, page, monkeypatch):
+    def slow(case, number, spans, text, *, broken):
+        made = a_trial(case, number, spans, text, broken=False)
+        return msgspec.structs.replace(made, latency_s=30.0 if broken else 0.5)
+
+    monkeypatch.setattr("tests.report_data.stores.a_trial", slow)
+    shown = page(two_runs(tmp_path, 40), "cand", "--baseline", "base")
+    assert shown["on"] == ["task_completion", "trajectory_match"]
+    rows = {row["scorer"]: row["at"] for route in shown["routes"] for row in route["rows"]}
+    assert rows["latency_s"] == [None, None, None]
+    assert None not in rows["task_completion"]
+
+
 def test_an_interrupted_run_is_shown_as_far_as_it_went(tmp_path, page):
     from evalkit.journal import Journal
 

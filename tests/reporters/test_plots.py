@@ -12,7 +12,7 @@ from evalkit.errors import StoreError
 from evalkit.history import Change, Point, RouteHistory
 from evalkit.reporters import plots
 from evalkit.step_failures import StepFailures
-from tests.reporters.samples import failed_gate, report
+from tests.reporters.samples import failed_gate, report, row
 
 
 def a_breakdown(rate: int) -> RouteBreakdown:
@@ -89,6 +89,16 @@ def test_writes_every_plot_twice_and_none_over_another(tmp_path):
     drawn = "".join(ET.parse(tmp_path / "differences.svg").getroot().itertext())
     assert "−0.93  regressed" in drawn
     assert "95 % interval" in drawn
+
+
+def test_seconds_are_on_no_axis_of_scores(tmp_path):
+    gate = failed_gate()
+    slow = row("small_talk", "latency_s", difference=-879.0, low=None, high=None)
+    gate = msgspec.structs.replace(gate, rows=(slow, *gate.rows))
+    plots.write(tmp_path, report(gate), (), ({}, {}), [])
+    drawn = "".join(ET.parse(tmp_path / "differences.svg").getroot().itertext())
+    assert "latency_s" not in drawn and "879" not in drawn
+    assert not list(tmp_path.glob("*latency*"))
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path):

@@ -102,7 +102,8 @@ function goldenPath(page, route) {
     make("span", { class: "rate" }, make("b", {}, step.rate), step.share ? " fail" : " fail",
       compared && step.before !== null ? make("span", { class: "was-rate" }, `, ${step.before} before`) : null),
     make("span", { class: "meter", "aria-hidden": "true", "--share": step.share || 0 }),
-    make("span", { class: "quiet" }, step.optional ? "optional, " : "", step.cases < route.cases ? `in ${step.cases} of ${route.cases} cases` : "in all cases"),
+    make("span", { class: "quiet" }, step.optional ? "optional, " : "", step.cases < route.cases ? `in ${step.cases} of ${route.cases} cases` : "in all cases",
+      step.trials < route.trials ? `, ${step.trials} of ${plural(route.trials, "trial")}` : ""),
     step.first ? make("span", { class: "here" }, compared ? "fails first here" : "fails here") : null));
   return make("section", {}, heading(3, "Fail rate by step, along the expected path"),
     make("ol", { class: "path" }, steps),
