@@ -117,11 +117,16 @@ def resolve(store: Store, ref: str, suite: str | None = None) -> tuple[Run, tupl
     path = Path(ref)
     if path.suffix == SUFFIX or (path.is_file() and not store.bearing(ref, suite)):
         return load(store, path), ()
-    run = store.find(ref, suite=suite)
-    several = store.bearing(ref, suite) if run.id != ref else []
+    newest = store.find(ref, suite=suite)
+    several = store.bearing(ref, suite) if newest.id != ref else []
     if len(several) < 2:
-        return run, ()
-    return run, (f"{len(several)} complete runs bear the label {ref}: the newest is {run.id}",)
+        return newest, ()
+    run = store.run(several[0])
+    said = f"{len(several)} complete runs bear the label {ref}: "
+    if run.id == newest.id:
+        return run, (f"{said}the newest is {run.id}",)
+    passed = f"the newest, {newest.id}, is of a selection ({newest.selection}) and no baseline"
+    return run, (f"{said}{run.id} is taken; {passed}",)
 
 
 def promote(store: Store, ref: str, label: str, *, force: bool = False) -> Promotion:
@@ -136,6 +141,11 @@ def promote(store: Store, ref: str, label: str, *, force: bool = False) -> Promo
         raise InputError(f"run {run.id} is {run.status}: only a complete run becomes a baseline")
     if not label.strip():
         raise InputError("a baseline needs a label, for instance --label main")
+    if run.selection and not force:
+        raise InputError(
+            f"run {run.id} is of a selection ({run.selection}): what it did not try could not be "
+            f"gated against {label!r}. Promote a run of the whole dataset, or use --force"
+        )
     before = next(iter(store.bearing(label, run.suite.name)), None)
     first = before in (None, run.id)
     said = standing(store.decisions(run.id), None if first else before)

@@ -26,7 +26,9 @@ from evalkit.measurement import (
     doubt_of_trials,
     lost_routes,
     missing_cases,
+    name_some,
     read_side,
+    unselected_cases,
 )
 from evalkit.reliability import flaky_cases
 from evalkit.results import CaseChange, GateReport, GateRow, Recorded, Verdict
@@ -88,6 +90,8 @@ def decide(
             else:
                 places.append(place)
     rows = _judge_open(places, after, before, policy, rerun)
+    if before:
+        rows = tuple(_covered(row, unselected_cases(after, before, row.route)) for row in rows)
     if not rows:
         notes.append("nothing was judged: no route has scores of " + ", ".join(policy.all_on))
     notes += say_flaky(rows)
@@ -107,6 +111,17 @@ def decide(
         notes=tuple(notes),
         confirmed=rerun is not None,
     )
+
+
+def _covered(row: GateRow, uncovered: tuple[str, ...]) -> GateRow:
+    """The row, but never a pass where the baseline tried only a selection of the route."""
+    if not uncovered or row.verdict in FAILING | UNDECIDED:
+        return row
+    reason = (
+        f"{name_some(uncovered)}: not in the baseline, of which only a selection was run; gate "
+        f"against a whole run. Of the others: {row.reason}"
+    )
+    return replace(row, verdict="inconclusive", reason=reason)
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> ExitCode:

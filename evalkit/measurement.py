@@ -165,17 +165,17 @@ def missing_cases(after: Side, before: Side, route: str) -> tuple[str, ...]:
     return tuple(
         case.id
         for case in before.planned(route)
-        if case.id not in after.owners and _asked_for(after.recorded, case)
+        if case.id not in after.owners and after.recorded.run.selection.asks_for(case)
     )
 
 
-def _asked_for(recorded: Recorded, case: PlannedCase) -> bool:
-    chosen = recorded.run.selection
-    return (
-        chosen.limit is None
-        and (not chosen.routes or case.route in chosen.routes)
-        and (not chosen.cases or case.id in chosen.cases)
-        and set(chosen.tags) <= set(case.tags)
+def unselected_cases(after: Side, before: Side, route: str) -> tuple[str, ...]:
+    """Cases of the candidate that the baseline may lack only since a part of it was asked for."""
+    chosen = before.recorded.run.selection
+    return tuple(
+        case.id
+        for case in after.planned(route)
+        if case.id not in before.owners and not chosen.asks_for(case)
     )
 
 
@@ -187,7 +187,7 @@ def lost_routes(after: Side, before: Side | None) -> list[str]:
         route
         for route in before.routes
         if route not in after.routes
-        and any(_asked_for(after.recorded, case) for case in before.planned(route))
+        and any(after.recorded.run.selection.asks_for(case) for case in before.planned(route))
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from evalkit.baselines import resolve
 from evalkit.capture import open_capture
 from evalkit.check import load_suite
 from evalkit.cli.decision import report_on
@@ -90,7 +91,7 @@ class SuiteFile(pytest.File):
             )
             store = store_of(self.config)
             if baseline := option("--evalkit-baseline"):
-                store.find(baseline, suite=loaded.suite.name)
+                resolve(store, baseline, loaded.suite.name)
         except EvalkitError as error:
             raise self.CollectError(str(error)) from None
         self.session_of_suite = Session(loaded, planned, store.path)
@@ -241,15 +242,17 @@ class Reports:
         store = store_of(self._config)
         baseline = option("--evalkit-baseline")
         # Found before this run is stored: `--evalkit-label main --evalkit-baseline main` works.
-        against = store.find(baseline, suite=loaded.suite.name).id if baseline else None
+        against, notes = resolve(store, baseline, loaded.suite.name) if baseline else (None, ())
         journal = Journal.start(store.path, planned)
         journal.extend(trials)
-        finished = journal.finish()
+        seen = [one.trajectory.coverage.scopes for one in trials if one.trajectory]
+        scopes = {name: version for one in seen for name, version in one.items()}
+        finished = journal.finish(scopes=scopes)
         store.add(finished.id)
-        notes = (
-            [] if against is None else [without_reruns("pytest tries each case as often as asked")]
-        )
-        return report_on(store, finished.id, against, notes=notes)
+        if against is None:
+            return report_on(store, finished.id)
+        told = (*notes, without_reruns("pytest tries each case as often as asked"))
+        return report_on(store, finished.id, against.id, notes=told)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table per route, and the gate in full."""

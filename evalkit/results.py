@@ -117,6 +117,10 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (self.case, self.trial)
 
 
+_SHOWN = 3
+"""So many names of one kind a selection shows as text."""
+
+
 class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which cases of the dataset a run was asked for; empty means all. ``shard`` is ``k/n``."""
 
@@ -128,6 +132,26 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __bool__(self) -> bool:
         return any((self.routes, self.cases, self.tags, self.shard, self.limit is not None))
+
+    def __str__(self) -> str:
+        named = (("route", self.routes), ("case", self.cases), ("tag", self.tags))
+        said = [f"--{option} {value}" for option, values in named for value in values[:_SHOWN]]
+        said += [f"and {len(many) - _SHOWN} more" for _, many in named if len(many) > _SHOWN]
+        said += [f"--limit {self.limit}"] * (self.limit is not None)
+        return " ".join([*said, *([f"--shard {self.shard}"] * bool(self.shard))])
+
+    def asks_for(self, case: PlannedCase) -> bool:
+        """Whether a run so asked would have tried the case, as far as the case alone tells.
+
+        Which cases a limit or a shard leaves depends on the others: none is surely asked for.
+        """
+        return (
+            self.limit is None
+            and self.shard is None
+            and (not self.routes or case.route in self.routes)
+            and (not self.cases or case.id in self.cases)
+            and (not self.tags or bool(set(self.tags) & set(case.tags)))
+        )
 
 
 class PlannedCase(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

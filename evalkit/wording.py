@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str
     """The decision in one sentence, with the case means before (``was``) and after (``now``)."""
     moved = "fell" if now < was else "rose" if now > was else "stayed"
     change = f"from {was:.2f} to {now:.2f}" if moved != "stayed" else f"at {now:.2f}"
-    count = f"{len(paired.cases)} case{'s' if len(paired.cases) != 1 else ''}"
+    count = count_cases(paired.cases)
     size, low, high = found.interval
     p = "" if moved == "rose" else f"; p {found.p_adjusted:.2g}"  # p is for a drop
     mean = (
@@ -87,10 +87,15 @@ def report_notes(after: Side, before: Side | None) -> list[str]:
         notes.append("this is one run compared with itself: no difference can show")
     if old.suite.name != new.suite.name:
         notes.append(f"the baseline is of suite {old.suite.name}, this run of {new.suite.name}")
-    if new.selection:
-        absent = {case.id for case in old.planned} - {case.id for case in new.planned}
+    tried = {case.id for case in new.planned}
+    absent = [case.id for case in old.planned if case.id not in tried]
+    if new.selection and absent:
+        judged = f"{count_cases(absent)} of the baseline {'is' if len(absent) == 1 else 'are'}"
+        notes.append(f"only a selection was run: {judged} not judged ({new.selection})")
+    if old.selection:
         notes.append(
-            f"only a selection was run: {len(absent)} cases of the baseline are not judged"
+            f"the baseline {old.id} is of a selection ({old.selection}), not of the whole dataset:"
+            f" {count_cases(old.planned)}, {name_some(case.id for case in old.planned)}"
         )
     digests = {case.id: case.digest for case in old.planned}
     added = [case.id for case in new.planned if case.id not in digests]
@@ -109,6 +114,11 @@ def report_notes(after: Side, before: Side | None) -> list[str]:
             "steps may be recorded differently"
         )
     return notes
+
+
+def count_cases(cases: Sized) -> str:
+    """How many: ``1 case``, ``2 cases``."""
+    return f"{len(cases)} case{'' if len(cases) == 1 else 's'}"
 
 
 def without_reruns(why: str) -> str:
@@ -148,15 +158,20 @@ def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     keys = [
         key for key in {**old, **new} if (key in old, old.get(key)) != (key in new, new.get(key))
     ]
-    return ", ".join(f"{key} {old.get(key, 'not set')} → {new.get(key, 'not set')}" for key in keys)
+    return ", ".join(f"{key} {_value(old, key)} → {_value(new, key)}" for key in keys)
+
+
+def _value(values: Mapping[str, object], key: str) -> object:
+    if key not in values:
+        return "not set"
+    return "no version" if values[key] == "" else values[key]
 
 
 def say_missing(missing: tuple[str, ...]) -> str:
     """Which cases of the baseline this run did not plan."""
     if not missing:
         return "this run has no case on this route"
-    plural = "s" if len(missing) != 1 else ""
-    return f"{len(missing)} case{plural} of the baseline not in this run: {name_some(missing)}"
+    return f"{count_cases(missing)} of the baseline not in this run: {name_some(missing)}"
 
 
 def say_flaky(rows: Iterable[GateRow]) -> list[str]:

@@ -40,6 +40,8 @@ def test_each_case_is_an_item_and_one_run_is_stored(
     result.stdout.fnmatch_lines(["*= evalkit: small =*", "even*3*6*"])
     (run,) = Store(folder / ".evalkit").runs()
     assert (run.label, run.status) == ("pytest", "complete")
+    # As `evalkit run` tells it: else every gate between the two says that it changed.
+    assert list(run.scopes) == ["evalkit.steps"]
     assert len(list(Store(folder / ".evalkit").trials(run.id))) == 12
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,9 @@ def export(
     from evalkit.store import Store
 
     opened = Store(store)
-    found = opened.find(run)
+    found, notes = baselines.resolve(opened, run)
+    for note in notes:
+        print(f"note: {line(note, 600)}", file=sys.stderr)
     size = baselines.export(opened, found.id, file)
     say(f"{line(found.label)} ({found.id}) is in {line(file)}, {size / 1000:,.0f} kB\n")
     return ExitCode.PASSED

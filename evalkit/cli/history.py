@@ -41,7 +41,7 @@ def history(
     from evalkit.store import Store
 
     opened = Store(store)
-    runs = _chosen(opened.runs(), route, suite, label or ())[:limit]
+    runs = _whole(_chosen(opened.runs(), route, suite, label or ()), route)[:limit]
     scorers = on or list(runs[0].suite.gate.on)
     found = histories([opened.load(run.id) for run in reversed(runs)], scorers, route)
     if not found:
@@ -81,6 +81,24 @@ def _chosen(runs: Sequence[Run], route: str, suite: str | None, labels: Sequence
         raise NotFoundError(
             f"no complete run of suite {name!r} with that label. Suites: {suites}; labels: {known}"
         )
+    return found
+
+
+def _whole(runs: Sequence[Run], route: str) -> list[Run]:
+    """The runs that tried all of the route: a part of its cases has another mean."""
+    import sys
+
+    from evalkit.results import Selection
+
+    found = [run for run in runs if run.selection in (Selection(), Selection(routes=(route,)))]
+    left = [run.id for run in runs if run not in found]
+    if not found:
+        raise NotFoundError(
+            f"only selections of cases were run ({', '.join(left[:3])}): a history is of runs of "
+            "the whole dataset, or of the whole route (--route)"
+        )
+    if left:
+        print(f"note: left out, since only a selection was run: {', '.join(left)}", file=sys.stderr)
     return found
 
 

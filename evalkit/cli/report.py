@@ -69,15 +69,16 @@ def page(store: Store, run: Run, baseline: Run | None, on: Sequence[str] = ()) -
 
 def _baseline(store: Store, run: Run, asked: str | None) -> Run | None:
     """What is asked for; else what the last gate took, or the suite names, if it is there."""
+    from evalkit.baselines import resolve
     from evalkit.errors import NotFoundError
 
     if asked is not None:
-        return store.find(asked, suite=run.suite.name)
+        return resolve(store, asked, run.suite.name)[0]
     decided = [one.report.baseline for one in store.decisions(run.id)]
     for name in (decided[-1] if decided else None, run.suite.gate.baseline):
         if name is not None:
             try:
-                found = store.find(name, suite=run.suite.name)
+                found, _ = resolve(store, name, run.suite.name)
             except NotFoundError:
                 continue  # nobody asked for it: a report without it is better than none
             return found if found.id != run.id else None
@@ -212,6 +213,7 @@ def _history(store: Store, report: Report) -> tuple[RouteHistory, ...]:
         and not one.label.endswith(CONFIRMING)
         and one.suite.name == report.run.suite.name
         and one.started <= report.run.started
+        and (not one.selection or one.id == report.run.id)
     ][:HISTORY]
     size = 0
     kept: list[Recorded] = []

@@ -19,7 +19,7 @@ import msgspec
 
 from evalkit.errors import InputError, StoreError
 from evalkit.folders import locks
-from evalkit.results import Run, RunStatus
+from evalkit.results import Run, RunStatus, Selection
 
 SCHEMA_VERSION = 2
 """Of the run folders and of the database; a reader refuses what is newer."""
@@ -58,6 +58,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     suite: _Named
     status: RunStatus = "running"
     started: float
+    selection: Selection = Selection()
 
 
 class _Listing(msgspec.Struct, frozen=True):

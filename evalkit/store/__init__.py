@@ -107,9 +107,16 @@ class Store:
         return self._folder(run_id)[1]
 
     def bearing(self, label: str, suite: str | None = None) -> list[str]:
-        """The ids of the complete runs that bear a label, the one that it means first."""
+        """The ids of the complete runs that bear a label, the one first that it means as baseline.
+
+        A run of a selection of the cases comes after all whole ones, unless it was promoted to
+        the label.
+        """
         found = self._bearing(label, self._listed())
-        return [run.id for run in found if run.status == "complete" and _of(run, suite)]
+        found = [run for run in found if run.status == "complete" and _of(run, suite)]
+        promoted = {one.run for one in self.promotions() if one.label == label}
+        found.sort(key=lambda run: bool(run.selection) and run.id not in promoted)
+        return [run.id for run in found]
 
     def _find(self, ref: str, suite: str | None, runs: list[Listed]) -> str:
         if any(run.id == ref for run in runs):
