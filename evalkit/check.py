@@ -16,7 +16,7 @@ from evalkit.errors import FileError, InputError, PluginError, Problem
 from evalkit.files import LoadedSuite, SuiteFile, case_lines, read_dataset, read_suite
 from evalkit.strict_yaml import Path as Key
 from evalkit.strict_yaml import show_path
-from evalkit.suite import Pipeline, Suite
+from evalkit.suite import Pipeline, Suite, score_name
 from evalkit.values import regex_problem
 
 COMPLETION = "task_completion"
@@ -83,18 +83,14 @@ def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Probl
             scoring.bind([use], suite.effects, path.parent)
         except PluginError as error:
             yield at(("scorers", position), str(error))
-    names = [use.name for use in suite.scorer_uses]
-    own = any(":" in name for name in names)  # a scorer of one's own may give scores of any name
+    names = _scores(suite, path.parent)
     for position, use in enumerate(suite.scorer_uses):
         counted = use.arguments.get("passed") if use.name == COMPLETION else None
         for name in counted if isinstance(counted, list) else ():
-            if message := _no_check(name, suite):
+            if message := _no_check(name, names):
                 yield at(("scorers", position, use.name, "passed"), message)
-    for position, name in enumerate(suite.gate.on):
-        if name not in names and not own:
-            yield at(("gate", "on", position), _unknown("scorer", name, names))
-    for key, name in _advising_and_limited(suite):
-        if name not in names and not own:
+    for key, name in _named_by_the_gate(suite):
+        if name not in names:
             yield at(key, _unknown("scorer", name, names))
     if suite.state is not None:
         try:
@@ -107,9 +103,23 @@ def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Probl
         yield at(("pipeline", suite.pipeline.target), str(error))
 
 
-def _advising_and_limited(suite: Suite) -> Iterator[tuple[Key, str]]:
-    """Every other scorer that the gate's policy names, with its place."""
+def _scores(suite: Suite, folder: Path) -> list[str]:
+    """The names of the scores that the suite's scorers give."""
+    found: list[str] = []
+    for use in suite.scorer_uses:
+        try:
+            (scorer,) = scoring.bind([use], suite.effects, folder)
+        except PluginError:  # told beside the scorer itself
+            found.append(score_name(use.name))
+        else:
+            found += scorer.names
+    return found
+
+
+def _named_by_the_gate(suite: Suite) -> Iterator[tuple[Key, str]]:
+    """Every scorer that the gate's policy names, with its place."""
     gate = suite.gate
+    yield from ((("gate", "on", at), name) for at, name in enumerate(gate.on))
     yield from ((("gate", "advise", at), name) for at, name in enumerate(gate.advise))
     named: list[tuple[Key, Sequence[str]]] = [(("gate", "limits"), gate.limits)]
     for route, own in gate.routes.items():
@@ -155,12 +165,15 @@ def _dataset_problems(
             "the suite's judge has nothing to judge by: give it a `rubric`, or state "
             '{"judge": "..."} in the outcome of the cases that it shall judge',
         )
+    scores = _scores(suite, folder)
     for case in dataset.cases:
-        for key, message in _case_problems(case, suite, folder):
+        for key, message in _case_problems(case, suite, scores, folder):
             yield Problem(str(path), message, lines.get(case.id), case=case.id, key=key)
 
 
-def _case_problems(case: Case, suite: Suite, folder: Path) -> Iterator[tuple[str, str]]:
+def _case_problems(
+    case: Case, suite: Suite, scores: list[str], folder: Path
+) -> Iterator[tuple[str, str]]:
     """Key and message of each thing that is wrong with a case in this suite."""
     if suite.routes is not None and case.route not in suite.routes:
         yield "$.route", _unknown("route", case.route, list(suite.routes))
@@ -171,7 +184,7 @@ def _case_problems(case: Case, suite: Suite, folder: Path) -> Iterator[tuple[str
     for position, check in enumerate(case.expect.outcome):
         for message in _outcome_problems(check, folder):
             yield f"$.expect.outcome[{position}]", message
-        if check.passed is not None and (message := _no_check(check.passed, suite) or ""):
+        if check.passed is not None and (message := _no_check(check.passed, scores) or ""):
             yield f"$.expect.outcome[{position}].passed", message
         if check.judge is not None and JUDGE not in [use.name for use in suite.scorer_uses]:
             yield f"$.expect.outcome[{position}].judge", "nobody judges it: list `judge` as scorer"
@@ -183,13 +196,12 @@ def _compares_state(suite: Suite) -> bool:
     )
 
 
-def _no_check(scorer: str, suite: Suite) -> str | None:
+def _no_check(scorer: str, names: list[str]) -> str | None:
     """Why a scorer cannot be one of the checks of task_completion; None if it can."""
-    names = [use.name for use in suite.scorer_uses]
-    if scorer in names:
-        too_late = scorer in {COMPLETION, "trajectory_score"}
-        return f"{scorer} itself rests on {COMPLETION}: no check of it" if too_late else None
-    return None if any(":" in name for name in names) else _unknown("scorer", scorer, names)
+    if scorer not in names:
+        return _unknown("scorer", scorer, names)
+    too_late = scorer in {COMPLETION, "trajectory_score"}
+    return f"{scorer} itself rests on {COMPLETION}: no check of it" if too_late else None
 
 
 def _outcome_problems(check: OutcomeCheck, folder: Path) -> Iterator[str]:

@@ -23,6 +23,7 @@ from evalkit.measurement import (
     Side,
     count_trials,
     doubt_of_cases,
+    doubt_of_scorer,
     doubt_of_trials,
     lost_routes,
     missing_cases,
@@ -32,7 +33,7 @@ from evalkit.measurement import (
 )
 from evalkit.reliability import flaky_cases
 from evalkit.results import CaseChange, GateReport, GateRow, Recorded, Verdict
-from evalkit.suite import GatePolicy
+from evalkit.suite import GatePolicy, score_name
 from evalkit.verdicts import Judgement, change_interval, judge
 from evalkit.wording import report_notes, say_confirmed, say_flaky, say_missing, say_verdict
 
@@ -135,9 +136,9 @@ def exit_code(verdicts: Iterable[Verdict]) -> ExitCode:
 def _check_scorers(policy: GatePolicy, after: Side, before: Side | None) -> None:
     sides = [side for side in (after, before) if side]
     stored = {name for side in sides for name in side.scores.scorers}
-    named = {use.name for side in sides for use in side.recorded.run.suite.scorer_uses}
+    uses = [use for side in sides for use in side.recorded.run.suite.scorer_uses]
     for scorer in policy.all_on:
-        if scorer not in stored | named:
+        if scorer not in stored | {score_name(use.name) for use in uses}:
             known = ", ".join(sorted(stored)) or "none"
             raise InputError(f"no run has scores of {scorer!r}. Scorers that are stored: {known}")
 
@@ -154,12 +155,13 @@ def _place(
     now = count_trials(after, route, scorer)
     was = count_trials(before, route, scorer) if before else Counts(0, 0, 0, 0, 0)
     missing = missing_cases(after, before, route) if before else ()
-    doubt = doubt_of_trials(now, was, policy.max_infrastructure)
+    silent = doubt_of_scorer(after, now, scorer)
+    doubt = silent or doubt_of_trials(now, was, policy.max_infrastructure)
     if before and not doubt:
         doubt = doubt_of_cases(after, before, common, scorer, policy.max_infrastructure)
     if route not in after.routes:
         return _settled(after, before, route, scorer, "missing", say_missing(missing), missing)
-    if now.completed and not missing and not (now.seen or was.seen):
+    if now.completed and not missing and not silent and not (now.seen or was.seen):
         return f"route {route}: nothing for {scorer} to judge"
     verdict: Verdict
     if doubt:

@@ -26,6 +26,7 @@ from evalkit.observations import (
 )
 from evalkit.results import Recorded
 from evalkit.stats import mean_interval, pass_at, pass_hat
+from evalkit.suite import score_name
 from evalkit.values import canonical
 
 if TYPE_CHECKING:
@@ -83,7 +84,12 @@ def read_limit(text: str) -> Limit:
     measure, k, latency, of, sign, bound = found.groups()
     name = "latency" if latency else measure
     return Limit(
-        " ".join(text.split()), name, (of or "").strip(), int(k or 0), sign == ">=", float(bound)
+        " ".join(text.split()),
+        name,
+        score_name((of or "").strip()),
+        int(k or 0),
+        sign == ">=",
+        float(bound),
     )
 
 

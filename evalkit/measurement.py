@@ -130,6 +130,16 @@ def count_trials(side: Side, route: str, scorer: str) -> Counts:
     )
 
 
+def doubt_of_scorer(after: Side, now: Counts, scorer: str) -> str | None:
+    """Why a route cannot be measured, if so: the scorer said nothing of any trial of the run."""
+    if not now.completed or scorer in after.scores.scorers:
+        return None
+    return (
+        f"no trial has a score named {scorer}, not even one that says that there was nothing to "
+        "judge: is it what a scorer of the suite calls its scores?"
+    )
+
+
 def doubt_of_trials(now: Counts, was: Counts, limit: float) -> str | None:
     """Why a route cannot be measured, if so: the pipeline or a scorer failed too often."""
     lost = now.expected - now.completed

@@ -17,7 +17,7 @@ from evalkit import plugins
 from evalkit.dataset import Case
 from evalkit.errors import PluginError
 from evalkit.results import Score, could_not_judge
-from evalkit.suite import Effects, ScorerUse
+from evalkit.suite import Effects, ScorerUse, score_name
 from evalkit.threads import OverTimeError, StoppedError, in_thread_within
 from evalkit.trajectory import Trajectory
 
@@ -30,6 +30,8 @@ these; those that ask for ``scores`` come last, and are given all."""
 
 MAX_SCORES = 100
 """At most so many scores from one scorer for one trial."""
+
+UNGIVEN = "the scorer did not return this score, which it says that it gives"
 
 OWN_TIMEOUT_S = 30.0
 """How long a scorer that is not evalkit's may take for one trial."""
@@ -51,7 +53,8 @@ _STOPPING = (KeyboardInterrupt, MemoryError, StoppedError)
 class BoundScorer:
     """A scorer that is loaded, checked and given its arguments.
 
-    ``wants``: the parameter by which it asks for other scores. ``is_async``: it is awaited.
+    ``gives`` are the names of its scores. ``wants``: the parameter by which it asks for other
+    scores. ``is_async``: it is awaited.
     ``bounded``: it is not evalkit's own, and may take so long only; ``loads`` says that it calls
     the functions that a case names; ``late`` are the limits that it exceeded so far.
     """
@@ -63,7 +66,13 @@ class BoundScorer:
     is_async: bool = False
     bounded: bool = False
     loads: bool = False
+    gives: tuple[str, ...] = ()
     late: list[float] = field(default_factory=list, compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the scores that it gives for every trial."""
+        return self.gives or (self.name,)
 
 
 def bind(
@@ -159,14 +168,23 @@ def _bind(use: ScorerUse, given: Mapping[str, Any], folder: str | Path | None) -
     wants = next((name for name in ("scores", "judged") if name in parameters), None)
     _check_call(use.name, function, {**arguments, **({wants: {}} if wants else {})})
     return BoundScorer(
-        name=use.name.rpartition(":")[2],
+        name=score_name(use.name),
         function=function,
         arguments=arguments,
         wants=wants,
         is_async=inspect.iscoroutinefunction(_called(function)),
         bounded=not str(getattr(function, "__module__", "")).startswith("evalkit."),
         loads="folder" in parameters,
+        gives=_gives(use.name, function),
     )
+
+
+def _gives(name: str, function: Any) -> tuple[str, ...]:
+    """The names of the scores that a scorer says it gives; none where that is its own name."""
+    found = getattr(function, "gives", ())
+    if isinstance(found, str) or not all(isinstance(one, str) and one for one in found):
+        raise PluginError(f"scorer {name!r}: `gives` is a tuple of the names of its scores")
+    return tuple(found)
 
 
 def _converted(use: ScorerUse, function: Any) -> dict[str, Any]:
@@ -237,11 +255,11 @@ def _apply(
 ) -> list[Score]:
     """The scorer's scores; if anything is wrong with them, one that says so in their stead."""
     try:
-        return _checked(scorer.name, _call(scorer, case, trajectory, so_far), so_far)
+        return _checked(scorer, _call(scorer, case, trajectory, so_far), so_far)
     except _STOPPING:
         raise
     except BaseException as error:  # a plug-in may raise anything, test frameworks' own included
-        return [could_not_judge(scorer.name, _say(error))]
+        return _failed(scorer, _say(error))
 
 
 async def _apply_async(
@@ -257,7 +275,7 @@ async def _apply_async(
         return _apply(scorer, case, trajectory, so_far)
     if len(scorer.late) >= MAX_LATE:
         often = f"did not return within {seconds:g} s {MAX_LATE} times: not called again"
-        return [could_not_judge(scorer.name, often)]
+        return _failed(scorer, often)
     try:
         if not scorer.is_async:
             return await in_thread_within(
@@ -265,22 +283,22 @@ async def _apply_async(
             )
         async with asyncio.timeout(seconds if bounded else None) as limit:
             returned = await _call(scorer, case, trajectory, so_far)
-        return _checked(scorer.name, returned, so_far)
+        return _checked(scorer, returned, so_far)
     except _STOPPING:
         raise
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():  # the run is being stopped
             raise
-        return [could_not_judge(scorer.name, _say(error))]
+        return _failed(scorer, _say(error))
     except BaseException as error:  # a plug-in may raise anything, test frameworks' own included
         late = isinstance(error, OverTimeError) or (
             scorer.is_async and isinstance(error, TimeoutError) and limit.expired()
         )
         if late:
             scorer.late.append(seconds)
-            return [could_not_judge(scorer.name, f"did not return within {seconds:g} s")]
-        return [could_not_judge(scorer.name, _say(error))]
+            return _failed(scorer, f"did not return within {seconds:g} s")
+        return _failed(scorer, _say(error))
 
 
 def _names_functions(case: Case) -> bool:
@@ -301,19 +319,27 @@ def _call(
     return scorer.function(case, trajectory, **arguments, **given)
 
 
-def _checked(name: str, returned: Any, so_far: Mapping[str, Score]) -> list[Score]:
+def _checked(scorer: BoundScorer, returned: Any, so_far: Mapping[str, Score]) -> list[Score]:
     scores = [returned] if isinstance(returned, Score) else _listed(returned)
     if isinstance(scores, str):
-        return [_refused(name, scores)]
+        return _failed(scorer, f"the scorer {scores}")
     found: dict[str, Score] = {}
     for score in scores:
         if not isinstance(score, Score):
-            return [_refused(name, f"returned a {type(score).__name__} among its scores")]
+            said = f"the scorer returned a {type(score).__name__} among its scores"
+            return _failed(scorer, said)
         if score.scorer in found or score.scorer in so_far:
-            return [_refused(name, f"returned a second score named {str(score.scorer)[:100]!r}")]
+            said = f"the scorer returned a second score named {str(score.scorer)[:100]!r}"
+            return _failed(scorer, said)
         # Through JSON and back: what can't be stored, or is of a wrong type, shows now.
         found[score.scorer] = _decode(_encode(score))
-    return list(found.values())
+    lacking = [name for name in scorer.gives if name not in found]
+    return [*found.values(), *(could_not_judge(name, UNGIVEN) for name in lacking)]
+
+
+def _failed(scorer: BoundScorer, reason: str) -> list[Score]:
+    """That none of its scores could be given."""
+    return [could_not_judge(name, reason) for name in scorer.names]
 
 
 def _listed(returned: Any) -> list[Any] | str:
@@ -326,10 +352,6 @@ def _listed(returned: Any) -> list[Any] | str:
     if len(scores) > MAX_SCORES:
         return f"returned more than {MAX_SCORES} scores"
     return scores or "returned no score; say why with nothing_to_judge()"
-
-
-def _refused(name: str, what: str) -> Score:
-    return could_not_judge(name, f"the scorer {what}")
 
 
 def _say(error: BaseException) -> str:

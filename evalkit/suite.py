@@ -145,6 +145,19 @@ class Quarantine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     reason: str = ""
 
 
+def score_name(scorer: str) -> str:
+    """What the scores of a scorer are called: of ``module:function``, the function's name."""
+    return scorer.rpartition(":")[2]
+
+
+def _name_scores(policy: RoutePolicy | GatePolicy) -> None:
+    """Scorers that a policy names as ``module:function`` by the name of their scores."""
+    for key in ("on", "advise"):
+        named = getattr(policy, key)
+        if named is not None:
+            msgspec.structs.force_setattr(policy, key, tuple(map(score_name, named)))
+
+
 class RoutePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is different for one route; what is not stated is as in the rest of the gate."""
 
@@ -154,6 +167,9 @@ class RoutePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     limits: tuple[Limit, ...] | None = None
     margin: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     owners: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _name_scores(self)
 
 
 class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -194,6 +210,9 @@ class GatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     quarantine: tuple[Quarantine, ...] = ()
     routes: dict[str, RoutePolicy] = {}
     confirm: Confirm = Confirm()
+
+    def __post_init__(self) -> None:
+        _name_scores(self)
 
     @property
     def all_on(self) -> tuple[str, ...]:

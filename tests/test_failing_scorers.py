@@ -41,6 +41,12 @@ def check(answer):
 def read_state(case_input, context, answer):
     sys.exit(5)
 
+def two(case, trajectory):
+    if case.route == "odd":
+        raise ValueError("no such key")
+    return Score("first", 1.0, True, "")
+two.gives = ("first", "second")
+
 def spoils(case, trajectory, *, scores):
     case.input.clear()
     case.expect.steps[0].args.clear()
@@ -175,3 +181,61 @@ def answer(request):
     finished = run(loaded, label="main", store=tmp_path / "s")
     for trial in Store(tmp_path / "s").trials(finished.id):
         assert trial.status == "completed", trial.error
+
+
+@pytest.mark.parametrize(
+    ("gate", "unknown"),
+    [
+        ({"on": ["bad_scorers:raises", "task_completion"]}, None),
+        ({"on": ["first", "second"], "limits": ["pass_rate(bad_scorers:raises) >= 0.5"]}, None),
+        ({"on": ["task_complet"]}, "'task_complet'. Did you mean 'task_completion'?"),
+        ({"on": ["raises"], "advise": ["two"]}, "'two'"),
+        ({"on": ["raises"], "limits": ["mean(raise) >= 1"]}, "'raise'. Did you mean 'raises'?"),
+        ({"routes": {"odd": {"on": ["other:thing"]}}}, "'thing'"),
+    ],
+)
+def test_a_gate_names_scores_that_the_suite_gives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], gate: dict[str, Any], unknown: str | None
+) -> None:
+    (tmp_path / "bad_scorers.py").write_text(BAD)
+    scorers = ["task_completion", "trajectory_match", "bad_scorers:raises", "bad_scorers:two"]
+    path = write_project(tmp_path, scorers=scorers, gate=gate)
+    assert main(["check", str(path)]) == (2 if unknown else 0)
+    if unknown:
+        assert f"unknown scorer {unknown}" in "".join(capsys.readouterr())
+
+
+def test_a_gating_scorer_of_ones_own_that_gives_nothing_is_unmeasurable(tmp_path: Path) -> None:
+    (tmp_path / "bad_scorers.py").write_text(BAD)
+    gate = {"on": ["bad_scorers:raises", "first", "second", "task_completion"]}
+    scorers = ["bad_scorers:raises", "bad_scorers:two", "task_completion"]
+    loaded = load_project(tmp_path, scorers=scorers, gate=gate)
+    finished = run(loaded, label="main", store=tmp_path / "s")
+    recorded = Store(tmp_path / "s").load(finished.id)
+    report = decide(recorded, recorded, loaded.suite.gate)
+    assert {(row.route, row.scorer): row.verdict for row in report.rows if row.blocking} == {
+        ("even", "raises"): "unmeasurable",
+        ("even", "first"): "ok",
+        ("even", "second"): "unmeasurable",
+        ("even", "task_completion"): "ok",
+        ("odd", "raises"): "unmeasurable",
+        ("odd", "first"): "unmeasurable",
+        ("odd", "second"): "unmeasurable",
+        ("odd", "task_completion"): "ok",
+    }
+    assert report.exit == 3
+
+
+def test_a_scorer_that_calls_its_score_otherwise_is_unmeasurable_by_its_own_name(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "renaming.py").write_text(
+        "from evalkit.results import Score\n"
+        "def mine(case, trajectory): return Score('other', 1.0, True, '')\n"
+    )
+    loaded = load_project(tmp_path, scorers=["renaming:mine"], gate={"on": ["mine"]})
+    finished = run(loaded, label="main", store=tmp_path / "s")
+    recorded = Store(tmp_path / "s").load(finished.id)
+    report = decide(recorded, recorded, loaded.suite.gate)
+    assert {row.verdict for row in report.rows} == {"unmeasurable"}
+    assert "no trial has a score named mine" in report.rows[0].reason

@@ -181,8 +181,8 @@ def test_scores_that_vanished_are_unmeasurable_and_none_at_all_is_no_pass():
     assert decide(candidate, baseline, ON).rows[0].verdict == "unmeasurable"
     assert decide(baseline, candidate, ON).rows[0].verdict == "new"
     nothing = decide(candidate, candidate, ON)
-    assert (nothing.exit, nothing.rows) == (3, ())
-    assert "route r: nothing for task_completion to judge" in nothing.notes
+    assert (nothing.exit, [row.verdict for row in nothing.rows]) == (3, ["unmeasurable"])
+    assert "no trial has a score named task_completion" in nothing.rows[0].reason
 
 
 def test_a_scorer_that_no_run_knows_is_an_input_error():
