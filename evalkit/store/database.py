@@ -139,8 +139,9 @@ def build(path: Path, store: Path, wait: float) -> Loaded:
     try:
         _remove(beside)
         with opened(beside, wait=wait) as connection:
-            for statement in statements():
-                connection.execute(statement)
+            with _transaction(connection):  # one write for all of them
+                for statement in statements():
+                    connection.execute(statement)
             loaded = _load_runs(connection, run_folders(store))
         # The old file goes first: a crash here leaves no database, and that is built when next
         # needed; an old write-ahead log beside a new database would be played into it.
