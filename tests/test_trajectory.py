@@ -1,8 +1,10 @@
 """Trajectories are walked without recursion and add up without counting twice."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.folders.rows import COLUMNS, table_rows
+from evalkit.results import Trial
 from evalkit.trajectory import Step, Trajectory
 
 
@@ -40,3 +42,36 @@ def test_numbers_of_the_walk_are_consecutive(shape: list[int]) -> None:
     walked = list(Trajectory(steps=steps).walk())
     assert [v.number for v in walked] == list(range(len(walked)))
     assert all(v.parent is None or v.parent < v.number for v in walked)
+
+
+def summed(step: Step) -> int | None:
+    """What the innermost steps report, told by recursion."""
+    below = [found for found in map(summed, step.steps) if found is not None]
+    return sum(below) if below else step.tokens_in
+
+
+TREES = st.recursive(
+    st.builds(
+        Step, kind=st.just("llm"), name=st.just("m"), tokens_in=st.none() | st.integers(0, 9)
+    ),
+    lambda below: st.builds(
+        Step,
+        kind=st.just("agent"),
+        name=st.just("a"),
+        tokens_in=st.none() | st.integers(0, 9),
+        steps=st.lists(below, max_size=3).map(tuple),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(TREES, max_size=3).map(tuple))
+def test_tokens_count_once(steps: tuple[Step, ...]) -> None:
+    told = [found for found in map(summed, steps) if found is not None]
+    assert Trajectory(steps=steps).tokens_in == (sum(told) if told else None)
+    trial = Trial(
+        case="c", trial=0, route="r", status="completed", trajectory=Trajectory(steps=steps)
+    )
+    [row] = table_rows(trial)["trials"]
+    assert row[list(COLUMNS["trials"]).index("tokens_in")] == (sum(told) if told else None)
