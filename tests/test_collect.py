@@ -24,8 +24,9 @@ from evalkit.collect import Extent, Listening, collect, finish
 from evalkit.errors import InputError, NotFoundError
 from evalkit.store import Store
 from evalkit.traces import Report
+from evalkit.tracing import otlp_http
 from evalkit.tracing.collecting import Collecting, Patience
-from evalkit.tracing.otlp_http import Certificate, Endpoint, Export
+from evalkit.tracing.otlp_http import Answer, Certificate, Endpoint, Export
 from evalkit.tracing.spool import Spool
 
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -353,6 +354,49 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         capture_output=True,
     )  # fmt: skip
     return cert, key
+
+
+def test_bodies_beyond_what_is_worked_on_at_once_wait_or_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = export(span(1, 1)) + b" " * 10_000
+    monkeypatch.setattr(otlp_http, "MAX_AT_ONCE", len(body) + 1_000)
+    monkeypatch.setattr(otlp_http, "MAX_BODY", len(body))
+    monkeypatch.setattr(otlp_http, "_ROOM_SECONDS", 0.2)
+    at_work, go_on = threading.Event(), threading.Event()
+    sizes: list[int] = []
+
+    def sink(export: Export) -> Answer:
+        sizes.append(len(export.body))
+        at_work.set()
+        go_on.wait(30)
+        return Answer()
+
+    server = otlp_http.Server(LOOPBACK, sink)
+    try:
+        first = threading.Thread(target=post, args=(server.url, body))
+        first.start()
+        assert at_work.wait(30)
+        status, _, headers = post(server.url, body)
+        assert (status, headers["Retry-After"]) == (503, "1")
+        go_on.set()
+        first.join(30)
+        assert post(server.url, body)[0] == 200
+        packed = {**JSON_TYPE, "Content-Encoding": "gzip"}  # to more than 32 times its size
+        assert post(server.url, gzip.compress(body), packed)[0] == 200
+    finally:
+        go_on.set()
+        server.stop()
+    assert sizes == [len(body)] * 3
+
+
+def test_a_large_body_is_read_in_pieces(tmp_path: Path) -> None:
+    spans = [span(number, 1, name="n" * 2_000) for number in range(1, 3_000)]
+    spans.append({"traceId": "odd"})
+    with running(tmp_path) as collector:
+        status, told, _ = post(collector.listening.url, export(*spans))
+        assert (status, told["partialSuccess"]["rejectedSpans"]) == (200, "1")
+        assert collector.stop().traces == 2_999
 
 
 def test_tls_with_given_files(tmp_path: Path) -> None:

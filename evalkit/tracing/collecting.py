@@ -6,6 +6,7 @@ old enough; later spans make it complete once more, whole.
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from evalkit.errors import InputError, StoreError
 from evalkit.tracing.assembly import scrubbed
+from evalkit.tracing.cutting import BATCH, pieces
 from evalkit.tracing.formats import otlp_json, otlp_protobuf
 from evalkit.tracing.otlp_http import Answer, Export
 from evalkit.tracing.otlp_protobuf import read_logs_protobuf
@@ -147,6 +149,9 @@ class Collecting:
 
 
 def _parts(export: Export, refused: Reasons) -> list[Part]:
+    if export.is_json and len(export.body) > BATCH:  # what it is decoded to is far larger
+        cut = pieces(export.body, io.BytesIO(), otlp_json.SHAPE, refused)
+        return [part for piece in cut for part in otlp_json.read(piece, refused)]
     if export.is_json:
         return list(otlp_json.read(export.body, refused))
     if export.signal == "logs":

@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,14 +20,26 @@ from typing import Any, Literal, NamedTuple
 
 from evalkit.errors import InputError
 from evalkit.tracing.compression import inflate
+from evalkit.tracing.room import NoRoomError, Room
 
 MAX_BODY = 16 * 1024 * 1024
 """Larger request bodies, compressed or not, are refused. Bytes."""
+
+MAX_AT_ONCE = 2 * MAX_BODY
+"""Bytes of bodies, inflated, that are read and worked on at once; others wait for room."""
+
+BODY_SECONDS = 60.0
+"""A body must have come by then."""
 
 MAX_CONNECTIONS = 256
 """Further connections are answered 503 and closed."""
 
 _IDLE_SECONDS = 30
+_ROOM_SECONDS = 10.0
+_RATIO = 32
+"""How far bodies inflate, mostly: so much room is taken before it is known."""
+
+_MAX_TRAILERS = 100
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
     b"Connection: close\r\n\r\n"
@@ -112,6 +125,7 @@ class Server(ThreadingHTTPServer):
         self.sink = sink
         self.refused = refused
         self.endpoint = endpoint
+        self.room = Room(MAX_AT_ONCE)
         self._open: set[socket.socket] = set()
         self._busy = 0
         self._quiet = threading.Condition()
@@ -194,9 +208,13 @@ class Server(ThreadingHTTPServer):
 class _Refused(Exception):  # noqa: N818  an answer, not an error of this program
     """A request that is answered with a status and a reason, and then hung up on."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, retry_after: int | None = None) -> None:
         super().__init__(reason)
-        self.answer = Answer(status, reason)
+        self.answer = Answer(status, reason, retry_after=retry_after)
+
+
+class _LargerError(Exception):
+    """A body inflates to more than was thought."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -209,18 +227,40 @@ class _Handler(BaseHTTPRequestHandler):
         """Answers one OTLP export."""
         try:
             self._authorize()
-            body = self._body()
             signal = _PATHS.get(self.path.partition("?")[0].rstrip("/"))
             if signal is None:
                 raise _Refused(404, f"no {self.path[:100]} here; spans go to /v1/traces")
-            answer = self.server.ask(Export(signal, self._is_json, body))
+            answer = self._exported(signal)
             if answer.status == 200:
                 self._accept(signal, answer)
             else:
                 self._refuse(answer)
         except _Refused as refused:
             self.server.refused()
+            self.close_connection = True  # the body may still be on its way
             self._refuse(refused.answer)
+
+    def _exported(self, signal: Signal) -> Answer:
+        """The sink's answer to the body, for which there is room first."""
+        encoding = self._encoding()
+        size = MAX_BODY if self._is_chunked else self._length()
+        if size > MAX_BODY:
+            raise _Refused(413, f"the body is larger than {MAX_BODY:,} bytes")
+        try:
+            room = min(MAX_BODY, size * _RATIO) if encoding else size
+            with self.server.room.taken(room, _ROOM_SECONDS):
+                raw = self._chunks() if self._is_chunked else self._read(size)
+                try:
+                    return self._ask(signal, _inflated(raw, room) if encoding else raw)
+                except _LargerError:
+                    pass
+            with self.server.room.taken(MAX_BODY, _ROOM_SECONDS):
+                return self._ask(signal, _inflated(raw, MAX_BODY))
+        except NoRoomError:
+            raise _Refused(503, "too much is being worked on", retry_after=1) from None
+
+    def _ask(self, signal: Signal, body: bytes) -> Answer:
+        return self.server.ask(Export(signal, self._is_json, body))
 
     @property
     def _is_json(self) -> bool:
@@ -233,17 +273,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not is_authorized(self.headers.get("Authorization", ""), token):
             raise _Refused(401, UNAUTHORIZED)
 
-    def _body(self) -> bytes:
-        raw = self._chunks() if self._is_chunked else self._read(self._length())
+    def _encoding(self) -> str:
+        """How the body is compressed, empty if it is not."""
         encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding in ("", "identity"):
-            return raw
-        if encoding not in ("gzip", "deflate"):
+        if encoding not in ("", "identity", "gzip", "deflate"):
             raise _Refused(415, f"unknown Content-Encoding {encoding[:50]!r}; use gzip")
-        try:
-            return inflate(raw, MAX_BODY)
-        except InputError as error:
-            raise _Refused(413 if "more than" in str(error) else 400, str(error)) from None
+        return "" if encoding == "identity" else encoding
 
     @property
     def _is_chunked(self) -> bool:
@@ -256,23 +291,31 @@ class _Handler(BaseHTTPRequestHandler):
         return int(stated)
 
     def _read(self, length: int) -> bytes:
-        if length > MAX_BODY:
-            raise _Refused(413, f"the body is larger than {MAX_BODY:,} bytes")
-        found = self.rfile.read(length)
-        if len(found) < length:
-            raise _Refused(400, "the body is cut off")
-        return found
+        found = bytearray()
+        deadline = time.monotonic() + BODY_SECONDS
+        while len(found) < length:
+            some = self.rfile.read1(length - len(found))
+            if not some:
+                raise _Refused(400, "the body is cut off")
+            if time.monotonic() > deadline:
+                raise _Refused(408, f"the body took longer than {BODY_SECONDS:.0f} s")
+            found += some
+        return bytes(found)
 
     def _chunks(self) -> bytes:
         body = bytearray()
+        deadline = time.monotonic() + BODY_SECONDS
         while size := self._chunk_size():
-            body += self._read(size)
-            if len(body) > MAX_BODY:
+            if len(body) + size > MAX_BODY:
                 raise _Refused(413, f"the body is larger than {MAX_BODY:,} bytes")
+            body += self._read(size)
+            if time.monotonic() > deadline:
+                raise _Refused(408, f"the body took longer than {BODY_SECONDS:.0f} s")
             self.rfile.readline(3)
-        while self.rfile.readline(1024).strip():  # trailers
-            pass
-        return bytes(body)
+        for _ in range(_MAX_TRAILERS):
+            if not self.rfile.readline(1024).strip():
+                return bytes(body)
+        raise _Refused(400, "too many trailers")
 
     def _chunk_size(self) -> int:
         line = self.rfile.readline(100).partition(b";")[0].strip()
@@ -323,6 +366,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base's name
         """Requests are not logged."""
+
+
+def _inflated(raw: bytes, room: int) -> bytes:
+    """The body, inflated. Raises _LargerError where it needs more room, and might have it."""
+    try:
+        return inflate(raw, room)
+    except InputError as error:
+        if "more than" not in str(error):
+            raise _Refused(400, str(error)) from None
+        if room < MAX_BODY:
+            raise _LargerError from None
+        raise _Refused(413, str(error)) from None
 
 
 def is_authorized(given: str, token: str) -> bool:
