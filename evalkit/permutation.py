@@ -123,14 +123,13 @@ def _difference(before: Sequence[float], after: Sequence[float]) -> float:
     has, drawn by a generator that the case's scores seed.
     """
     fewest = min(len(before), len(after))
-    was, now = sorted(before), sorted(after)
-    if len(was) != len(now):
-        rng = _seeded(sorted((*was, *now)))
-        was, now = (
-            rng.choice(arm, fewest, replace=False).tolist() if len(arm) > fewest else arm
-            for arm in (was, now)
+    if len(before) != len(after):
+        rng = _seeded(sorted((*before, *after)))
+        before, after = (
+            rng.choice(sorted(arm), fewest, replace=False).tolist() if len(arm) > fewest else arm
+            for arm in (before, after)
         )
-    return (math.fsum(now) - math.fsum(was)) / fewest
+    return (math.fsum(after) - math.fsum(before)) / fewest
 
 
 def _seeded(data: object) -> Any:
@@ -245,7 +244,7 @@ def _from_splits(cases: Mapping[Case, Kind], draws: int) -> PermutationTest:
     """Every combination of splits where there are few, drawn ones otherwise."""
     every = sorted(
         (case for case, kind in cases.items() for _ in range(kind.cases)),
-        key=lambda case: (case.design, case.pooled),
+        key=lambda case: (case.design, case.scores),
     )
     observed = observed_sum(cases)
     if _combinations(every) <= MOST_WORK // 100:
@@ -300,7 +299,7 @@ def _draw(cases: Sequence[Case], observed: float, draws: int) -> PermutationTest
         if own is None:
             totals += _sums_dealt(number, case, draws) * case.weight
         else:
-            totals += own[_ways_dealt(number, case.design, draws)] * case.weight
+            totals += (own * case.weight)[_ways_dealt(number, case.design, draws)]
     tied = int((np.abs(totals - observed) <= TIE).sum())
     below = int((totals < observed - TIE).sum())
     above = draws - tied - below
@@ -343,8 +342,9 @@ def _sums_dealt(number: int, case: Case, draws: int) -> Floats:
     """Drawn sums of the candidate's scores, where the ways to deal are too many to list."""
     rng = _drawn(number, case.design, draws)
     found: Floats
-    if len(case.pooled) <= 2:
-        low, (high, highs) = case.pooled[0][0], case.pooled[-1]
+    highs = case.highest
+    if highs is not None:
+        low, high = case.scores[0], case.scores[-1]
         taken = rng.hypergeometric(highs, sum(case.design) - highs, case.n_c, draws)
         found = taken * high + (case.n_c - taken) * low
     else:

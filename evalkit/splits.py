@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -33,22 +33,21 @@ _ROUNDED_WEIGHTS = (24, 6)  # what the smallest one is rounded to: finer, and if
 
 
 class Case(NamedTuple):
-    """What the null distribution of a case depends on: arm sizes and pooled scores.
+    """What the null distribution of a case depends on: arm sizes and pooled scores, ascending.
 
-    ``pooled`` are the different scores, ascending, each with how often it occurs. ``flip`` is the
-    candidate's sum if all passing trials fell to the baseline and all failing ones to the
-    candidate; None where the counts do not allow it.
+    ``flip`` is the candidate's sum if all passing trials fell to the baseline and all failing ones
+    to the candidate; None where the counts do not allow it.
     """
 
     n_b: int
     n_c: int
-    pooled: tuple[tuple[float, int], ...]
+    scores: tuple[float, ...]
     flip: float | None = None
 
     @property
-    def constant(self) -> bool:
-        """Whether every split gives the same sum and no flip."""
-        return len(self.pooled) == 1 and self.flip is None
+    def varies(self) -> bool:
+        """Whether there are different sums."""
+        return self.scores[0] != self.scores[-1]
 
     @property
     def weight(self) -> float:
@@ -61,14 +60,16 @@ class Case(NamedTuple):
         return self.n_b, self.n_c
 
     @property
-    def listable(self) -> bool:
-        """Whether the sums of all splits are few enough to be listed."""
-        return len(self.pooled) <= 2 or listed_ways(self.design)
+    def highest(self) -> int | None:
+        """How often the highest score is there if all others are alike; None if they are not."""
+        highs = self.scores.count(self.scores[-1])
+        lows = self.scores.count(self.scores[0]) if self.varies else 0
+        return highs if highs + lows == len(self.scores) else None
 
     @property
-    def scores(self) -> tuple[float, ...]:
-        """All pooled scores, ascending."""
-        return tuple(value for value, times in self.pooled for _ in range(times))
+    def listable(self) -> bool:
+        """Whether the sums of all splits are few enough to be listed."""
+        return listed_ways(self.design) or self.highest is not None
 
 
 class Kind(NamedTuple):
@@ -111,7 +112,7 @@ def pool(
         except ValueError as error:
             index = [*zip(*(map(tuple, arm) for arm in arms), strict=True)].index(one)
             raise ValueError(f"case {index} has {error}") from None
-        if not case.constant:
+        if case.varies or case.flip is not None:
             totals.setdefault(case, []).append((times, total))
     return {
         case: Kind(sum(times for times, _ in found), math.fsum(n * total for n, total in found))
@@ -126,12 +127,11 @@ def _case(
     """A case by its kind, and the sum of what its candidate scored."""
     if not before or not after:
         raise ValueError("no trials in one arm")
-    seen = Counter(before)
-    seen.update(after)
-    if not math.isfinite(math.fsum(seen)):
+    scores = tuple(sorted(before + after))
+    if not all(map(math.isfinite, scores)):
         raise ValueError("a score that is not finite")
     flip = _flip_sum(before, after, *passed) if passed else None
-    case = Case(len(before), len(after), tuple(sorted(seen.items())), flip)
+    case = Case(len(before), len(after), scores, flip)
     return case, math.fsum(after)
 
 
@@ -180,8 +180,9 @@ def sums(case: Case) -> tuple[Floats, Floats]:
     """The sums that the candidate arm of a listable case can have, and their chances."""
     trials = case.n_b + case.n_c
     ways = math.comb(trials, case.n_c)
-    if len(case.pooled) <= 2:
-        low, (high, highs) = case.pooled[0][0], case.pooled[-1]
+    highs = case.highest
+    if highs is not None:
+        low, high = case.scores[0], case.scores[-1]
         most, least = min(highs, case.n_c), max(0, case.n_c - (trials - highs))
         chances = [
             math.comb(highs, k) * math.comb(trials - highs, case.n_c - k) / ways
@@ -203,7 +204,7 @@ def lattice(cases: Mapping[Case, Kind]) -> Lattice | None:
     denominator = _denominator(cases)
     if denominator is None or not all(case.listable for case in cases):
         return None
-    varying = sum(kind.cases for case, kind in cases.items() if len(case.pooled) > 1)
+    varying = sum(kind.cases for case, kind in cases.items() if case.varies)
     for weights in _whole_weights(cases):
         unit, longest = _size(cases, weights, denominator)
         # What costs too much with two sums a case need not be listed to be given up.
@@ -293,7 +294,7 @@ def _whole_weights(cases: Iterable[Case]) -> Iterator[dict[tuple[int, int], int]
 
 def _denominator(cases: Iterable[Case]) -> int | None:
     """The smallest whole number that makes every score whole; None if there is no small one."""
-    values = sorted({value for case in cases for value, _ in case.pooled})
+    values = sorted(set(chain.from_iterable(case.scores for case in cases)))
     if len(values) > 2 * _LARGEST_DENOMINATOR:
         return None
     found = 1

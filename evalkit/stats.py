@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import mul
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -174,10 +175,10 @@ class _Spread(NamedTuple):
 def _spread(values: tuple[float, ...]) -> _Spread:
     """Of one case, whose variance counts half a trial at 0 and half a one at 1 as well."""
     count = len(values) + 1
-    mean = (math.fsum(values) + 0.5) / count
-    squares = math.fsum(value * value for value in values) + 0.5
-    variance = max(0.0, squares / count - mean * mean)
-    return _Spread(math.fsum(values) / len(values), variance / len(values))
+    total = sum(values)
+    mean = (total + 0.5) / count
+    variance = max(0.0, (sum(map(mul, values, values)) + 0.5) / count - mean * mean)
+    return _Spread(total / len(values), variance / len(values))
 
 
 def percentile(values: Sequence[float] | NDArray[np.float64], q: float) -> float | None:
@@ -237,6 +238,5 @@ def _trial_variance(before: Sequence[float], after: Sequence[float]) -> float:
     arms = (before, after) if within else ((*before, *after),)
     squares = 0.0
     for arm in arms:
-        mean = math.fsum(arm) / len(arm)
-        squares += math.fsum((value - mean) ** 2 for value in arm)
-    return squares / max(1, within)
+        squares += sum(map(mul, arm, arm)) - sum(arm) ** 2 / len(arm)
+    return max(0.0, squares) / max(1, within)
