@@ -54,40 +54,51 @@ class _Findings(NamedTuple):
 
 
 class Explained:
-    """What the scorers of a run found, case by case; read a scorer at a time, when asked for."""
+    """What the scorers of a run found, route by route; read a scorer at a time, when asked for."""
 
     def __init__(self, recorded: Recorded, scores: ScoreRows) -> None:
         self._recorded, self._scores = recorded, scores
-        self._read: dict[str, tuple[dict[str, int], dict[str, dict[Key, Places]]]] = {}
+        self._routes = {case.id: case.route for case in recorded.run.planned}
+        self._read: dict[str, dict[str, _Findings]] = {}
 
     def of(self, scorer: str, cases: Sequence[str]) -> _Findings:
-        """What a scorer found in the trials of these cases."""
+        """What a scorer found in the trials of these cases, which are of one route."""
         if scorer not in self._read:
-            self._read[scorer] = self._all(scorer)
-        trials, by_case = self._read[scorer]
-        found: dict[Key, dict[str, Places]] = {}
-        for case in cases:
-            for key, places in by_case.get(case, {}).items():
-                found.setdefault(key, {})[case] = places
-        return _Findings({case: trials[case] for case in cases if trials.get(case)}, found)
+            self._read[scorer] = self._by_route(scorer)
+        found = self._read[scorer].get(self._routes[cases[0]], _Findings({}, {}))
+        wanted = set(cases)
+        if wanted >= found.trials.keys():
+            return found
+        of_key = {
+            key: {case: places for case, places in by_case.items() if case in wanted}
+            for key, by_case in found.found.items()
+        }
+        return _Findings(
+            {case: trials for case, trials in found.trials.items() if case in wanted},
+            {key: by_case for key, by_case in of_key.items() if by_case},
+        )
 
-    def _all(self, scorer: str) -> tuple[dict[str, int], dict[str, dict[Key, Places]]]:
-        """Per planned case the scored trials, and where its findings have their step."""
+    def _by_route(self, scorer: str) -> dict[str, _Findings]:
         scores = self._scores
         if scorer not in scores.scorers:
-            return {}, {}
+            return {}
         rows, starts = judged_rows(scores, scorer)
         trials = np.diff(starts)
+        counts: dict[str, dict[str, int]] = {}
+        for case, count in zip(scores.cases, trials.tolist(), strict=True):
+            if count:
+                counts.setdefault(self._routes[case], {})[case] = count
         texts, at = encoded(taken(self._recorded.scores["findings"], scores.row[rows]))
         read = [*map(_read, texts), {}]  # the last one for those without a text
         some = np.flatnonzero(np.array([bool(one) for one in read])[at])
-        case_of = np.repeat(np.arange(len(trials)), trials)
-        found: dict[str, dict[Key, Places]] = {}
-        for case, text in zip(case_of[some].tolist(), at[some].tolist(), strict=True):
-            here = found.setdefault(scores.cases[case], {})
-            for key, place in read[text].items():
-                here.setdefault(key, []).append(place)
-        return dict(zip(scores.cases, trials.tolist(), strict=True)), found
+        case_of = np.repeat(np.arange(len(trials)), trials)[some]
+        found: dict[str, dict[Key, dict[str, Places]]] = {route: {} for route in counts}
+        for place, text in zip(case_of.tolist(), at[some].tolist(), strict=True):
+            case = scores.cases[place]
+            here = found[self._routes[case]]
+            for key, expected in read[text].items():
+                here.setdefault(key, {}).setdefault(case, []).append(expected)
+        return {route: _Findings(counts[route], found[route]) for route in counts}
 
 
 def step_changes(

@@ -203,11 +203,14 @@ def plain(value: Any, depth: int = 0) -> Any:
         return value if math.isfinite(value) else None
     if depth > MAX_DEPTH:
         return "…"
-    # Most values are plain already: of those, not even this function is called.
+    # Most values are plain already: of those, not even this function is called. What is no
+    # number, or not finite, less itself is not zero.
     below = depth + 1
     if isinstance(value, Mapping):
         return {
-            str(key): one if type(one) in _PLAIN else plain(one, below)
+            str(key): one
+            if type(one) in _PLAIN or (type(one) is float and one - one == 0)
+            else plain(one, below)
             for key, one in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
