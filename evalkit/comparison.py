@@ -52,6 +52,14 @@ class Paired(NamedTuple):
         return np.array(means, dtype=float)
 
     @property
+    def means(self) -> tuple[float, float]:
+        """The means over cases, baseline's and candidate's."""
+        before, after = (
+            float(np.mean([seen.mean for seen in arm])) for arm in (self.baseline, self.candidate)
+        )
+        return before, after
+
+    @property
     def trials(self) -> int:
         """The scored trials in both arms."""
         return sum(len(seen.values) for seen in (*self.baseline, *self.candidate))

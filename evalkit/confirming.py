@@ -19,19 +19,23 @@ and its route's. What is significant is not tried further. Looking early costs n
 certainty: each round spends of ``alpha`` the share that its trials have of all.
 Holm corrects within a family for everything that was suspicious; what was found in an earlier
 round no longer counts, what was let go does.
+
+What was never tried again, of which too many trials were lost, or which so few trials could not
+have proven is ``inconclusive``: a suspicion that was not looked into is no ``ok``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from evalkit.comparison import Paired
 from evalkit.observations import Observed
-from evalkit.permutation import attainable_p
-from evalkit.stats import holm
-from evalkit.suspicion import KEEP_CASE, KEEP_ROUTE, NONE, Arms, arms_of, p_of_mean
+from evalkit.permutation import DRAWS, PermutationTest, attainable_p
+from evalkit.results import Verdict
+from evalkit.stats import Interval, holm, trial_interval
+from evalkit.suspicion import KEEP_CASE, KEEP_ROUTE, Arms, Suspicion, p_of_mean, test_of_mean
 
 ROUNDS = (1, 3, 6, 12, 20, 32)
 """Fresh trials of a case in each arm after each round; the last is :data:`TRIALS`."""
@@ -39,10 +43,11 @@ ROUNDS = (1, 3, 6, 12, 20, 32)
 TRIALS = ROUNDS[-1]
 """Fresh trials of a case in each arm at most, over all rounds."""
 
-MOST_LOST = 0.25
-"""The share of fresh trials that may be lost before nothing is decided."""
+LIMIT = 0.05
+"""The share of fresh trials that one arm may lose beyond the other before nothing is decided."""
 
 _BEYOND = 0.15  # p of the other cases' mean that makes broken cases a regression of their route
+_MOST_DRAWS = 100_000
 
 
 class Row(NamedTuple):
@@ -68,7 +73,10 @@ None says that there will be no more: a budget is spent, or they were interrupte
 
 
 class Comparison(NamedTuple):
-    """One route and scorer, with the stored trials of both arms."""
+    """One route and scorer, with the stored trials of both arms.
+
+    A case of which the candidate has no trials is a suspect, to be tried again.
+    """
 
     route: str
     scorer: str
@@ -76,23 +84,27 @@ class Comparison(NamedTuple):
 
 
 class Confirmed(NamedTuple):
-    """The decision on one comparison.
+    """The decision on one comparison: regressed, broken, missing, inconclusive or ok.
 
     ``p`` is that of the last test made on fresh trials (of the stored ones where nothing was
     suspicious), ``p_adjusted`` after Holm and the shares of families and rounds: at most alpha is
-    significant. ``cases`` are those that fail more often for sure. ``fresh`` holds the fresh
-    trials of the cases that were tried again, ``whole`` says whether those are all of the route.
-    ``trials`` counts the fresh ones of both arms; ``why`` is set where nothing could be decided.
+    significant. ``cases`` are those that fail more often for sure, as the fresh trials prove.
+    ``fresh`` holds the fresh trials of the cases that were tried again. ``interval`` is set where
+    they prove that the mean dropped: of that drop, at the level of the round in which it was
+    proven, so that ending there does not spoil it. ``trials`` counts the fresh ones of both arms;
+    ``why`` is set where nothing could be decided, and ``unmeasured`` are the suspects that no
+    fresh trials tell of.
     """
 
-    verdict: Literal["regressed", "broken", "ok", "inconclusive"]
+    verdict: Verdict
     p: float
     p_adjusted: float
     cases: tuple[str, ...]
     fresh: Paired | None
-    whole: bool
+    interval: Interval | None
     trials: int
     why: str = ""
+    unmeasured: tuple[str, ...] = ()
 
 
 class Confirmation(NamedTuple):
@@ -103,35 +115,29 @@ class Confirmation(NamedTuple):
     exhausted: bool
 
 
-@dataclass
-class _Open:
-    """A comparison while it is being confirmed: what is suspicious, and its fresh trials."""
+class _Look(NamedTuple):
+    """One round's tests: their level, the share of it that each family has, and of all rounds."""
 
-    route: str
-    scorer: str
-    stored: list[Arms]
-    cases: tuple[str, ...]
-    p: float
-    mean: bool
-    suspects: set[int]
-    fresh: list[Arms]
-    p_case: dict[int, float] = field(default_factory=dict)
-    adjusted: float = 1.0
-    regressed: bool = False
-    broken: set[int] = field(default_factory=set)
-    asked: int = 0
-    got: int = 0
-    tried_whole: bool = False
+    alpha: float
+    family: float
+    share: float
 
-    @property
-    def wanted(self) -> Iterable[int]:
-        """The cases that need further trials."""
-        return range(len(self.cases)) if self.mean else sorted(self.suspects)
+    def adjusted(self, p: float) -> float:
+        """Of a p that Holm corrected: at most alpha is significant."""
+        return p / (self.family * self.share)
 
-    @property
-    def measurable(self) -> bool:
-        """Whether few enough fresh trials were lost."""
-        return self.asked - self.got <= MOST_LOST * self.asked
+
+class _Tested:
+    """The tests of one comparison so far."""
+
+    def __init__(self, one: Suspicion) -> None:
+        self.suspicion = one
+        self.p = one.p
+        self.p_case: dict[int, float] = {}
+        self.adjusted = 1.0
+        self.interval: Interval | None = None
+        self.mean_could_show = False
+        self.could_show: set[int] = set()
 
 
 def confirm(
@@ -141,22 +147,28 @@ def confirm(
     alpha: float = 0.05,
     trials: int = TRIALS,
     max_trials: int | None = None,
+    limit: float = LIMIT,
 ) -> Confirmation:
     """Decides every comparison; any false alarm at all has a chance of at most ``alpha``.
 
     ``trials`` is how often a case is tried again in each arm at most; ``max_trials`` bounds the
-    fresh trials of all cases and both arms. A suspicion that a budget leaves open is
-    ``inconclusive``, never ``ok``.
+    fresh trials of all cases and both arms; ``limit`` is the share of them that one arm may lose
+    beyond the other. A suspicion that a budget leaves open is ``inconclusive``, never ``ok``.
+    Raises ValueError for an alpha that is not between 0 and 1, and for less than one trial.
     """
-    opened = [_screen(one) for one in family]
-    means = [one for one in opened if one.mean]
-    cases = [(one, at) for one in opened for at in sorted(one.suspects)]
-    share = 0.5 if means and cases else 1.0
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha!r}: it is a chance above 0 and below 1")
+    if trials < 1:
+        raise ValueError(f"trials is {trials!r}: confirming takes at least one of each case")
+    opened = [_Tested(Suspicion.of(*one, limit)) for one in family]
+    means = [one for one in opened if one.suspicion.mean]
+    cases = [(one, at) for one in opened for at in sorted(one.suspicion.suspects)]
     spent, tried, exhausted = 0, 0, False
     for number, goal in enumerate(goals(trials)):
-        for one in opened:
-            _let_go(one, number)
-        wanted = {one.cases[at]: goal - tried for one in opened for at in one.wanted}
+        suspicions = [one.suspicion for one in opened]
+        for one in suspicions:
+            one.let_go(number)
+        wanted = {one.cases[at]: goal - tried for one in suspicions for at in one.wanted}
         cost = 2 * sum(wanted.values())
         if not cost:
             break
@@ -168,12 +180,12 @@ def confirm(
             exhausted = True
             break
         spent += cost
-        _take(opened, goal - tried, made)
-        looked = share * (goal - tried) / trials
-        _test_means(means, alpha, looked)
-        _test_cases(cases, alpha, looked)
+        _take(suspicions, goal - tried, made)
+        look = _Look(alpha, 0.5 if means and cases else 1.0, (goal - tried) / trials)
+        _test_means(means, look)
+        _test_cases(cases, look)
         tried = goal
-    return Confirmation(tuple(_decided(one, exhausted, alpha) for one in opened), spent, exhausted)
+    return Confirmation(tuple(_decided(one, exhausted) for one in opened), spent, exhausted)
 
 
 def confirm_tables(
@@ -187,31 +199,57 @@ def confirm_tables(
 ) -> dict[tuple[str, str], Confirmed]:
     """:func:`confirm` for two tables of rows, by route and scorer, in the candidate's order.
 
-    Only cases in both tables are compared. Raises ValueError for a value outside [0, 1].
+    Cases that the candidate's table lacks are tried again, and ``missing`` where that gives no
+    rows of it either; so is a route and scorer that one of the tables lacks. Cases that the
+    baseline lacks are new, and not compared. Raises ValueError for a value outside [0, 1], for
+    two empty tables, and as :func:`confirm` does.
     """
     before, after = _by_comparison(baseline), _by_comparison(candidate)
+    keys = tuple(dict.fromkeys((*after, *before)))
+    if not keys:
+        raise ValueError("neither table has a row: there is nothing to decide")
     family = []
-    for key, now in after.items():
-        was = before.get(key, {})
-        both = tuple(case for case in now if case in was)
-        if both:
-            paired = Paired(
-                both, tuple(_seen(was[c]) for c in both), tuple(_seen(now[c]) for c in both)
-            )
-            family.append(Comparison(*key, paired))
-    found = confirm(family, rerun, alpha=alpha, trials=trials, max_trials=max_trials)
-    return {(one.route, one.scorer): said for one, said in zip(family, found.found, strict=True)}
+    for key in keys:
+        was, now = before.get(key, {}), after.get(key, {})
+        if was and now:
+            order = dict.fromkeys((*(case for case in now if case in was), *was))
+            arms = (tuple(_seen(arm.get(c, ())) for c in order) for arm in (was, now))
+            family.append(Comparison(*key, Paired(tuple(order), *arms)))
+    made = confirm(family, rerun, alpha=alpha, trials=trials, max_trials=max_trials)
+    found = {
+        (one.route, one.scorer): _or_missing(one, said)
+        for one, said in zip(family, made.found, strict=True)
+    }
+    return {
+        key: found.get(key) or _missing("candidate" if key in before else "baseline")
+        for key in keys
+    }
+
+
+def _or_missing(one: Comparison, said: Confirmed) -> Confirmed:
+    """``missing`` where the candidate has no rows of a case, neither stored nor made again."""
+    rows = zip(one.stored.cases, one.stored.candidate, strict=True)
+    known = {case for case, seen in rows if seen.values}
+    gone = [case for case in said.unmeasured if case not in known]
+    if not gone or said.verdict in ("regressed", "broken"):
+        return said
+    return said._replace(verdict="missing", why="the candidate has no rows of these cases")
+
+
+def _missing(arm: str) -> Confirmed:
+    return Confirmed("missing", 1.0, 1.0, (), None, None, 0, f"the {arm} has no rows of this")
 
 
 def refreshed(stored: Paired, fresh: Paired | None) -> Paired:
-    """The comparison with fresh trials in place of stored ones, where a case has any."""
+    """The comparison with fresh trials in place of stored ones, and cases that have these alone."""
     if fresh is None:
         return stored
     before = dict(zip(fresh.cases, fresh.baseline, strict=True))
     after = dict(zip(fresh.cases, fresh.candidate, strict=True))
     rows = zip(stored.cases, stored.baseline, stored.candidate, strict=True)
-    merged = [(before.get(case, was), after.get(case, now)) for case, was, now in rows]
-    return Paired(stored.cases, tuple(was for was, _ in merged), tuple(now for _, now in merged))
+    merged = {case: (was, now) for case, was, now in rows}
+    merged |= {case: (before[case], after[case]) for case in fresh.cases}
+    return Paired(tuple(merged), *(tuple(arm) for arm in zip(*merged.values(), strict=True)))
 
 
 def _by_comparison(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, list[Row]]]:
@@ -239,34 +277,9 @@ def goals(trials: int) -> Iterator[int]:
     yield trials
 
 
-def _screen(one: Comparison) -> _Open:
-    stored = arms_of(one.stored)
-    p = p_of_mean(stored)
-    return _Open(
-        route=one.route,
-        scorer=one.scorer,
-        stored=stored,
-        cases=one.stored.cases,
-        p=p,
-        mean=p <= KEEP_ROUTE[0],
-        suspects={at for at, case in enumerate(stored) if case.looks_broken},
-        fresh=[NONE] * len(stored),
-    )
-
-
-def _let_go(one: _Open, number: int) -> None:
-    """Ends what is settled, and drops what no longer looks worse in all trials together."""
-    one.suspects -= one.broken
-    one.mean = one.mean and not one.regressed and not one.broken
-    if one.regressed:
-        one.suspects = set()
-    if number and (one.mean or one.suspects):
-        seen = {at: one.stored[at].with_more(one.fresh[at]) for at in one.wanted}
-        one.mean = one.mean and p_of_mean(list(seen.values())) <= KEEP_ROUTE[number]
-        one.suspects = {at for at in one.suspects if seen[at].p <= KEEP_CASE[number]}
-
-
-def _take(opened: Iterable[_Open], trials: int, made: tuple[Iterable[Row], Iterable[Row]]) -> None:
+def _take(
+    opened: Iterable[Suspicion], trials: int, made: tuple[Iterable[Row], Iterable[Row]]
+) -> None:
     """Hands the fresh rows to the comparisons that asked for them."""
     arms: list[dict[tuple[str, str, str], list[Row]]] = [{}, {}]
     for arm, rows in zip(arms, made, strict=True):
@@ -274,90 +287,115 @@ def _take(opened: Iterable[_Open], trials: int, made: tuple[Iterable[Row], Itera
             if 0 <= row.value <= 1:
                 arm.setdefault((row.route, row.case, row.scorer), []).append(row)
     for one in opened:
-        one.tried_whole |= one.mean
         for at in one.wanted:
             key = (one.route, one.cases[at], one.scorer)
-            more = Arms(*(_seen(arm.get(key, ())[:trials]) for arm in arms))
-            one.fresh[at] = one.fresh[at].with_more(more)
-            one.asked += 2 * trials
-            one.got += len(more.baseline.values) + len(more.candidate.values)
+            one.take(at, trials, Arms(*(_seen(arm.get(key, ())[:trials]) for arm in arms)))
+        one.give_up()
 
 
-def _test_means(means: Sequence[_Open], alpha: float, share: float) -> None:
+def _test_means(means: Sequence[_Tested], look: _Look) -> None:
+    left = sum(not one.suspicion.regressed for one in means)
+    # Enough draws that the smallest Monte-Carlo p still passes the strictest of Holm's steps.
+    draws = max(DRAWS, min(_MOST_DRAWS, math.ceil(look.adjusted(4 * left) / look.alpha)))
+    tests: dict[int, PermutationTest] = {}
     ps = []
-    for one in means:
-        tested = one.mean and one.measurable
-        ps.append(p_of_mean(one.fresh) if tested else float(not one.regressed))
-        one.p = ps[-1] if tested else one.p
-    for one, adjusted in zip(means, holm(ps), strict=True):
-        if one.mean:
-            one.adjusted = min(one.adjusted, adjusted / share)
-            one.regressed = adjusted / share <= alpha
+    for number, one in enumerate(means):
+        made = test_of_mean(one.suspicion.fresh, draws) if one.suspicion.mean else None
+        ps.append(made.p if made else float(not one.suspicion.regressed))
+        if made:
+            tests[number] = made
+    corrected = holm(ps)
+    for number, made in tests.items():
+        one, adjusted = means[number], look.adjusted(corrected[number])
+        one.p, one.adjusted = made.p, min(one.adjusted, adjusted)
+        floor = 0.0 if made.exact else 2 / (draws + 1)
+        lowest = max(_attainable(one.suspicion.fresh), floor)
+        one.mean_could_show |= look.adjusted(lowest * left) <= look.alpha
+        if adjusted <= look.alpha:
+            one.suspicion.regressed = True
+            one.interval = _interval(one.suspicion.tried_again, made.p, look.share)
 
 
-def _test_cases(cases: Sequence[tuple[_Open, int]], alpha: float, share: float) -> None:
-    ps = []
+def _interval(fresh: Paired | None, p: float, share: float) -> Interval | None:
+    if fresh is None:
+        return None
+    before, after = ([seen.values for seen in arm] for arm in (fresh.baseline, fresh.candidate))
+    return trial_interval(before, after, p, share=share)
+
+
+def _test_cases(cases: Sequence[tuple[_Tested, int]], look: _Look) -> None:
+    left = sum(at not in one.suspicion.broken for one, at in cases)
+    tested, ps = [], []
     for one, at in cases:
-        tested = at in one.suspects and one.fresh[at].both
-        ps.append(one.fresh[at].p if tested else float(at not in one.broken))
-        if tested:
-            one.p_case[at] = ps[-1]
-    for (one, at), adjusted in zip(cases, holm(ps), strict=True):
-        if at in one.suspects:
-            one.adjusted = min(one.adjusted, adjusted / share)
-            if adjusted / share <= alpha:
-                one.broken.add(at)
+        fresh = one.suspicion.fresh[at]
+        tested.append(at in one.suspicion.suspects and fresh.both)
+        ps.append(fresh.p if tested[-1] else float(at not in one.suspicion.broken))
+    corrected = holm(ps)
+    for (one, at), made, p, holms in zip(cases, tested, ps, corrected, strict=True):
+        if not made:
+            continue
+        adjusted = look.adjusted(holms)
+        one.p_case[at], one.adjusted = p, min(one.adjusted, adjusted)
+        if look.adjusted(_attainable([one.suspicion.fresh[at]]) * left) <= look.alpha:
+            one.could_show.add(at)
+        if adjusted <= look.alpha:
+            one.suspicion.broken.add(at)
 
 
-def _decided(one: _Open, exhausted: bool, alpha: float) -> Confirmed:
-    lost = one.asked - one.got
-    fresh = _fresh(one)
-    why = ""
-    verdict: Literal["regressed", "broken", "ok", "inconclusive"] = "ok"
-    if one.regressed or one.broken:
-        verdict = "regressed" if one.regressed and _beyond(one) else "broken"
-    elif one.wanted and exhausted:
-        verdict, why = (
-            "inconclusive",
-            "the re-runs ended, by their budget or otherwise, before this was decided",
-        )
-    elif not one.measurable:
-        verdict, why = "inconclusive", f"{lost} of {one.asked} re-run trials gave no score"
-    elif one.wanted and fresh and _attainable(fresh) > alpha / 2:
-        verdict, why = "inconclusive", "too few trials were made again to tell"
-    return Confirmed(
-        verdict=verdict,
-        p=min([one.p, *(one.p_case[at] for at in one.broken)]) if one.broken else one.p,
-        p_adjusted=min(1.0, one.adjusted),
-        cases=tuple(one.cases[at] for at in sorted(one.broken)),
-        fresh=fresh,
-        whole=one.tried_whole,
-        trials=one.got,
-        why=why,
+def _attainable(cases: Iterable[Arms]) -> float:
+    known = [case for case in cases if case.both]
+    return attainable_p(
+        [len(case.baseline.values) for case in known],
+        [len(case.candidate.values) for case in known],
     )
 
 
-def _beyond(one: _Open) -> bool:
+def _decided(tested: _Tested, exhausted: bool) -> Confirmed:
+    one = tested.suspicion
+    why = ""
+    verdict: Verdict = "ok"
+    if one.regressed or one.broken:
+        verdict = "regressed" if one.regressed and _beyond(one) else "broken"
+    elif why := _undecided(tested, exhausted):
+        verdict = "inconclusive"
+    p_broken = [tested.p_case[at] for at in one.broken]
+    return Confirmed(
+        verdict=verdict,
+        p=min([tested.p, *p_broken]),
+        p_adjusted=min(1.0, tested.adjusted),
+        cases=tuple(one.cases[at] for at in sorted(one.broken)),
+        fresh=one.tried_again,
+        interval=tested.interval,
+        trials=one.got,
+        why=why,
+        unmeasured=tuple(one.cases[at] for at in one.untested),
+    )
+
+
+def _undecided(tested: _Tested, exhausted: bool) -> str:
+    """Why a comparison without a finding is not ``ok``; empty where it is."""
+    one = tested.suspicion
+    if exhausted and one.wanted:
+        return "the re-runs ended, by their budget or otherwise, before this was decided"
+    if one.mean_lost:
+        asked, before, after = one.lost_of(range(len(one.cases)))
+        return (
+            f"{before} of the baseline's {asked} re-run trials and {after} of the candidate's "
+            "gave no score"
+        )
+    if one.untested:
+        return "re-run trials of suspicious cases gave no score"
+    open_mean = one.mean and not tested.mean_could_show
+    open_cases = one.suspects - tested.could_show
+    if (open_mean and one.mean_looks_worse(KEEP_ROUTE[0])) or any(
+        one.case_looks_worse(at, KEEP_CASE[0]) for at in open_cases
+    ):
+        return "too few trials were made again to tell"
+    return ""
+
+
+def _beyond(one: Suspicion) -> bool:
     """Whether more than the broken cases moved, so that the route as a whole got worse."""
     if not one.broken or len(one.broken) == len(one.cases):
         return True
     return p_of_mean([case for at, case in enumerate(one.fresh) if at not in one.broken]) <= _BEYOND
-
-
-def _attainable(fresh: Paired) -> float:
-    return attainable_p(
-        [len(seen.values) for seen in fresh.baseline],
-        [len(seen.values) for seen in fresh.candidate],
-    )
-
-
-def _fresh(one: _Open) -> Paired | None:
-    """The fresh trials of every case that has some in both arms."""
-    kept = [at for at, case in enumerate(one.fresh) if case.both]
-    if not kept:
-        return None
-    return Paired(
-        tuple(one.cases[at] for at in kept),
-        tuple(one.fresh[at].baseline for at in kept),
-        tuple(one.fresh[at].candidate for at in kept),
-    )

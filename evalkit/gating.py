@@ -6,7 +6,7 @@ measured is judged by :func:`evalkit.verdicts.judge`, all routes and scorers as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from evalkit.attribution import Explained, step_changes
 from evalkit.comparison import Paired, common_cases, pair
-from evalkit.confirming import Comparison, Confirmed, Rerun, confirm, refreshed
+from evalkit.confirming import Comparison, Confirmed, Rerun, confirm
 from evalkit.efficiency import Efficiency, compare_efficiency
 from evalkit.errors import ExitCode, InputError
 from evalkit.instrumentation import Loss, losses, untold
@@ -23,35 +23,57 @@ from evalkit.measurement import (
     Side,
     count_trials,
     doubt_of_cases,
+    doubt_of_pairs,
     doubt_of_scorer,
     doubt_of_trials,
     lost_routes,
     missing_cases,
     name_some,
     read_side,
+    unmeasured_cases,
     unselected_cases,
 )
+from evalkit.observations import Observed
 from evalkit.reliability import flaky_cases
 from evalkit.results import CaseChange, GateReport, GateRow, Recorded, Verdict
+from evalkit.settling import Settled, settle
 from evalkit.suite import GatePolicy, score_name
-from evalkit.verdicts import Judgement, change_interval, judge
-from evalkit.wording import report_notes, say_confirmed, say_flaky, say_missing, say_verdict
+from evalkit.verdicts import judge
+from evalkit.wording import (
+    report_notes,
+    say_confirmed,
+    say_flaky,
+    say_missing,
+    say_unmeasured,
+    say_verdict,
+)
 
 FAILING: frozenset[Verdict] = frozenset({"regressed", "broken", "missing", "breached"})
 UNDECIDED: frozenset[Verdict] = frozenset({"unmeasurable", "inconclusive", "unproven"})
 
 
 class _Open(NamedTuple):
-    """A comparison that can be made."""
+    """A comparison that can be made, of the cases that both runs have scores of.
+
+    ``missing`` are the baseline's cases that this run does not have, ``unmeasured`` those that it
+    has no scores of; ``doubt`` says why the others do not stand for the route.
+    """
 
     route: str
     scorer: str
     paired: Paired
     missing: tuple[str, ...]
-    stored: Paired | None = None
+    unmeasured: tuple[str, ...]
+    doubt: str | None
 
-
-_Settled = tuple[_Open, Judgement, Confirmed | None]
+    def to_confirm(self, before: Side) -> Comparison:
+        """With the cases that have no scores yet, for a re-run to measure."""
+        paired, nothing = self.paired, (Observed((), ()),) * len(self.unmeasured)
+        known = tuple(before.observed[self.scorer][case] for case in self.unmeasured)
+        stored = Paired(
+            paired.cases + self.unmeasured, paired.baseline + known, paired.candidate + nothing
+        )
+        return Comparison(self.route, self.scorer, stored)
 
 
 def decide(
@@ -173,7 +195,9 @@ def _place(
     else:
         shared = pair(common, after.observed[scorer], before.observed[scorer])
         if shared.cases:
-            return _Open(route, scorer, shared, missing)
+            unmeasured = unmeasured_cases(after, before, common, scorer, policy.max_infrastructure)
+            few = doubt_of_pairs(after, route, scorer, len(shared.cases))
+            return _Open(route, scorer, shared, missing, unmeasured, few)
         verdict, reason = _without_pairs(was, missing, scorer)
     return _settled(after, before, route, scorer, verdict, reason, missing)
 
@@ -216,94 +240,64 @@ def _judge_open(
     for place in places:
         if isinstance(place, _Open):
             families.setdefault(policy.of(place.route).alpha or policy.alpha, []).append(place)
-    found: dict[tuple[str, str], tuple[_Open, Judgement, Confirmed | None]] = {}
+    found: dict[tuple[str, str], Settled] = {}
     left = policy.confirm.max_trials
     for alpha, family in families.items():
         judged = judge([one.paired for one in family], alpha)
-        if rerun is None:
-            settled: Sequence[_Settled] = [
-                (one, judgement, None) for one, judgement in zip(family, judged, strict=True)
-            ]
+        if rerun is None or before is None:
+            made: Iterable[Confirmed | None] = [None] * len(family)
         else:
-            settled, spent = _confirmed(family, judged, alpha, policy.confirm.trials, left, rerun)
-            left = None if left is None else left - spent
-        found |= {(one[0].route, one[0].scorer): one for one in settled}
+            confirmation = confirm(
+                [one.to_confirm(before) for one in family],
+                rerun,
+                alpha=alpha,
+                trials=policy.confirm.trials,
+                max_trials=left,
+                limit=policy.max_infrastructure,
+            )
+            made, left = confirmation.found, None if left is None else left - confirmation.spent
+        for one, judgement, confirmed in zip(family, judged, made, strict=True):
+            found[one.route, one.scorer] = settle(one.paired, judgement, confirmed)
     if before is None:
         return tuple(place for place in places if isinstance(place, GateRow))
     explained = Explained(after.recorded, after.scores), Explained(before.recorded, before.scores)
     return tuple(
         place
         if isinstance(place, GateRow)
-        else _row(*found[place.route, place.scorer], after, before, explained)
+        else _row(place, found[place.route, place.scorer], after, before, explained)
         for place in places
     )
 
 
-def _confirmed(
-    family: Sequence[_Open],
-    judged: Sequence[Judgement],
-    alpha: float,
-    trials: int,
-    max_trials: int | None,
-    rerun: Rerun,
-) -> tuple[list[_Settled], int]:
-    """Each comparison with its fresh trials in place of stored ones, and the trials spent."""
-    made = confirm(
-        [Comparison(one.route, one.scorer, one.paired) for one in family],
-        rerun,
-        alpha=alpha,
-        trials=trials,
-        max_trials=max_trials,
-    )
-    settled: list[_Settled] = []
-    for one, stored, found in zip(family, judged, made.found, strict=True):
-        merged = refreshed(one.paired, found.fresh)
-        verdict = found.verdict
-        settled.append(
-            (
-                one._replace(paired=merged, stored=one.paired if found.fresh else None),
-                stored._replace(
-                    verdict="improved"
-                    if (verdict, stored.verdict) == ("ok", "improved")
-                    else verdict,
-                    p=found.p,
-                    p_adjusted=found.p_adjusted,
-                    broken=tuple(
-                        dict.fromkeys(
-                            (*found.cases, *(stored.broken if verdict in FAILING else ()))
-                        )
-                    ),
-                    interval=change_interval(merged, found.p),
-                    detectable=None,
-                ),
-                found,
-            )
-        )
-    return settled, made.spent
-
-
 def _row(
     one: _Open,
-    found: Judgement,
-    confirmed: Confirmed | None,
+    settled: Settled,
     after: Side,
     before: Side,
     explained: tuple[Explained, Explained],
 ) -> GateRow:
-    was, now = _means(one.paired)
-    stored = _means(one.stored) if one.stored else None
+    found, shown, moved, confirmed = settled
+    was, now = shown.means
+    stored = one.paired.means if settled.fresh else None
     verdict: Verdict = found.verdict
-    reason = say_verdict(one.paired, found, was, now)
+    reason = say_verdict(shown, moved, found, was, now, len(after.seen(one.route, one.scorer)))
     if confirmed:
         reason = say_confirmed(reason, confirmed, stored)
     if one.missing and verdict not in FAILING:
         verdict, reason = "missing", f"{say_missing(one.missing)}; of the others, {reason}"
     elif one.missing:
         reason = f"{reason}; {say_missing(one.missing)}"
+    elif one.unmeasured and verdict not in FAILING and not confirmed:
+        verdict, reason = (
+            "unmeasurable",
+            f"{say_unmeasured(one.unmeasured)}; of the others, {reason}",
+        )
+    elif one.doubt and verdict not in FAILING:
+        verdict, reason = "inconclusive", f"{one.doubt}; {reason}"
     told = verdict in FAILING or verdict == "improved"
-    changes = _changes(one.paired, after, rising=verdict == "improved") if told else ()
+    changes = _changes(moved, after, rising=verdict == "improved") if told else ()
     worse = found.verdict in FAILING
-    arms = zip(one.paired.cases, one.paired.baseline, one.paired.candidate, strict=True)
+    arms = zip(moved.cases, moved.baseline, moved.candidate, strict=True)
     flaky, many = flaky_cases({case: both for case, *both in arms})
     return GateRow(
         route=one.route,
@@ -318,8 +312,8 @@ def _row(
         p_adjusted=found.p_adjusted,
         broken=found.broken,
         detectable=found.detectable,
-        cases=len(one.paired.cases),
-        trials=one.paired.trials - (confirmed.trials if confirmed else 0),
+        cases=len(shown.cases),
+        trials=0 if stored else one.paired.trials,
         spent_trials=confirmed.trials if confirmed else 0,
         stored=stored,
         reason=reason,
@@ -329,14 +323,6 @@ def _row(
         flaky=flaky,
         flaky_cases=many,
     )
-
-
-def _means(paired: Paired) -> tuple[float, float]:
-    """The means over cases, baseline and candidate."""
-    before, after = (
-        float(np.mean([seen.mean for seen in arm])) for arm in (paired.baseline, paired.candidate)
-    )
-    return before, after
 
 
 def _settled(

@@ -21,9 +21,15 @@ from evalkit.observations import (
     score_rows,
     trial_rows,
 )
+from evalkit.permutation import permutation_drop
 from evalkit.results import PlannedCase, Recorded
 
 _MOST_NAMED = 10
+_BY_CHANCE = 0.05  # one-sided p above which one arm may have been judged less often by chance
+_LOST_BY_CHANCE = 0.01  # that all trials of a case were, below which the case counts as unmeasured
+_FEWEST_COMPARED = (
+    0.5  # share of a route's judged cases, below which the route is not judged by them
+)
 
 
 class Tally(NamedTuple):
@@ -32,6 +38,11 @@ class Tally(NamedTuple):
     rows: Whole
     scored: Whole
     failed: Whole
+
+    @property
+    def silent(self) -> Whole:
+        """Trials in which the scorer found nothing to judge."""
+        return self.rows - self.scored - self.failed
 
 
 class Side(NamedTuple):
@@ -43,6 +54,7 @@ class Side(NamedTuple):
     tried: Whole
     completed: Whole
     routes: dict[str, Whole]
+    places: dict[str, int]
     owners: dict[str, str | None]
     observed: dict[str, dict[str, Observed]]
     tallies: dict[str, Tally]
@@ -90,6 +102,7 @@ def read_side(recorded: Recorded, scorers: Iterable[str]) -> Side:
         tried=np.bincount(trials.case, minlength=len(planned)),
         completed=np.bincount(trials.case[trials.completed], minlength=len(planned)),
         routes=cases_by_route(recorded),
+        places={case.id: at for at, case in enumerate(planned)},
         owners={case.id: case.owner for case in planned},
         observed={scorer: observations(scores, scorer) for scorer in scorers},
         tallies={scorer: _tally(scores, scorer) for scorer in scorers},
@@ -141,17 +154,18 @@ def doubt_of_scorer(after: Side, now: Counts, scorer: str) -> str | None:
 
 
 def doubt_of_trials(now: Counts, was: Counts, limit: float) -> str | None:
-    """Why a route cannot be measured, if so: the pipeline or a scorer failed too often."""
-    lost = now.expected - now.completed
-    if lost > limit * now.expected or not now.completed:
-        return (
-            f"{lost} of {now.expected} trials did not complete, which is no answer, "
-            f"right or wrong; at most {limit:.0%} may. Fix that and run again"
-        )
-    if now.unjudged > limit * now.completed:
-        return f"{now.unjudged} of {now.completed} completed trials could not be judged"
-    if was.expected and not was.completed:
-        return f"none of the baseline's {was.expected} trials completed"
+    """Why a route cannot be measured, if so: in either run too many trials or scores failed."""
+    for counts, whose in ((now, ""), (was, "the baseline's ")):
+        lost = counts.expected - counts.completed
+        if lost > limit * counts.expected or (counts is now and not now.completed):
+            return (
+                f"{lost} of {whose}{counts.expected} trials did not complete, which is no answer, "
+                f"right or wrong; at most {limit:.0%} may. Fix that and run "
+                + ("it again" if whose else "again")
+            )
+        if counts.unjudged > limit * counts.completed:
+            done = f"{whose}{counts.completed} completed trials"
+            return f"{counts.unjudged} of {done} could not be judged"
     if was.scored and not now.scored:
         return f"the candidate has no scores, the baseline has {was.scored}"
     if was.unjudged and not was.scored:
@@ -162,12 +176,91 @@ def doubt_of_trials(now: Counts, was: Counts, limit: float) -> str | None:
 def doubt_of_cases(
     after: Side, before: Side, common: tuple[str, ...], scorer: str, limit: float
 ) -> str | None:
-    """Why a route cannot be measured, if so: cases that had scores have none now."""
-    known = [case for case in common if case in before.observed[scorer]]
-    lost = [case for case in known if case not in after.observed[scorer]]
-    if len(lost) <= limit * len(known):
+    """Why a route cannot be measured, if so: one run has no scores of cases that the other has."""
+    now, was = after.observed[scorer], before.observed[scorer]
+    both, gone, new = (
+        [case for case in common if (case in was, case in now) == found]
+        for found in ((True, True), (True, False), (False, True))
+    )
+    for lost, whose in ((gone, "baseline"), (new if both or gone else [], "candidate")):
+        known = len(both) + len(lost)
+        if len(lost) > limit * known:
+            return (
+                f"{len(lost)} of {known} cases have scores in the {whose} only: {name_some(lost)}"
+            )
+    return _doubt_of_silence(after, before, common, scorer, limit)
+
+
+def _doubt_of_silence(
+    after: Side, before: Side, common: tuple[str, ...], scorer: str, limit: float
+) -> str | None:
+    """Why a route cannot be measured, if so: a scorer had less to judge in one run.
+
+    A wrong answer that gives nothing to judge would leave the mean. How often it may by chance,
+    the exact within-case test says.
+    """
+    tallies = before.tallies[scorer], after.tallies[scorer]
+    if not any(tally.silent.any() for tally in tallies):
         return None
-    return f"{len(lost)} of {len(known)} cases have scores in the baseline only: {name_some(lost)}"
+    arms: tuple[list[list[float]], list[list[float]]] = ([], [])
+    named = []
+    for case in common:
+        counts = [
+            (int(tally.scored[side.places[case]]), int(tally.silent[side.places[case]]))
+            for side, tally in zip((before, after), tallies, strict=True)
+        ]
+        if all(map(sum, counts)):
+            for arm, (scored, nothing) in zip(arms, counts, strict=True):
+                arm.append([1.0] * scored + [0.0] * nothing)
+            if counts[0][1] != counts[1][1]:
+                named.append(case)
+    if not named:
+        return None
+    trials = [len(judged) for judged in map(_flat, arms)]
+    silent = [judged.count(0.0) for judged in map(_flat, arms)]
+    if abs(silent[1] / trials[1] - silent[0] / trials[0]) <= limit:
+        return None
+    found = permutation_drop(*arms)
+    if min(found.p, found.p_rise) > _BY_CHANCE:
+        return None
+    return (
+        f"{scorer} had nothing to judge in {silent[1]} of {trials[1]} trials, in the baseline in "
+        f"{silent[0]} of {trials[0]}: what it did judge cannot be compared ({name_some(named)})"
+    )
+
+
+def _flat(arm: list[list[float]]) -> list[float]:
+    return [judged for case in arm for judged in case]
+
+
+def unmeasured_cases(
+    after: Side, before: Side, common: tuple[str, ...], scorer: str, limit: float
+) -> tuple[str, ...]:
+    """Cases with scores in the baseline that the candidate has none of, and not by chance.
+
+    A single trial may be lost, and then leaves the denominator. All of several are lost by chance
+    too seldom, if each may be with a chance of ``limit``; so are those of a case never tried.
+    """
+    now, was = after.observed[scorer], before.observed[scorer]
+    return tuple(
+        case
+        for case in common
+        if case in was
+        and case not in now
+        and limit ** (int(after.tried[after.places[case]]) or after.recorded.run.trials)
+        <= _LOST_BY_CHANCE
+    )
+
+
+def doubt_of_pairs(after: Side, route: str, scorer: str, pairs: int) -> str | None:
+    """Why so many cases in common do not stand for a route, if so: they are the smaller part."""
+    judged = len(after.seen(route, scorer))
+    if pairs >= _FEWEST_COMPARED * judged:
+        return None
+    return (
+        f"only {pairs} of {judged} cases can be compared, the others are new or changed since the "
+        "baseline, or were not run for it: make a baseline of this version of the dataset"
+    )
 
 
 def missing_cases(after: Side, before: Side, route: str) -> tuple[str, ...]:

@@ -380,8 +380,8 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     blocking: bool = True
     # Of an absolute limit: what ``candidate`` is held against; low and high are then its interval.
     limit: float | None = None
-    # Trials that were made again, in both arms, to confirm or drop a suspicion. They take the
-    # place of their cases' stored ones in every number of the row; ``trials`` counts the rest.
+    # Trials that were made again, in both arms, to confirm or drop a suspicion. Where they prove
+    # a drop of the mean, its numbers are theirs and ``trials`` is 0: no stored one has a part.
     spent_trials: int = 0
     # Where that is so, what the stored trials alone gave: both means.
     stored: tuple[float, float] | None = None

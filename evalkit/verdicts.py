@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from evalkit.comparison import Paired
 from evalkit.permutation import DRAWS, DropTest, attainable_p, drop_test
+from evalkit.results import Verdict
 from evalkit.stats import Interval, detectable, holm, trial_interval
-
-Judged = Literal["regressed", "broken", "improved", "ok", "inconclusive"]
 
 
 class Judgement(NamedTuple):
@@ -22,11 +21,12 @@ class Judgement(NamedTuple):
 
     ``p`` and ``p_adjusted`` (Holm over the family) are one-sided for a drop; ``attainable`` is
     the smallest p that this many cases and trials can give, ``level`` what p must not exceed where
-    nothing else in the family is significant; ``interval`` is the 95 % one of the
-    paired difference; ``detectable`` the drop that would be seen with 80 % power.
+    nothing else in the family is significant; ``interval`` is the 95 % one of the paired
+    difference for these very cases, coherent with the linear part of the test; ``detectable``
+    the drop that would be seen with 80 % power.
     """
 
-    verdict: Judged
+    verdict: Verdict
     p: float
     p_adjusted: float
     attainable: float
@@ -63,21 +63,11 @@ def judge(family: Sequence[Paired], alpha: float) -> tuple[Judgement, ...]:
                 attainable=attainable,
                 level=level,
                 broken=tuple(pair.cases[case] for case in test.broken),
-                interval=change_interval(pair, test.linear.p, test.linear.p_rise),
+                interval=trial_interval(*_values(pair), test.linear.p, test.linear.p_rise),
                 detectable=detectable(*_values(pair), level),
             )
         )
     return tuple(judgements)
-
-
-def change_interval(pair: Paired, p: float, p_rise: float = 1.0) -> Interval:
-    """The 95 % interval of the paired difference for these very cases, coherent with the test.
-
-    The randomness is that of the trials, as in the test that decides; an interval for other cases
-    like these is wider. ``p`` and ``p_rise`` are one-sided: the interval excludes "no drop" only
-    if p is at most 2.5 %, as one made by inverting the test would.
-    """
-    return trial_interval(*_values(pair), p, p_rise)
 
 
 def unchanged(pair: Paired) -> bool:
@@ -106,7 +96,7 @@ def _trials(pair: Paired) -> tuple[list[int], list[int]]:
     return [len(values) for values in before], [len(values) for values in after]
 
 
-def _verdict(test: DropTest, drop: float, rise: float, reachable: bool, alpha: float) -> Judged:
+def _verdict(test: DropTest, drop: float, rise: float, reachable: bool, alpha: float) -> Verdict:
     if drop <= alpha:
         # The linear part alone, at its Bonferroni share of what the joint test had to pass.
         alone = 2 * test.linear.p * (drop / test.p)

@@ -15,26 +15,33 @@ from evalkit.verdicts import Judgement
 _MOST_FLAKY = 3
 
 
-def say_verdict(paired: Paired, found: Judgement, was: float, now: float) -> str:
-    """The decision in one sentence, with the case means before (``was``) and after (``now``)."""
-    moved = "fell" if now < was else "rose" if now > was else "stayed"
-    change = f"from {was:.2f} to {now:.2f}" if moved != "stayed" else f"at {now:.2f}"
+def say_verdict(
+    paired: Paired, moved: Paired, found: Judgement, was: float, now: float, judged: int
+) -> str:
+    """The decision in one sentence, with the case means before (``was``) and after (``now``).
+
+    The means are those of ``paired``, some or all of the ``judged`` cases; ``moved`` has each
+    case's trials.
+    """
+    went = "fell" if now < was else "rose" if now > was else "stayed"
+    change = f"from {was:.2f} to {now:.2f}" if went != "stayed" else f"at {now:.2f}"
     count = count_cases(paired.cases)
+    over = count if len(paired.cases) >= judged else f"{len(paired.cases)} of {judged} cases"
     size, low, high = found.interval
-    p = "" if moved == "rose" else f"; p {found.p_adjusted:.2g}"  # p is for a drop
+    p = "" if went == "rose" else f"; p {found.p_adjusted:.2g}"  # p is for a drop
     mean = (
-        f"mean {moved} {change} over {count} "
+        f"mean {went} {change} over {over} "
         f"({size:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}{p})"
     )
     if found.verdict == "broken":
-        return f"{_say_broken(paired, found.broken)}; {mean}"
+        return f"{_say_broken(moved, found.broken)}; {mean}"
     if found.verdict == "inconclusive" and found.attainable > found.level:
         return (
             f"too little data to tell: even if all of {count} had gone from always passing to "
             f"always failing, p would be {found.attainable:.2g}; {_needed(paired, found)}"
         )
     if found.verdict == "ok" and found.detectable is not None:
-        return f"{mean}; a drop of {found.detectable:.2f} would show with 80 % power"
+        return f"{mean}; a drop of {found.detectable:.2f} would show with 80 % power in one stage"
     return mean
 
 
@@ -56,17 +63,24 @@ def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | N
 
     ``stored`` are the means of the stored trials, where fresh ones took their place.
     """
+    if found.unmeasured and found.verdict == "inconclusive":
+        why = f"{found.why}: {name_some(found.unmeasured)}"
+        return f"{why}; it rests on {found.trials} trials made again; {reason}"
     if found.why:
         return f"{found.why}; it rests on {found.trials} trials made again; {reason}"
     if not found.trials:
         return f"{reason}; nothing to confirm"
     said = "confirmed by" if found.verdict in ("regressed", "broken") else "not confirmed by"
     said = f"{said} {found.trials} trials made again in both versions"
-    if stored is None:
+    if stored is not None:
+        return f"{reason}; {said}, in place of the stored ones ({_moved(*stored)})"
+    if found.fresh is None:
         return f"{reason}; {said}"
-    place = "the stored ones" if found.whole else "their cases' stored ones"
-    before, after = stored
-    return f"{reason}; {said}, in place of {place} (those: {before:.2f} → {after:.2f})"
+    return f"{reason}; {said} ({count_cases(found.fresh.cases)}: {_moved(*found.fresh.means)})"
+
+
+def _moved(before: float, after: float) -> str:
+    return f"{before:.2f} → {after:.2f}"
 
 
 def _needed(paired: Paired, found: Judgement) -> str:
@@ -172,6 +186,15 @@ def say_missing(missing: tuple[str, ...]) -> str:
     if not missing:
         return "this run has no case on this route"
     return f"{count_cases(missing)} of the baseline not in this run: {name_some(missing)}"
+
+
+def say_unmeasured(cases: tuple[str, ...]) -> str:
+    """Which cases of the baseline have no scores now, though they were tried."""
+    one = len(cases) == 1
+    return (
+        f"{count_cases(cases)} with scores in the baseline {'has' if one else 'have'} none now, in "
+        f"any trial: {name_some(cases)}"
+    )
 
 
 def say_flaky(rows: Iterable[GateRow]) -> list[str]:

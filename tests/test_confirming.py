@@ -73,7 +73,8 @@ def test_nothing_suspicious_costs_nothing():
 
 def test_a_drop_of_all_cases_is_confirmed_on_fresh_trials_and_not_tried_further():
     found, pipeline = decide([0.95] * 30, [0.4] * 30)
-    assert (found.verdict, found.whole, pipeline.calls) == ("regressed", True, 1)
+    assert (found.verdict, pipeline.calls) == ("regressed", 1)
+    assert found.interval.low < -0.55 < found.interval.high < 0
     assert found.p_adjusted <= 0.05
     assert set(found.fresh.cases) == {f"r{at}" for at in range(30)}
 
@@ -196,3 +197,124 @@ def test_false_alarms_are_rare_and_half_a_route_lost_is_found():
         found += decide(chances, chances * 0.75, seed=seed)[0].verdict == "regressed"
     assert alarms <= 5
     assert found >= 54
+
+
+def losing(pipeline, is_lost):
+    """The re-run without the rows for which ``is_lost(arm, row)``; 0 is the baseline's arm."""
+
+    def rerun(wanted):
+        made = pipeline(wanted)
+        return tuple(
+            [row for row in rows_of if not is_lost(arm, row)] for arm, rows_of in enumerate(made)
+        )
+
+    return rerun
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_a_broken_case_that_cannot_be_tried_again_is_named_and_no_ok(arm):
+    before, after = [1.0] * 30, [0.0] + [1.0] * 29
+    rng, pipeline = np.random.default_rng(0), Pipeline(before, after)
+    rerun = losing(pipeline, lambda at, row: (at, row.case) == (arm, "r0"))
+    found = confirm_tables(rows(before, 3, rng), rows(after, 3, rng), rerun)["r", SCORER]
+    assert (found.verdict, found.unmeasured) == ("inconclusive", ("r0",))
+    assert "gave no score" in found.why
+    assert pipeline.calls <= 3
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_an_arm_that_loses_everything_is_not_tried_on(arm):
+    rng, pipeline = np.random.default_rng(0), Pipeline([0.9] * 30, [0.7] * 30)
+    rerun = losing(pipeline, lambda at, _: at == arm)
+    stored = rows([0.9] * 30, 3, rng), rows([0.6] * 30, 3, rng)
+    found = confirm_tables(*stored, rerun)["r", SCORER]
+    assert found.verdict == "inconclusive"
+    assert sum(pipeline.asked.values()) <= 3 * 30
+
+
+def test_an_arm_that_loses_what_fails_is_not_ok():
+    verdicts = []
+    for seed in range(20):
+        rng, pipeline = np.random.default_rng(seed), Pipeline([0.95] * 30, [0.5] * 30, seed)
+        rerun = losing(pipeline, lambda arm, row: arm == 1 and not row.passed)
+        stored = rows([0.95] * 30, 3, rng), rows([0.5] * 30, 3, rng)
+        verdicts.append(confirm_tables(*stored, rerun)["r", SCORER].verdict)
+    assert set(verdicts) == {"inconclusive"}
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 4])
+def test_too_few_fresh_trials_to_prove_a_broken_case_are_no_ok(trials):
+    chances = [1.0] * 25
+    found, _ = decide(chances, [*chances[:-1], 0.0], trials=trials)
+    assert found.verdict == "inconclusive"
+    assert "too few" in found.why
+
+
+def test_a_case_that_looks_sound_again_needs_no_proof():
+    stored = rows([1.0] * 25, 3, np.random.default_rng(0))
+    once = [stored[0]._replace(value=0.0, passed=False), *stored[1:]]
+    rerun = Pipeline([1.0] * 25, [1.0] * 25)
+    assert confirm_tables(stored, once, rerun, trials=4)["r", SCORER].verdict == "ok"
+    assert rerun.asked["r0"] > 0
+
+
+@pytest.mark.parametrize("bad", [{"trials": 0}, {"alpha": float("nan")}, {"alpha": 1.0}])
+def test_a_design_that_is_none_is_refused(bad):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))} is "):
+        decide([1.0], [0.0], **bad)
+
+
+def test_what_a_table_lacks_is_missing_and_never_ok():
+    rng = np.random.default_rng(0)
+    table = rows([1.0] * 5, 3, rng)
+    less = [row for row in table if row.case != "r3"]
+    gone = losing(Pipeline([1.0] * 5, [1.0] * 5), lambda arm, row: arm and row.case == "r3")
+    found = confirm_tables(table, less, gone)["r", SCORER]
+    assert (found.verdict, found.unmeasured) == ("missing", ("r3",))
+    for arms in ((table, []), ([], table)):
+        assert confirm_tables(*arms, gone)["r", SCORER].verdict == "missing"
+    with pytest.raises(ValueError, match="neither table has a row"):
+        confirm_tables([], [], gone)
+    assert confirm_tables(less, table, gone)["r", SCORER].verdict == "ok"
+
+
+@pytest.mark.parametrize(("chance", "verdict"), [(1.0, "ok"), (0.0, "broken")])
+def test_a_case_without_stored_trials_is_measured_by_trying_it_again(chance, verdict):
+    rng, before = np.random.default_rng(0), [1.0] * 30
+    after = [1.0] * 3 + [chance] + [1.0] * 26
+    kept = [row for row in rows(after, 3, rng) if row.case != "r3"]
+    found = confirm_tables(rows(before, 3, rng), kept, Pipeline(before, after))["r", SCORER]
+    assert (found.verdict, found.unmeasured) == (verdict, ())
+    assert found.cases == (("r3",) if verdict == "broken" else ())
+
+
+def test_graded_scores_of_a_large_family_can_be_significant():
+    rng = np.random.default_rng(0)
+
+    def graded(drop, trials, route):
+        return [
+            Row(route, f"{route}-{case}", number, SCORER, value, True)
+            for case in range(8)
+            for number, value in enumerate((rng.uniform(0.5, 0.9, trials) - drop).tolist())
+        ]
+
+    def rerun(wanted):
+        arms = ([], [])
+        for case, trials in wanted.items():
+            route, at = case.split("-")
+            for arm, made in enumerate(arms):
+                values = rng.uniform(0.5, 0.9, trials) - (0.25 if arm and route == "r0" else 0)
+                made += [
+                    Row(route, f"{route}-{at}", n, SCORER, value, True)
+                    for n, value in enumerate(values.tolist())
+                ]
+        return arms
+
+    # of 110 routes about half look worse by chance, and only the first is
+    tables = [
+        [row for at in range(110) for row in graded(drop if not at else 0, 2, f"r{at}")]
+        for drop in (0.0, 0.25)
+    ]
+    found = confirm_tables(*tables, rerun, alpha=0.02)
+    assert found["r0", SCORER].verdict == "regressed"
+    assert found["r0", SCORER].p_adjusted <= 0.02

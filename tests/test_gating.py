@@ -394,3 +394,132 @@ def test_rows_about_efficiency_name_the_owners_too():
 def with_latency(trials, seconds):
     at = trials.schema.get_field_index("latency_s")
     return trials.set_column(at, "latency_s", pa.array([seconds] * trials.num_rows))
+
+
+def again(before, after, *, lost=lambda arm, case: False):
+    """A re-run of both versions: a function from case and number to a value, for each arm."""
+
+    def rerun(wanted):
+        return tuple(
+            [
+                Row("r", case, number, "task_completion", value, value == 1)
+                for case, trials in wanted.items()
+                if not lost(arm, case)
+                for number in range(trials)
+                for value in [float(value_of(case, number))]
+            ]
+            for arm, value_of in enumerate((before, after))
+        )
+
+    return rerun
+
+
+def always(_case, _number):
+    return 1.0
+
+
+def test_a_baseline_that_was_hardly_measured_passes_nothing():
+    lost = {f"case {at}": [None] * 3 for at in range(1, 30)}
+    baseline = of_values({"r": {"case 0": [1, 1, 1], **lost}})
+    candidate = of_values({"r": {"case 0": [1, 1, 1], **route(30, [0, 0, 0])}})
+    report = decide(candidate, baseline, ON)
+    assert (report.exit, report.rows[0].verdict) == (3, "unmeasurable")
+    assert "87 of the baseline's 90 trials did not complete" in report.rows[0].reason
+    stopped = of_values(
+        {"r": {"case 0": [1, 1, 1], **{case: [] for case in lost}}}, status="interrupted"
+    )
+    assert decide(candidate, stopped, ON).rows[0].verdict == "unmeasurable"
+
+
+def test_a_few_cases_in_common_do_not_stand_for_a_route():
+    baseline, candidate = of_values({"r": route(30, [1, 1, 1])}), of_values({"r": route(30, [0])})
+
+    def same(count, run):
+        planned = tuple(
+            msgspec.structs.replace(case, digest="edited") if at >= count else case
+            for at, case in enumerate(run.run.planned)
+        )
+        return dataclasses.replace(run, run=msgspec.structs.replace(run.run, planned=planned))
+
+    report = decide(same(1, baseline), baseline, ON)
+    assert (report.exit, report.rows[0].verdict) == (3, "inconclusive")
+    assert "only 1 of 30 cases can be compared" in report.rows[0].reason
+    most = decide(same(20, baseline), baseline, ON)
+    assert (most.exit, most.rows[0].verdict) == (0, "ok")
+    assert "over 20 of 30 cases" in most.rows[0].reason
+    assert decide(same(10, candidate), baseline, ON).exit == 1
+
+
+def lost_case(value):
+    return of_values({"r": route(30, [1, 1, 1]) | {"case 3": [value] * 3}})
+
+
+def test_a_case_that_never_completes_is_unmeasurable_unless_trying_it_again_measures_it():
+    baseline, candidate = of_values({"r": route(30, [1, 1, 1])}), lost_case(None)
+    report = decide(candidate, baseline, ON)
+    assert (report.exit, report.rows[0].verdict) == (3, "unmeasurable")
+    assert "has none now" in report.rows[0].reason and "case 3" in report.rows[0].reason
+    raises = again(always, always, lost=lambda arm, case: arm == 1 and case == "case 3")
+    row = decide(candidate, baseline, ON, raises).rows[0]
+    assert row.verdict == "inconclusive" and "gave no score: case 3" in row.reason
+    assert decide(candidate, baseline, ON, again(always, always)).exit == 0
+    broken = again(always, lambda case, _: case != "case 3")
+    row = decide(candidate, baseline, ON, broken).rows[0]
+    assert (row.verdict, row.broken) == ("broken", ("case 3",))
+    assert row.changes[0].case == "case 3"
+    one = of_values({"r": route(30, [1]) | {"case 3": [None]}})
+    assert decide(one, of_values({"r": route(30, [1])}), ON).exit == 0
+
+
+@pytest.mark.parametrize("worse", [0, 1])
+def test_answers_that_leave_nothing_to_judge_do_not_leave_the_mean_in_silence(worse):
+    cases = [PlannedCase(f"c{at}", "r", "x") for at in range(30)]
+    trials = [trial(case.id, number) for case in cases for number in range(3)]
+
+    def run(silent):
+        scores = []
+        for at, row in enumerate(trials):
+            one = score(row["case"], row["trial"], "task_completion", 1.0)
+            nothing = {"value": None, "passed": None, "status": "nothing_to_judge"}
+            scores.append(one | nothing if at % 3 == 0 and at < silent else one)
+        return recorded(cases, trials, scores)
+
+    runs = [run(0), run(45)]
+    report = decide(runs[1 - worse], runs[worse], ON)
+    assert (report.exit, report.rows[0].verdict) == (3, "unmeasurable")
+    assert "nothing to judge in" in report.rows[0].reason and "c9" in report.rows[0].reason
+    assert decide(run(45), run(45), ON).exit == decide(run(6), run(0), ON).exit == 0
+
+
+def test_cases_are_broken_by_fresh_trials_where_those_decide():
+    before = route(20, [1, 1, 1]) | {"coin": [1, 1, 1]}
+    after = route(20, [0, 0, 0]) | {"coin": [0, 0, 0]}
+    rerun = again(
+        lambda case, number: case != "coin" or number % 2, lambda case, n: case == "coin" and n % 2
+    )
+    (row,) = decide(of_values({"r": after}), of_values({"r": before}), ON, rerun).rows
+    assert row.verdict == "regressed" and row.stored == (1.0, 0.0)
+    assert "coin" not in row.broken
+    assert -1 <= row.low < row.difference < row.high < 0
+
+
+def test_what_re_runs_do_not_prove_is_told_of_the_stored_trials():
+    flaky = {f"f{at}": [1, 0, 1] for at in range(20)}
+    better = of_values({"r": route(20, [1, 1, 1]) | flaky})
+    worse = of_values({"r": route(20, [0, 0, 0]) | flaky})
+    rerun = again(always, always)
+    (one,), (two,) = (decide(better, worse, ON, how).rows for how in (None, rerun))
+    assert one.verdict == two.verdict == "improved"
+    assert (one.low, one.high, one.detectable) == (two.low, two.high, two.detectable)
+    (one,), (two,) = (decide(worse, better, ON, how).rows for how in (None, rerun))
+    assert (two.verdict, two.baseline, two.candidate) == ("ok", one.baseline, one.candidate)
+    assert (one.low, one.high) == (two.low, two.high) and two.detectable
+    assert "not confirmed by" in two.reason and "40 cases: 1.00 → 1.00" in two.reason
+
+
+def test_an_interval_excludes_no_change_where_the_test_does():
+    cases = {f"c{at}": [1] * 5 for at in range(30)}
+    after = of_values({"r": {**cases, "c0": [0] * 5}})
+    (row,) = decide(after, of_values({"r": cases}), ON).rows
+    assert row.verdict == "regressed" and row.p < 0.025
+    assert row.high < 0

@@ -3,10 +3,12 @@ import datetime
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from evalkit import policy, strict_yaml
+from evalkit.confirming import Row
 from evalkit.suite import GatePolicy, Quarantine, RoutePolicy
 from tests import recordings
 
@@ -221,3 +223,33 @@ def test_a_floor_on_more_trials_than_there_are_is_unmeasurable():
 def test_a_quarantine_of_no_case_is_told():
     report = judged(run([4, 4]), quarantine=(Quarantine(case="typo", until=TODAY),))
     assert "gate.quarantine: this run has no case 'typo'" in report.notes
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+def test_a_drop_as_large_as_the_margin_is_seldom_called_safe_also_where_cases_are_tried_again(
+    trials,
+):
+    rng = np.random.default_rng(trials)
+    before = {f"c{n}": 1.0 if n % 2 else 0.55 for n in range(30)}
+    after = {case: chance * (1 - 0.1 / 0.775) for case, chance in before.items()}
+
+    def stored(arm):
+        values = {case: (rng.random(trials) < p).astype(float) for case, p in arm.items()}
+        return recordings.of_values({"r": values})
+
+    def rerun(wanted):
+        return tuple(
+            [
+                Row("r", case, number, ON, float(passed), bool(passed))
+                for case, tries in wanted.items()
+                for number, passed in enumerate(rng.random(tries) < arm[case])
+            ]
+            for arm in (before, after)
+        )
+
+    stated = GatePolicy(on=(ON,), margin=0.1)
+    safe = [
+        policy.gate(stored(after), stored(before), stated, today=TODAY, rerun=rerun).exit == 0
+        for _ in range(100)
+    ]
+    assert sum(safe) <= 8
