@@ -17,6 +17,7 @@ from evalkit.dataset import Case
 from evalkit.errors import InputError
 from evalkit.files import LoadedSuite
 from evalkit.journal import Journal
+from evalkit.measurement import name_some
 from evalkit.planning import version
 from evalkit.results import PlannedCase, Run, Trial, new_run_id
 from evalkit.store import Store
@@ -45,8 +46,8 @@ def rescore(
 
     Nothing is executed. The new run says which run it is from (``rescored_from``); its label is
     the old one with ``+rescored`` unless given. Trials that did not complete stay as they are; a
-    reward that came with the recording is kept. Cases that the
-    dataset no longer has are left out, new ones are not tried. Raises InputError for an
+    reward that came with the recording is kept. Cases that the dataset no longer has are left out,
+    new ones are not tried: the run's notes say which. Raises InputError for an
     unfinished run, no case in common, or a case whose input changed: its trajectory answers
     another question.
     """
@@ -107,8 +108,23 @@ def _planned(origin: Run, loaded: LoadedSuite, cases: Mapping[str, Case], label:
         evalkit_version=version(),
         scopes={},
         stray_spans=0,
-        notes=(*guesses(loaded), *(note for note in origin.notes if note not in then)),
+        notes=(
+            *guesses(loaded),
+            *_not_scored(origin, loaded),
+            *(note for note in origin.notes if note not in then),
+        ),
     )
+
+
+def _not_scored(origin: Run, loaded: LoadedSuite) -> Iterator[str]:
+    """The cases that only the run has, or only the dataset."""
+    then = [planned.id for planned in origin.planned]
+    now = {case.id for case in loaded.dataset}
+    if gone := [case for case in then if case not in now]:
+        yield f"cases left out, which the dataset no longer has ({len(gone)}): {name_some(gone)}"
+    new = [case.id for case in loaded.dataset if case.id not in then]
+    if new and not origin.selection:
+        yield f"cases not tried, which are new in the dataset ({len(new)}): {name_some(new)}"
 
 
 def _batches(trials: Iterable[Trial], cases: Mapping[str, Case]) -> Iterator[list[Trial]]:

@@ -13,7 +13,7 @@ from evalkit.errors import InputError
 from evalkit.gating import decide
 from evalkit.ingest import ingest_tau
 from evalkit.rescoring import load_for, rescore
-from evalkit.results import Run
+from evalkit.results import Run, Selection
 from evalkit.runner import run
 from evalkit.store import Store
 from tests.project import CASES, GOOD, load_project
@@ -75,6 +75,27 @@ def test_changed_scorers_and_cases_are_applied_and_gated(ran: Run, tmp_path: Pat
     report = decide(opened.load(new.id), opened.load(ran.id), new.suite.gate)
     assert report.exit != 0
     assert opened.query("SELECT count(*) AS n FROM trials")["n"].to_pylist() == [12 + 8]
+
+
+def test_cases_that_came_and_went_are_told(
+    ran: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = {**CASES[0], "id": "new"}
+    now = [*CASES[:4], new]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in now))
+    assert main(["score", "main", "--store", "store"]) == 0
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert "cases left out, which the dataset no longer has (2): case-4, case-5" in told
+    assert "cases not tried, which are new in the dataset (1): new" in told
+
+
+def test_cases_that_were_not_selected_are_not_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = load_project(tmp_path)
+    some = run(loaded, label="x", store=tmp_path / "s", selection=Selection(cases=("case-1",)))
+    assert again(some, tmp_path / "s").notes == ()
 
 
 def test_a_case_with_another_input_is_refused(ran: Run, tmp_path: Path) -> None:
