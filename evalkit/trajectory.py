@@ -30,8 +30,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """One thing that the pipeline did. ``None`` means unknown, never zero and never wrong.
 
     ``tokens_in`` is the whole prompt, cached tokens included; ``tokens_out`` includes reasoning.
-    ``read_only`` is what the trace says of a tool (MCP's ``readOnlyHint``), never a guess;
-    ``offered`` are the names of the tools that a model was offered, where the trace tells.
+    ``read_only`` is what the trace says of a tool (MCP's annotations), never a guess; ``offered``
+    are the names of the tools that a model was offered, where the trace tells.
     ``ttft_s`` is the time to the first token in seconds. ``inferred`` says what was concluded
     from other evidence than the step's own span: ``call`` (only the model's messages show that
     the tool was called) or ``status`` (its result says that it failed).

@@ -90,6 +90,7 @@ _CALL_ID = (
     "ai.toolCall.id",
     "tool_use_id",
 )
+_HINTS = ("mcp.tool.annotations", "gen_ai.tool.annotations")
 _AGENT = ("gen_ai.agent.name", "agent.name", "agent_name")
 
 
@@ -120,6 +121,7 @@ class _Names(NamedTuple):
     arguments: tuple[str, ...]
     result: tuple[str, ...]
     call_id: tuple[str, ...]
+    hints: tuple[str, ...]
     agent: tuple[str, ...]
     first_token: tuple[str, ...]
 
@@ -131,7 +133,9 @@ def _names(keys: tuple[str, ...]) -> _Names:
     named = [(field, stated(names), read) for field, (names, read) in _USAGE.items()]
     return _Names(
         tuple((field, names[0], names[1:], read) for field, names, read in named if names),
-        *map(stated, (_STOPPED, _TOOL, _ARGUMENTS, _RESULT, _CALL_ID, _AGENT, _FIRST_TOKEN)),
+        *map(
+            stated, (_STOPPED, _TOOL, _ARGUMENTS, _RESULT, _CALL_ID, _HINTS, _AGENT, _FIRST_TOKEN)
+        ),
     )
 
 
@@ -181,7 +185,20 @@ def tool_call(span: Span, name: str | None = None) -> Step:
         output=plain(only_text(result)),
         agent=label(first(found, names.agent)) if names.agent else None,
         call_id=label(first(found, names.call_id)),
+        read_only=_read_only(as_map(first(found, names.hints))) if names.hints else None,
     )
+
+
+def _read_only(hints: Mapping[str, Any]) -> bool | None:
+    """What a tool's annotations say of it, as MCP defines them; None where they do not tell.
+
+    ``destructiveHint`` means something only of a tool that is not read-only: so true, it says so.
+    That a tool destroys nothing does not say that it changes nothing.
+    """
+    stated = hints.get("readOnlyHint")
+    if isinstance(stated, bool):
+        return stated
+    return False if hints.get("destructiveHint") is True else None
 
 
 def _stated(span: Span, keys: tuple[str, ...], event: str, field: str) -> Any:

@@ -424,3 +424,30 @@ def test_any_junk_gives_a_trajectory_that_can_be_stored(spans: list[Span]) -> No
     assert found.coverage.spans == len(spans)
     stored = msgspec.json.encode(found)
     assert msgspec.json.decode(stored, type=Trajectory) == found
+
+
+@pytest.mark.parametrize(
+    ("hints", "read_only"),
+    [
+        ({"readOnlyHint": True}, True),
+        ({"readOnlyHint": False, "destructiveHint": False}, False),
+        ({"destructiveHint": True}, False),
+        ({"destructiveHint": False}, None),
+        ({"readOnlyHint": True, "destructiveHint": True}, True),
+        ({"readOnlyHint": "yes", "destructiveHint": 1}, None),
+    ],
+)
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"mcp.method.name": "tools/call", "gen_ai.tool.name": "get_it"},
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_it"},
+    ],
+)
+def test_a_tools_annotations_tell_whether_it_changes_state(
+    attributes: dict[str, Any], hints: dict[str, Any], read_only: bool | None
+) -> None:
+    for key in ("mcp.tool.annotations", "gen_ai.tool.annotations"):
+        told = {**attributes, key: msgspec.json.encode(hints).decode()}
+        (step,) = to_trajectory([span(1, "tools/call get_it", attributes=told)]).steps
+        assert (step.label, step.read_only) == ("tool get_it", read_only)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.attributes import as_map, first, label
+from evalkit.tracing.attributes import label
 from evalkit.tracing.readings import tool_call
 
 METHOD = "mcp.method.name"
@@ -28,9 +26,4 @@ class MCP:
         if span.attributes.get(METHOD) != "tools/call":
             return Reading(role="wrapper")
         name = label(span.attributes.get("gen_ai.tool.name")) or span.name.partition(_CALL)[2]
-        hints = as_map(first(span.attributes, ("mcp.tool.annotations", "gen_ai.tool.annotations")))
-        read_only = hints.get("readOnlyHint")
-        step = tool_call(span, name)
-        if isinstance(read_only, bool):
-            step = replace(step, read_only=read_only)
-        return Reading(role="step", step=step)
+        return Reading(role="step", step=tool_call(span, name))
