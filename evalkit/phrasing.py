@@ -178,6 +178,8 @@ def plan_cost(cost: Cost) -> str:
         return ", ".join([plural(trials, "trial"), *known])
 
     run = priced(cost.trials, cost.seconds, cost.cost_usd)
+    if not cost.confirm_trials:
+        return f"a run takes {run}; nothing is confirmed"
     again = priced(cost.confirm_trials, cost.confirm_seconds, cost.confirm_usd)
     return f"a run takes {run}; to confirm the largest route takes at most {again}"
 

@@ -46,7 +46,7 @@ def gate(
 
 def set_apart(recorded: Recorded, policy: GatePolicy, today: datetime.date) -> Recorded:
     """The run as if the cases that are in quarantine today had never been planned."""
-    apart = {one.case for one in policy.quarantine if one.until >= today}
+    apart = policy.quarantined(today)
     if not apart:
         return recorded
     kept = tuple(case for case in recorded.run.planned if case.id not in apart)
@@ -58,7 +58,7 @@ def set_apart(recorded: Recorded, policy: GatePolicy, today: datetime.date) -> R
     )
 
 
-def _without(table: pa.Table, cases: set[str]) -> pa.Table:
+def _without(table: pa.Table, cases: frozenset[str]) -> pa.Table:
     kept = np.flatnonzero(codes(table["case"], tuple(cases)) < 0)
     return taken(table, kept)
 

@@ -9,9 +9,10 @@ simulations of the gate itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,16 +32,38 @@ ASSUMED = ((0.98, 0.7), (0.6, 0.2), (0.05, 0.1))
 """Without a past run: shares of cases by their chance to pass (mean 0.81)."""
 
 _NORMAL = NormalDist()
+_SHARE = 0.5  # of alpha, that the means have where single cases are tested too
 _DRAWS = 4_000
 _MOST_CASES = 10_000
 
 Floats = NDArray[np.float64]
 
 
+class Design(NamedTuple):
+    """How the mean is tested: ``family`` comparisons share ``alpha``, ``trials`` in each arm.
+
+    With ``fresh`` trials the stored ones only have to look worse, and at most as many fresh ones
+    in each arm decide; 0 is one stage.
+    """
+
+    trials: int
+    alpha: float
+    family: int
+    fresh: int = 0
+
+    @property
+    def level(self) -> float:
+        """What p must not exceed, if of the others as many are suspicious as by chance."""
+        if not self.fresh:
+            return self.alpha / self.family
+        return self.alpha * _SHARE / (1 + KEEP_ROUTE[0] * (self.family - 1))
+
+
 class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     """One route and scorer: what its gate can see. Drops are of the mean, in [0, 1].
 
-    ``one_stage`` and ``confirmed`` are found with 80 % power, None where no drop is; ``needed``
+    ``one_stage`` and ``confirmed`` are found with 80 % power, None where no drop is, and
+    ``confirmed`` where re-runs are switched off; ``cases`` are those not in quarantine; ``needed``
     are the cases for each of :data:`TARGETS` in one stage and with confirmation. ``measured`` is
     False where the variance is assumed.
     """
@@ -81,31 +104,32 @@ def plan(
     trials: int,
     policy: GatePolicy,
     *,
+    apart: Collection[str] = (),
     concurrency: int = 1,
     past: Recorded | None = None,
     summaries: Sequence[RouteSummary] = (),
 ) -> Plan:
-    """The plan of a suite of these cases; ``past`` is a run to take variance and prices from."""
-    routes: dict[str, list[PlannedCase]] = {}
-    for case in cases:
-        routes.setdefault(case.route, []).append(case)
+    """The plan of a suite of these cases; ``past`` is a run to take variance and prices from.
+
+    Cases that are set ``apart``, in quarantine, are run and paid for, and not judged.
+    """
+    all_routes, routes = (
+        _by_route(case for case in cases if every or case.id not in apart)
+        for every in (True, False)
+    )
     wanted = [(route, scorer) for route in routes for scorer in policy.of(route).on or ()]
-    level = policy.alpha / max(1, len(wanted))
-    # Holm corrects for what is suspicious: this one, and of the others as many as by chance.
-    suspicious = 1 + KEEP_ROUTE[0] * (len(wanted) - 1)
-    fresh = policy.confirm.trials
-    sure = policy.alpha * 0.5 / suspicious
+    once = Design(trials, policy.alpha, max(1, len(wanted)))
+    twice = once._replace(fresh=policy.confirm.trials) if policy.confirm.enabled else None
     seen = score_rows(past) if past else None
     rows = []
     for route, scorer in wanted:
         known = observations(seen, scorer) if seen else {}
         values = [known[case.id].values for case in routes[route] if case.id in known]
         means, variances = _moments(values, len(routes[route]))
-        found = (means, variances, trials)
         needed = {
             f"{target:g}": (
-                _cases_for(target, means, variances, trials, level),
-                _cases_for(target, means, variances, trials, sure, fresh),
+                _cases_for(target, means, variances, once),
+                _cases_for(target, means, variances, twice) if twice else None,
             )
             for target in TARGETS
         }
@@ -118,83 +142,93 @@ def plan(
                 mean=float(means.mean()),
                 variance=float(variances.mean()),
                 measured=bool(values),
-                one_stage=detectable_drop(*found, level),
-                confirmed=detectable_drop(*found, sure, fresh),
+                one_stage=detectable_drop(means, variances, once),
+                confirmed=detectable_drop(means, variances, twice) if twice else None,
                 needed=needed,
             )
         )
-    cost = _cost(routes, trials, fresh, concurrency, summaries)
-    return Plan(rows=tuple(rows), cost=cost, advice=tuple(_advice(rows)))
+    fresh = twice.fresh if twice else 0
+    return Plan(
+        rows=tuple(rows),
+        cost=_cost(all_routes, routes, trials, fresh, concurrency, summaries),
+        advice=tuple(_advice(rows)),
+    )
 
 
-def detectable_drop(
-    means: Floats, variances: Floats, trials: int, level: float, fresh: int = 0
-) -> float | None:
-    """The smallest drop of the mean that is found with 80 % power; None where none is.
+def _by_route(cases: Iterable[PlannedCase]) -> dict[str, list[PlannedCase]]:
+    routes: dict[str, list[PlannedCase]] = {}
+    for case in cases:
+        routes.setdefault(case.route, []).append(case)
+    return routes
 
-    In one stage: ``trials`` in each arm, one-sided at ``level``. With ``fresh`` trials: the
-    stored ones only have to look worse, then as many fresh ones in each arm decide at ``level``.
-    """
-    if _attainable(len(means), fresh or trials) > level:
+
+def detectable_drop(means: Floats, variances: Floats, design: Design) -> float | None:
+    """The smallest drop of the mean that is found with 80 % power; None where none is."""
+    if _attainable(len(means), design.fresh or design.trials) > design.level:
         return None
     most = float(means.mean())
-    if _power(most, means, variances, trials, level, fresh) < POWER:
+    if not _finds(most, means, variances, design):
         return None
     low, high = 0.0, most
     for _ in range(30):
         middle = (low + high) / 2
-        if _power(middle, means, variances, trials, level, fresh) < POWER:
-            low = middle
-        else:
+        if _finds(middle, means, variances, design):
             high = middle
+        else:
+            low = middle
     return high
 
 
-def _power(
-    drop: float, means: Floats, variances: Floats, trials: int, level: float, fresh: int
-) -> float:
-    if not fresh:
-        return _chance(drop, means, variances, trials, level)
+def _finds(drop: float, means: Floats, variances: Floats, design: Design) -> bool:
+    """Whether this drop is found with 80 % power."""
     lower = means * max(0.0, 1 - drop / max(1e-9, float(means.mean())))
     after = np.maximum(0.0, variances + lower * (1 - lower) - means * (1 - means))
-    pooled = (variances + after) / 2 + (means - lower) ** 2 / 4
-    signal = drop * len(means) / math.sqrt(2 * float(pooled.sum()))
-    return POWER if signal >= _signal(trials, fresh, level) else 0.0
+    pooled = float(((variances + after) / 2 + (means - lower) ** 2 / 4).sum())
+    if not design.fresh:
+        scatter = math.sqrt(float((variances + after).sum()) / design.trials)
+        return _chance(drop * len(means), pooled, scatter, design) >= POWER
+    error = math.sqrt(2 * pooled)
+    return drop * len(means) / error >= _signal(design, round(1 / error, 2))
 
 
 @cache
-def _signal(trials: int, fresh: int, level: float) -> float:
+def _signal(design: Design, tie: float) -> float:
     """The drop, in standard errors of a single trial of all cases, that confirmation finds.
 
     Stored and fresh trials add up as a random walk that must stay beyond what each round asks
-    for until the fresh ones alone are beyond that round's share of ``level``; from fixed draws.
+    for until the fresh ones alone are beyond that round's share of alpha; from fixed draws. Holm
+    corrects for what is suspicious: this comparison, and others by chance. Sums of passes lie on
+    steps, of which a ``tie`` (half of one, in the same unit) counts against the drop.
     """
-    rounds = list(goals(fresh))
-    parts = np.diff([0, trials, *(trials + goal for goal in rounds)]).astype(float)
-    noise = np.random.default_rng(0).standard_normal((_DRAWS, len(parts))) * np.sqrt(parts)
-    seen, walk = np.cumsum(parts), np.cumsum(noise, axis=1)
+    rounds = list(goals(design.fresh))
+    parts = np.diff([0, design.trials, *(design.trials + goal for goal in rounds)]).astype(float)
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((_DRAWS, len(parts))) * np.sqrt(parts)
+    others = rng.binomial(design.family - 1, KEEP_ROUTE[0], _DRAWS)
+    seen, walk = np.cumsum(parts), np.cumsum(noise, axis=1) - tie
     made = np.array(rounds, dtype=float)
     # Each draw goes on, and is found, from some signal on: by round, what either asks for.
     kept = np.array([_NORMAL.inv_cdf(1 - p) for p in KEEP_ROUTE[: len(rounds)]])
     going = np.maximum.accumulate((kept * np.sqrt(seen[:-1]) - walk[:, :-1]) / seen[:-1], axis=1)
-    spent = [_NORMAL.inv_cdf(1 - level * part / fresh) for part in parts[1:].tolist()]
-    proven = (np.array(spent) * np.sqrt(made) - (walk[:, 1:] - noise[:, :1])) / made
+    shares = design.alpha * _SHARE * parts[1:] / design.fresh
+    asked = np.array(
+        [
+            [_NORMAL.inv_cdf(1 - share / suspicious) for share in shares.tolist()]
+            for suspicious in range(1, design.family + 1)
+        ]
+    )
+    proven = (asked[others] * np.sqrt(made) - (walk[:, 1:] - noise[:, :1])) / made
     return float(np.quantile(np.maximum(going, proven).min(axis=1), POWER))
 
 
-def _chance(drop: float, means: Floats, variances: Floats, trials: int, level: float) -> float:
-    """The chance that a test with so many trials in each arm is at most ``level``.
+def _chance(drop: float, pooled: float, scatter: float, design: Design) -> float:
+    """The chance that a test in one stage is at most its level; all in sums over cases.
 
     The critical value is that of the permutation distribution, which pools both arms; the
     scatter around the drop is that of the arms themselves.
     """
-    lower = means * max(0.0, 1 - drop / max(1e-9, float(means.mean())))
-    after = np.maximum(0.0, variances + lower * (1 - lower) - means * (1 - means))
-    pooled = (variances + after) / 2 + (means - lower) ** 2 / 4
-    count = len(means)
-    critical = _NORMAL.inv_cdf(1 - level) * math.sqrt(2 * float(pooled.sum()) / trials) / count
-    scatter = math.sqrt(float((variances + after).sum()) / trials) / count
-    tie = 0.5 / (count * trials)  # scores lie on steps, and a tie counts against the drop
+    critical = _NORMAL.inv_cdf(1 - design.level) * math.sqrt(2 * pooled / design.trials)
+    tie = 0.5 / design.trials  # scores lie on steps, and a tie counts against the drop
     return _NORMAL.cdf((drop - critical - tie) / max(scatter, 1e-9))
 
 
@@ -232,16 +266,14 @@ def _variance(values: Sequence[float], route_mean: float) -> float:
     return float(np.var(values, ddof=1))
 
 
-def _cases_for(
-    target: float, means: Floats, variances: Floats, trials: int, level: float, fresh: int = 0
-) -> int | None:
+def _cases_for(target: float, means: Floats, variances: Floats, design: Design) -> int | None:
     """How many such cases a route needs to see the target; None beyond ten thousand."""
     if target > float(means.mean()):
         return None
 
     def sees(count: int) -> bool:
         places = np.arange(count) * len(means) // count
-        found = detectable_drop(means[places], variances[places], trials, level, fresh)
+        found = detectable_drop(means[places], variances[places], design)
         return found is not None and found <= target
 
     low, high = 1, 2
@@ -257,13 +289,14 @@ def _cases_for(
 
 def _cost(
     routes: dict[str, list[PlannedCase]],
+    judged: dict[str, list[PlannedCase]],
     trials: int,
     fresh: int,
     concurrency: int,
     summaries: Iterable[RouteSummary],
 ) -> Cost:
     known = {one.route: one for one in summaries}
-    largest = max(routes, key=lambda route: len(routes[route]), default=None)
+    largest = max(judged, key=lambda route: len(judged[route]), default=None) if fresh else None
 
     def add(wanted: dict[str, int]) -> tuple[int, float | None, float | None]:
         seconds = [known[route].latency_p50 if route in known else None for route in wanted]
@@ -276,7 +309,7 @@ def _cost(
         )
 
     run = add({route: len(cases) * trials for route, cases in routes.items()})
-    again = add({largest: 2 * fresh * len(routes[largest])} if largest else {})
+    again = add({largest: 2 * fresh * len(judged[largest])} if largest else {})
     return Cost(
         trials=run[0],
         seconds=run[1],

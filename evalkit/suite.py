@@ -220,6 +220,10 @@ class GatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         own = (scorer for route in self.routes.values() for scorer in route.on or ())
         return tuple(dict.fromkeys((*self.on, *own)))
 
+    def quarantined(self, today: datetime.date) -> frozenset[str]:
+        """The cases that are in quarantine on this day."""
+        return frozenset(one.case for one in self.quarantine if one.until >= today)
+
     def of(self, route: str) -> RoutePolicy:
         """The policy of one route, everything stated; ``alpha`` only where it has its own."""
         own = self.routes.get(route, RoutePolicy())

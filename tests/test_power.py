@@ -35,7 +35,7 @@ def assumed(count):
 @pytest.mark.parametrize(("count", "trials"), [(30, 3), (60, 5)])
 def test_a_planned_drop_is_found_about_four_times_in_five(count, trials):
     means, variances = assumed(count)
-    drop = power.detectable_drop(means, variances, trials, 0.05)
+    drop = power.detectable_drop(means, variances, power.Design(trials, 0.05, 1))
     rng = np.random.default_rng(7)
     found = 0
     for _ in range(150):
@@ -55,7 +55,7 @@ def arms(rng, before, after, trials):
 @pytest.mark.slow
 def test_a_planned_drop_is_found_with_confirmation():
     means, variances = assumed(30)
-    drop = power.detectable_drop(means, variances, 3, 0.05 * 0.5, 32)
+    drop = power.detectable_drop(means, variances, power.Design(3, 0.05, 1, 32))
     after = means * (1 - drop / means.mean())
     rng = np.random.default_rng(8)
 
@@ -101,6 +101,26 @@ def test_more_routes_share_alpha_and_a_family_of_one_case_sees_nothing():
     assert single.one_stage is None
     unseen = power.plan(cases(1), 1, GatePolicy(on=(ON,), confirm=Confirm(trials=1))).rows[0]
     assert unseen.confirmed is None
+
+
+def test_cases_in_quarantine_are_paid_for_and_not_counted_on():
+    apart = [f"r-{n}" for n in range(25)]
+    made = power.plan(cases(30), 3, POLICY, apart=apart)
+    (row,), cost = made.rows, made.cost
+    assert (row.cases, cost.trials, cost.confirm_trials) == (5, 90, 2 * 32 * 5)
+    (five,) = power.plan(cases(5), 3, POLICY).rows
+    assert (row.one_stage, row.confirmed) == (five.one_stage, five.confirmed)
+    assert power.plan(cases(30), 3, POLICY, apart=[one.id for one in cases(30)]).rows == ()
+
+
+def test_nothing_is_planned_with_re_runs_that_are_switched_off():
+    off = GatePolicy(on=(ON,), confirm=Confirm(enabled=False))
+    made = power.plan(cases(30), 3, off)
+    (row,) = made.rows
+    assert row.confirmed is None and row.one_stage
+    assert all(confirmed is None for _, confirmed in row.needed.values())
+    assert (made.cost.confirm_trials, made.cost.confirm_seconds) == (0, None)
+    assert not any("confirm" in said for said in made.advice)
 
 
 def test_constant_scores_and_single_trials_have_a_variance():

@@ -24,7 +24,11 @@ def plan(
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Say which drops a suite's gate can see, what a run costs, and what to add."""
-    from evalkit import power
+    import datetime
+
+    from msgspec.structs import replace
+
+    from evalkit import phrasing, power
     from evalkit.baselines import resolve
     from evalkit.check import load_suite
     from evalkit.cli.output import say, screen
@@ -37,13 +41,27 @@ def plan(
     ref = baseline or stated.gate.baseline
     # The suite's own baseline may not have been run yet; one that is asked for must be there.
     known = ref is not None and (baseline or opened.bearing(ref, stated.name))
-    run, notes = resolve(opened, ref, stated.name) if ref and known else (None, ())
+    run, found = resolve(opened, ref, stated.name) if ref and known else (None, ())
     past = opened.load(run.id, texts=False) if run else None
+    notes = [*found]
+    policy = stated.gate
+    apart = policy.quarantined(datetime.datetime.now(datetime.UTC).date())
+    apart &= {case.id for case in loaded.dataset}
+    if stated.pipeline.target == "traces":
+        policy = replace(policy, confirm=replace(policy.confirm, enabled=False))
+        notes.append("recorded traces cannot be run again: nothing is confirmed")
+    elif not policy.confirm.enabled:
+        notes.append("re-runs are switched off (gate.confirm.enabled): nothing is confirmed")
+    if apart:
+        notes.append(
+            f"{phrasing.plural(len(apart), 'case')} in quarantine: run and paid for, not judged"
+        )
     cases = [PlannedCase(one.id, one.route, one.digest, one.owner) for one in loaded.dataset]
     made = power.plan(
         cases,
         trials or stated.trials,
-        stated.gate,
+        policy,
+        apart=apart,
         concurrency=stated.pipeline.concurrency,
         past=past,
         summaries=summarize(past) if past else (),
@@ -51,7 +69,7 @@ def plan(
     if form is Format.JSON:
         from evalkit.reporters import json
 
-        say(json.render_plan(made, run))
+        say(json.render_plan(made, run, notes))
     else:
         from evalkit.reporters import terminal
 

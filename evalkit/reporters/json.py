@@ -91,10 +91,10 @@ def render_baselines(promotions: Iterable[Promotion], current: Mapping[str, str]
     return to_json({"baselines": rows})
 
 
-def render_plan(plan: Plan, baseline: Run | None, /) -> str:
+def render_plan(plan: Plan, baseline: Run | None, notes: Sequence[str] = (), /) -> str:
     """The object of ``plan``; ``baseline`` is the run that the variance was measured in."""
     found = msgspec.to_builtins(plan)
-    return to_json({"baseline": baseline.id if baseline else None, **found})
+    return to_json({"baseline": baseline.id if baseline else None, **found, "notes": notes})
 
 
 def render_self_test(found: SelfTest, /) -> str:

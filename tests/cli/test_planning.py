@@ -22,6 +22,20 @@ def test_plan_says_what_the_suite_sees_before_and_after_a_run(evalkit):
     assert "measured in main" in evalkit("plan", "suite.yaml", "--baseline", "main")[1]
 
 
+def test_plan_says_what_is_in_quarantine_and_that_nothing_is_confirmed(evalkit, project):
+    suite = project / "suite.yaml"
+    apart = (
+        "  quarantine: [{case: refund-0, until: 2999-12-31}, {case: refund-1, until: 2020-01-01}]"
+    )
+    suite.write_text(suite.read_text() + apart + "\n  confirm: {enabled: false}\n")
+    found = json.loads(evalkit("plan", "suite.yaml", "--format", "json")[1])
+    assert {row["route"]: row["cases"] for row in found["rows"]} == {"status": 6, "refund": 5}
+    assert found["cost"]["trials"] == 48 and found["cost"]["confirm_trials"] == 0
+    assert any("1 case in quarantine" in note for note in found["notes"])
+    assert any("re-runs are switched off" in note for note in found["notes"])
+    assert "nothing is confirmed" in evalkit("plan", "suite.yaml")[1]
+
+
 def test_the_gate_tests_itself_on_stored_trials(evalkit, main_run):
     code, out, _ = evalkit("gate", "main", "--self-test", "--seconds", "1")
     assert code == 0 and "one case broken" in out and "±" in out
