@@ -12,6 +12,8 @@ from evalkit.dataset import Expected, ExpectedStep
 from evalkit.plans import Plan
 from evalkit.trajectory import Step
 
+# ``gc=False`` below: none of these is a part of what it holds, so the collector need not look.
+
 
 class Pair(msgspec.Struct, frozen=True, gc=False):
     """An expected step (its position) and the actual one (its number in the walk)."""

@@ -53,6 +53,7 @@ class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise ValueError(f"`times`: no count is both >= {self.ge} and <= {self.le}, and not 0")
 
 
+# Here and below, ``gc=False``: what a file holds is in no cycle, so the collector need not look.
 class ExpectedStep(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
 ):

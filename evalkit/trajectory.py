@@ -26,6 +26,7 @@ MAX_DEPTH = 100
 """Steps nest at most this deep; the normalizer lifts deeper ones to this level."""
 
 
+# A step is no part of what it holds: the cyclic collector need not look at it.
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One thing that the pipeline did. ``None`` means unknown, never zero and never wrong.
 

@@ -209,6 +209,27 @@ def test_optimal_is_never_below_greedy(
     assert aligned(stated, done, "unordered").f1 >= (2 * greedy / total if total else 1) - 1e-12
 
 
+beside = st.tuples(st.sampled_from("aab"), pattern, st.booleans(), st.sampled_from("aab"))
+
+
+@given(
+    st.lists(st.tuples(beside, st.integers(0, 3)), max_size=5),
+    st.sampled_from(["exact", "in_order"]),
+)
+def test_a_further_step_of_another_name_changes_no_pair(
+    steps: list[tuple[tuple[str, Any, bool, str], int]], mode: MatchMode
+) -> None:
+    stated = [want(name, args, optional=optional) for (name, args, optional, _), _ in steps]
+    done = [tool(name, x=number) for (*_, name), number in steps]
+    alone, further = aligned(stated, done, mode), aligned(stated, [*done, tool("z")], mode)
+    assert (alone.pairs, alone.wrong, alone.missing, alone.out_of_order) == (
+        further.pairs,
+        further.wrong,
+        further.missing,
+        further.out_of_order,
+    )
+
+
 def test_problems_are_named_with_their_place() -> None:
     expect = Expected(
         steps=(
