@@ -11,15 +11,28 @@ from urllib.parse import urlsplit
 from msgspec import UNSET
 
 from evalkit import end_states, json_schemas, limits, matching, plugins, scoring
-from evalkit.dataset import Case, Dataset, OutcomeCheck
+from evalkit.dataset import OutcomeCheck
 from evalkit.errors import FileError, InputError, PluginError, Problem
-from evalkit.files import LoadedSuite, SuiteFile, case_lines, read_dataset, read_suite
+from evalkit.expectation import leaves
+from evalkit.files import (
+    CaseLine,
+    LoadedSuite,
+    SuiteFile,
+    dataset_of,
+    read_dataset,
+    read_lines,
+    read_suite,
+)
+from evalkit.phrasing import plural
 from evalkit.strict_yaml import Path as Key
 from evalkit.strict_yaml import show_path
 from evalkit.suite import Pipeline, Suite, score_name
 from evalkit.values import regex_problem
 
 COMPLETION = "task_completion"
+LIMITS = "limits"
+MOST_NOTED = 20
+"""So many notes of one kind."""
 JUDGE = "judge"
 
 
@@ -32,16 +45,60 @@ def load_suite(path: str | Path) -> LoadedSuite:
 
 
 def inspect(path: Path) -> tuple[LoadedSuite | None, list[Problem]]:
-    """The suite and dataset as far as they could be read, and everything that is wrong."""
+    """The suite and dataset as far as they could be read, and everything that is wrong.
+
+    What is wrong in one place hides nothing of another: of a suite or case with bad keys, the
+    rest is looked at.
+    """
     file = read_suite(path)
-    if file.suite is None:
-        return None, file.problems
     suite = file.suite
+    if suite is None:
+        return None, [*file.problems, *_problems_of_named(file, path)]
     dataset_path = path.parent / suite.dataset
-    dataset, problems = read_dataset(dataset_path)
-    problems = [*file.problems, *_suite_problems(suite, file, path), *problems]
-    problems += _dataset_problems(suite, dataset, dataset_path, path.parent)
+    problems = [*file.problems, *_suite_problems(suite, file, path)]
+    try:
+        lines = list(read_lines(dataset_path))
+    except FileError as error:
+        return None, [*problems, *error.problems]
+    dataset, wrong = dataset_of(dataset_path, lines)
+    problems += [*wrong, *_dataset_problems(suite, file, lines, dataset_path, path.parent)]
     return LoadedSuite(suite, dataset, path), problems
+
+
+def _problems_of_named(file: SuiteFile, path: Path) -> list[Problem]:
+    """What is wrong with the dataset that a suite names which is itself past reading."""
+    stated = file.document.value if file.document else None
+    named = stated.get("dataset") if isinstance(stated, dict) else None
+    return read_dataset(path.parent / named)[1] if isinstance(named, str) else []
+
+
+def unjudged(loaded: LoadedSuite) -> list[str]:
+    """What the cases state and nothing looks at, or not as it seems to be meant."""
+    return [*_unjudged_limits(loaded), *_literal_tolerances(loaded)]
+
+
+def _unjudged_limits(loaded: LoadedSuite) -> list[str]:
+    names = [use.name for use in loaded.suite.scorer_uses]
+    stating = [case.id for case in loaded.dataset if case.expect.limits is not None]
+    if not stating or LIMITS in names or any(":" in name for name in names):
+        return []
+    return [
+        f"`limits` of {plural(len(stating), 'case')} ({stating[0]}) are judged by nothing: "
+        "list `limits` as scorer"
+    ]
+
+
+def _literal_tolerances(loaded: LoadedSuite) -> list[str]:
+    found = [
+        f"case {case.id}: {step.kind} {step.name}: argument {name!r} must be the object "
+        '{"value": ..., "tolerance": ...} itself. For a number or date near a value, write '
+        '{"approx": {"value": ..., "tolerance": ...}}'
+        for case in loaded.dataset
+        for step in leaves(case.expect)
+        for name, stated in (step.args or {}).items()
+        if isinstance(stated, dict) and set(stated) == {"value", "tolerance"}
+    ]
+    return found[:MOST_NOTED]
 
 
 def guesses(loaded: LoadedSuite) -> list[str]:
@@ -78,19 +135,20 @@ def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Probl
         line, column = file.document.mark(key) if file.document else (None, None)
         return Problem(str(path), message, line, column, key=show_path(key))
 
-    for position, use in enumerate(suite.scorer_uses):
+    listed = not _within(file.bad, "scorers")
+    for position, use in enumerate(suite.scorer_uses if listed else ()):
         try:
             scoring.bind([use], suite.effects, path.parent)
         except PluginError as error:
             yield at(("scorers", position), str(error))
     names = _scores(suite, path.parent)
-    for position, use in enumerate(suite.scorer_uses):
+    for position, use in enumerate(suite.scorer_uses if listed else ()):
         counted = use.arguments.get("passed") if use.name == COMPLETION else None
         for name in counted if isinstance(counted, list) else ():
             if message := _no_check(name, names):
                 yield at(("scorers", position, use.name, "passed"), message)
     for key, name in _named_by_the_gate(suite):
-        if name not in names:
+        if listed and name not in names:
             yield at(key, _unknown("scorer", name, names))
     if suite.state is not None:
         try:
@@ -155,35 +213,52 @@ def check_pipeline(pipeline: Pipeline, folder: Path) -> None:
 
 
 def _dataset_problems(
-    suite: Suite, dataset: Dataset, path: Path, folder: Path
+    suite: Suite, file: SuiteFile, lines: Sequence[CaseLine], path: Path, folder: Path
 ) -> Iterator[Problem]:
-    lines = case_lines(path) if dataset.cases else {}
     uses = [use for use in suite.scorer_uses if use.name == JUDGE and "rubric" not in use.arguments]
-    if uses and not any(check.judge for case in dataset for check in case.expect.outcome):
+    cases = [line.case for line in lines if line.case is not None]
+    if uses and not any(check.judge for case in cases for check in case.expect.outcome):
         yield Problem(
             str(path),
             "the suite's judge has nothing to judge by: give it a `rubric`, or state "
             '{"judge": "..."} in the outcome of the cases that it shall judge',
         )
-    scores = _scores(suite, folder)
-    for case in dataset.cases:
-        for key, message in _case_problems(case, suite, scores, folder):
-            yield Problem(str(path), message, lines.get(case.id), case=case.id, key=key)
+    scores = _scores(suite, folder) if not _within(file.bad, "scorers") else None
+    for line in lines:
+        for key, message in _case_problems(line, suite, scores, folder):
+            case = line.case.id if line.case else None
+            yield Problem(str(path), message, line.number, case=case, key=key)
+
+
+def _within(bad: frozenset[Key], *place: str) -> bool:
+    """Whether something was left out at, in or around a place."""
+    return any(key[: len(place)] == place[: len(key)] for key in bad)
 
 
 def _case_problems(
-    case: Case, suite: Suite, scores: list[str], folder: Path
+    line: CaseLine, suite: Suite, scores: list[str] | None, folder: Path
 ) -> Iterator[tuple[str, str]]:
-    """Key and message of each thing that is wrong with a case in this suite."""
+    """Key and message of each thing that is wrong with a case in this suite.
+
+    Without ``scores``, those that there are being unknown, nothing that names one is looked up.
+    """
+    case = line.case
+    if case is None:
+        return
     if suite.routes is not None and case.route not in suite.routes:
         yield "$.route", _unknown("route", case.route, list(suite.routes))
-    for message in matching.problems(case.expect):
-        yield "$.expect.steps", message
-    if case.expect.state is not UNSET and not _compares_state(suite):
+    if not any(_within(line.bad, "expect", key) for key in ("steps", "paths", "never")):
+        for message in matching.problems(case.expect):
+            yield "$.expect.steps", message
+    if scores is not None and case.expect.state is not UNSET and not _compares_state(suite):
         yield "$.expect.state", "nothing compares it: list task_completion or end_state as scorer"
+    if _within(line.bad, "expect", "outcome"):
+        return  # the places of those that are left are not those in the file
     for position, check in enumerate(case.expect.outcome):
         for message in _outcome_problems(check, folder):
             yield f"$.expect.outcome[{position}]", message
+        if scores is None:
+            continue
         if check.passed is not None and (message := _no_check(check.passed, scores) or ""):
             yield f"$.expect.outcome[{position}].passed", message
         if check.judge is not None and JUDGE not in [use.name for use in suite.scorer_uses]:

@@ -16,7 +16,7 @@ from evalkit.dataset import Case, Dataset
 from evalkit.errors import FileError, Problem
 from evalkit.strict_yaml import Document, show_path
 from evalkit.suite import Suite
-from evalkit.validation import convert
+from evalkit.validation import salvage
 
 MAX_DEPTH = 100
 
@@ -35,11 +35,24 @@ class LoadedSuite(NamedTuple):
 
 
 class SuiteFile(NamedTuple):
-    """A suite file as far as it could be read: the record, and where its keys stand."""
+    """A suite file as far as it could be read: the record, and where its keys stand.
+
+    ``bad`` are the keys that were left out of the record.
+    """
 
     suite: Suite | None
     document: Document | None
     problems: list[Problem]
+    bad: frozenset[strict_yaml.Path] = frozenset()
+
+
+class CaseLine(NamedTuple):
+    """A line of a dataset: its case as far as it could be read, without what is ``bad`` in it."""
+
+    number: int
+    case: Case | None
+    problems: tuple[Problem, ...]
+    bad: frozenset[strict_yaml.Path] = frozenset()
 
 
 def read_suite(path: Path) -> SuiteFile:
@@ -48,44 +61,53 @@ def read_suite(path: Path) -> SuiteFile:
         document = strict_yaml.read(read_text(path), str(path))
     except FileError as error:
         return SuiteFile(None, None, list(error.problems))
-    suite, invalid = convert(document.value, Suite)
+    suite, invalid = salvage(document.value, Suite)
     problems = [
         Problem(str(path), message, *document.mark(where), key=show_path(where))
         for where, message in invalid
     ]
-    return SuiteFile(suite, document, problems)
+    return SuiteFile(suite, document, problems, frozenset(where for where, _ in invalid))
 
 
 def read_dataset(path: Path) -> tuple[Dataset, list[Problem]]:
     """The cases of a JSON Lines file that could be read, and all problems of the others."""
     try:
-        text = read_text(path)
+        lines = list(read_lines(path))
     except FileError as error:
         return Dataset((), str(path)), list(error.problems)
+    return dataset_of(path, lines)
+
+
+def dataset_of(path: Path, lines: Iterable[CaseLine]) -> tuple[Dataset, list[Problem]]:
+    """The cases of those lines that have no problem, and all problems of the others."""
     cases: list[Case] = []
     problems: list[Problem] = []
-    lines: dict[str, int] = {}
-    for number, value, problem in _json_lines(text, str(path)):
-        if problem:
-            problems.append(problem)
-            continue
-        case, invalid = convert(value, Case)
-        case_id = str(value.get("id")) if isinstance(value, dict) else None
-        problems += [
-            Problem(str(path), message, number, case=case_id, key=show_path(where))
-            for where, message in invalid
-        ]
-        if case is None:
-            continue
-        if first := lines.get(case.id):
-            message = f"duplicate id: line {first} has it too"
-            problems.append(Problem(str(path), message, number, case=case.id, key="$.id"))
-            continue
-        lines[case.id] = number
-        cases.append(case)
+    for line in lines:
+        problems += line.problems
+        if line.case is not None and not line.problems:
+            cases.append(line.case)
     if not cases and not problems:
         problems.append(Problem(str(path), "the dataset is empty: it needs at least one case"))
     return Dataset(tuple(cases), str(path)), problems
+
+
+def read_lines(path: Path) -> Iterator[CaseLine]:
+    """Every line of a dataset that is not blank, good or bad. Raises FileError."""
+    first: dict[str, int] = {}
+    for number, value, problem in _json_lines(read_text(path), str(path)):
+        if problem:
+            yield CaseLine(number, None, (problem,))
+            continue
+        case, invalid = salvage(value, Case)
+        case_id = str(value.get("id")) if isinstance(value, dict) else None
+        problems = [
+            Problem(str(path), message, number, case=case_id, key=show_path(where))
+            for where, message in invalid
+        ]
+        if case is not None and first.setdefault(case.id, number) != number:
+            message = f"duplicate id: line {first[case.id]} has it too"
+            problems.append(Problem(str(path), message, number, case=case.id, key="$.id"))
+        yield CaseLine(number, case, tuple(problems), frozenset(where for where, _ in invalid))
 
 
 def case_lines(path: Path) -> dict[str, int]:

@@ -83,11 +83,12 @@ def _is_suite(path: Path) -> bool:
 
 
 @pytest.fixture
-def run_pipeline() -> Iterator[Any]:
-    """Calls a pipeline and gives its trajectory: ``run_pipeline(function, case_input)``.
+def run_pipeline(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Calls a pipeline: ``run_pipeline(function, case_input, settings={...})``.
 
     The function is called as a suite would call it, with ``settings`` by keyword if it has that
-    parameter. The result has ``output``, ``steps``, and assertions that explain themselves::
+    parameter ({} unless given). The result has ``output``, ``steps``, and assertions that explain
+    themselves::
 
         def test_refund(run_pipeline):
             trajectory = run_pipeline(answer, {"question": "I want a refund"})
@@ -95,5 +96,8 @@ def run_pipeline() -> Iterator[Any]:
     """
     from evalkit.pytest_suites import open_pipeline_runs
 
-    with open_pipeline_runs() as call:
+    def tell(shown: str) -> None:  # a section: pytest makes one line of what an object shows
+        request.node.add_report_section("call", "path", shown)
+
+    with open_pipeline_runs(tell) as call:
         yield call

@@ -320,19 +320,22 @@ class Match(NamedTuple):
     """Whether a path is as expected; as text, why: what a failing ``assert`` shows."""
 
     score: Score
-    shown: str
 
     def __bool__(self) -> bool:
         return self.score.passed is True
 
     def __repr__(self) -> str:
-        return f"<{self.score.reason}>\n{self.shown}"
+        return f"<{self.score.reason}>"
 
 
 class PipelineRun(NamedTuple):
-    """One call of a pipeline: what it answered and what it did."""
+    """One call of a pipeline: what it answered and what it did.
+
+    ``tell`` is given the paths side by side where they do not match.
+    """
 
     trajectory: Trajectory
+    tell: Callable[[str], None]
 
     @property
     def output(self) -> Any:
@@ -360,13 +363,18 @@ class PipelineRun(NamedTuple):
         effects = Effects(write=None if write is None else tuple(write))
         expect = Expected(steps=steps, match=mode, args=args)
         case = Case(id="expected", input=None, route="-", expect=expect)
-        shown = render_diff(self.trajectory, case, effects, width=_width())
-        return Match(judge(expect, self.trajectory, effects), shown)
+        found = Match(judge(expect, self.trajectory, effects))
+        if not found:
+            self.tell(render_diff(self.trajectory, case, effects, width=_width()))
+        return found
 
 
 @contextmanager
-def open_pipeline_runs() -> Iterator[Callable[..., PipelineRun]]:
-    """A function that calls pipelines in this process and gives what each call did."""
+def open_pipeline_runs(tell: Callable[[str], None]) -> Iterator[Callable[..., PipelineRun]]:
+    """A function that calls pipelines in this process and gives what each call did.
+
+    ``tell`` gets what a failing match has to show, several lines that are to stay lines.
+    """
     with open_capture("process") as capture:
         capture.ready()
 
@@ -392,7 +400,7 @@ def open_pipeline_runs() -> Iterator[Callable[..., PipelineRun]]:
                         ),
                     )
                     spans = await trace.spans()
-                return PipelineRun(to_trajectory(spans, output=as_json(answer.output)))
+                return PipelineRun(to_trajectory(spans, output=as_json(answer.output)), tell)
 
             return asyncio.run(once())
 

@@ -25,7 +25,13 @@ class Invalid(NamedTuple):
 
 
 def convert(value: Any, record: type[Record]) -> tuple[Record | None, list[Invalid]]:
-    """``value`` as a record, or None with all its problems (at most 50).
+    """``value`` as a record, or None with all its problems (at most 50)."""
+    found, problems = salvage(value, record)
+    return None if problems else found, problems
+
+
+def salvage(value: Any, record: type[Record]) -> tuple[Record | None, list[Invalid]]:
+    """What is good of ``value`` as a record, or None, and all its problems (at most 50).
 
     After a problem the offending part is left out and the rest is looked at again, so a person
     mends a file in one go. ``value`` is not changed.
@@ -49,7 +55,7 @@ def convert(value: Any, record: type[Record]) -> tuple[Record | None, list[Inval
             problems.append(Invalid((), f"cannot be read: {type(error).__name__}"))
             break
         else:
-            return (converted, []) if not problems else (None, _drop_consequences(problems))
+            return converted, _drop_consequences(problems)
     return None, _drop_consequences(problems)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.check import inspect, load_suite
+from evalkit.check import inspect, load_suite, unjudged
 from evalkit.errors import FileError
 from tests.project import CASES, GOOD, write_project
 
@@ -97,3 +97,60 @@ def test_a_judge_and_what_it_judges_by_belong_together(tmp_path: Path) -> None:
     assert found(True, judge) == []
     (idle,) = found(False, judge)
     assert "give it a `rubric`" in idle
+
+
+def test_a_bad_key_hides_nothing_of_another(tmp_path: Path) -> None:
+    cases: list[dict[str, Any]] = [
+        CASES[0],
+        {**CASES[1], "expect": {"match": "inorder", "outcome": [{"regex": "(a"}]}, "route": "odds"},
+        {**CASES[0], "expect": {"outcome": [{"regex": "(b"}]}},
+        {**CASES[3], "tagz": [], "expect": {"steps": [{"tool": "a", "after": ["b"]}]}},
+    ]
+    suite = write_project(
+        tmp_path, cases=cases, routes=["even", "odd"], scorers=["tool_selectoin"], trails=2
+    )
+    found = "\n".join(problems_of(suite))
+    for says in (
+        "unknown key `trails`",
+        "unknown scorer 'tool_selectoin'",
+        "(case 'case-1', at $.expect.match)",
+        "cases.jsonl:2: unknown route 'odds'",
+        "(case 'case-1', at $.expect.outcome[0])",
+        "duplicate id: line 1 has it too",
+        "(case 'case-0', at $.expect.outcome[0])",
+        "unknown key `tagz`",
+        "(case 'case-3', at $.expect.steps)",
+    ):
+        assert says in found, (says, found)
+
+
+def test_a_list_of_scorers_that_cannot_be_read_makes_no_further_problems(tmp_path: Path) -> None:
+    suite = write_project(tmp_path, scorers=[3, "routing"], gate={"on": ["routing"]})
+    (problem,) = problems_of(suite)
+    assert "scorers" in problem
+
+
+def test_the_dataset_of_a_suite_without_a_pipeline_is_checked_too(tmp_path: Path) -> None:
+    path = write_project(tmp_path, cases=[{**CASES[0], "tagz": []}])
+    path.write_text(json.dumps({"name": "x", "dataset": "cases.jsonl"}))
+    found = "\n".join(problems_of(path))
+    assert "`pipeline`" in found and "unknown key `tagz`" in found
+
+
+def test_what_cases_state_and_nobody_judges_is_noted(tmp_path: Path) -> None:
+    near = {"value": 100, "tolerance": 0.5}
+    expect = {"limits": {"steps": 3}, "steps": [{"tool": "pay", "args": {"amount": near}}]}
+    cases: list[dict[str, Any]] = [{**CASES[0], "expect": expect}, *CASES[1:]]
+    limits, literal = unjudged(load_suite(write_project(tmp_path, cases=cases)))
+    assert "`limits` of 1 case (case-0)" in limits and "list `limits` as scorer" in limits
+    assert "case-0: tool pay: argument 'amount'" in literal and '{"approx":' in literal
+    right = {**expect, "steps": [{"tool": "pay", "args": {"amount": {"approx": near}}}]}
+    cases = [{**CASES[0], "expect": right}, *CASES[1:]]
+    assert (
+        unjudged(
+            load_suite(
+                write_project(tmp_path, cases=cases, scorers=["limits"], gate={"on": ["limits"]})
+            )
+        )
+        == []
+    )

@@ -165,4 +165,5 @@ def test_tests_in_python_explain_themselves(pytester: pytest.Pytester, folder: P
     )
     result = pytester.runpytest_subprocess()
     assert outcomes(result) == {"passed": 1, "failed": 1}
-    result.stdout.fnmatch_lines(["*amount*7*"])
+    result.stdout.fnmatch_lines(["*assert <*", "*- Captured path call -*", "*amount*7*"])
+    assert "\\n" not in result.stdout.str()

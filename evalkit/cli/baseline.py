@@ -26,12 +26,13 @@ def export(
 ) -> int:
     """Write a run's numbers as one portable file, without what the pipeline was asked and said."""
     from evalkit import baselines
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say
     from evalkit.escaping import line
     from evalkit.store import Store
 
     opened = Store(store)
-    found, notes = baselines.resolve(opened, run)
+    found, notes = baselines.resolve(opened, run, named_run(opened, run).suite.name)
     for note in notes:
         print(f"note: {line(note, 600)}", file=sys.stderr)
     size = baselines.export(opened, found.id, file)
@@ -66,11 +67,13 @@ def promote(
 ) -> int:
     """Make a run the baseline of a label, after a green gate."""
     from evalkit import baselines
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say
     from evalkit.escaping import line
     from evalkit.store import Store
 
-    done = baselines.promote(Store(store), run, label, force=force)
+    opened = Store(store)
+    done = baselines.promote(opened, named_run(opened, run).id, label, force=force)
     before = f"; before, it was {done.replaced}" if done.replaced else ""
     forced = " (forced)" if done.forced else ""
     say(f"{line(label)} is now {done.run}{forced}{before}\n")

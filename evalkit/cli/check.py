@@ -14,7 +14,7 @@ def check(suite: Annotated[Path, typer.Argument(help="A suite file.")]) -> int:
     """Validate a suite and its dataset; runs nothing."""
     import sys
 
-    from evalkit.check import guesses, inspect
+    from evalkit.check import guesses, inspect, unjudged
     from evalkit.cli.output import say
     from evalkit.escaping import line
     from evalkit.phrasing import plural
@@ -28,6 +28,6 @@ def check(suite: Annotated[Path, typer.Argument(help="A suite file.")]) -> int:
     routes = len({case.route for case in loaded.dataset})
     cases = plural(len(loaded.dataset), "case")
     say(f"ok: {line(loaded.suite.name)}, {cases} on {plural(routes, 'route')}\n")
-    for guess in guesses(loaded):
-        print(f"note: {line(guess, 1000)}", file=sys.stderr)
+    for note in (*guesses(loaded), *unjudged(loaded)):
+        print(f"note: {line(note, 1000)}", file=sys.stderr)
     return ExitCode.PASSED

@@ -45,6 +45,7 @@ def compare(
 
     from evalkit.choosing import choose
     from evalkit.cli.decision import known_scorers
+    from evalkit.cli.naming import note_suites
     from evalkit.cli.output import say, screen
     from evalkit.comparison import summarize
     from evalkit.reporters import compare as report
@@ -53,6 +54,7 @@ def compare(
 
     opened = Store(store)
     found = opened.find_all(list(dict.fromkeys(runs)))
+    note_suites(opened, runs[0], found[0])
     cells, scorers = [], tuple(on or ())
     for run in found:
         # One at a time: twenty large runs need no more memory than one, and their numbers.

@@ -35,13 +35,14 @@ def stats(
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Cases per route and tag, age, last failure, and what production does that none demands."""
+    from evalkit.cli.naming import named_run
     from evalkit.cli.triage import golden_cases
     from evalkit.dataset_stats import stats as count
     from evalkit.store import Store
     from evalkit.store.failures import last_failures
 
     opened = Store(store)
-    traces = opened.trials(opened.find(run).id) if run else ()
+    traces = opened.trials(named_run(opened, run).id) if run else ()
     cases = golden_cases(file)
     failures = last_failures(opened, [case.id for case in cases])
     _say(count(cases, traces, failures=failures), form)

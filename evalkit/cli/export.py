@@ -36,6 +36,7 @@ def export(
     store: StoreOption = DEFAULT_STORE,
 ) -> int:
     """Write a run's trials, steps and scores as files; or send its scores as OpenTelemetry."""
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say
     from evalkit.exporting import export as write
     from evalkit.reporters import json
@@ -43,7 +44,7 @@ def export(
     from evalkit.tracing.exporting import export_scores
 
     opened = Store(store)
-    found = opened.find(run)
+    found = named_run(opened, run)
     if otlp is None:
         for path in write(opened, found.id, form.value, out or Path(f"{found.id}-export")):
             say(f"wrote {path}\n")

@@ -44,6 +44,7 @@ def gate(
     """Decide per route and scorer whether a stored run is worse than a baseline."""
     from evalkit.baselines import overruling, resolve
     from evalkit.cli.decision import decide_on, read_run, report_of
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import annotate, on_github, say, screen
     from evalkit.errors import InputError
     from evalkit.store import Store
@@ -54,7 +55,7 @@ def gate(
         return _self_test(opened, [run, *(more or [])], on or [], seconds, form)
     if more:
         raise InputError("gate judges one run: what it is compared with is --baseline REF")
-    candidate = opened.find(run)
+    candidate = named_run(opened, run)
     against = baseline or candidate.suite.gate.baseline
     if against is None:
         raise InputError("no baseline: give --baseline RUN, or gate.baseline in the suite")

@@ -41,6 +41,7 @@ def promote(
     store: StoreOption = DEFAULT_STORE,
 ) -> int:
     """Draft golden cases from traces, for `evalkit review`. Nothing gates before that."""
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say
     from evalkit.cli.triage import golden_cases
     from evalkit.feedback import read_feedback
@@ -54,7 +55,7 @@ def promote(
     from evalkit.triage import said_of
 
     opened = Store(store)
-    found = opened.find(run)
+    found = named_run(opened, run)
     path, secrets = redact_secrets(str(dataset.resolve()))
     if secrets:
         raise InputError(f"the path of the dataset holds a secret, {path}: drafts would repeat it")

@@ -45,12 +45,13 @@ def report(
     store: StoreOption = DEFAULT_STORE,
 ) -> int:
     """Write a stored run as one HTML file that needs no network. Exits 0 once it is written."""
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say, write
     from evalkit.escaping import line
     from evalkit.store import Store
 
     opened = Store(store)
-    found = opened.find(run)
+    found = named_run(opened, run)
     against = _baseline(opened, found, baseline)
     made = _Material(opened, found, against, on or ())
     path = out or Path("reports") / f"{found.id}.html"

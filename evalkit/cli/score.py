@@ -33,7 +33,9 @@ def score(
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Score a stored run again with changed scorers or a changed dataset, as a new run."""
+    from evalkit.baselines import resolve
     from evalkit.cli.decision import report_on
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import annotate, say, screen
     from evalkit.cli.run import exit_of
     from evalkit.reporters import json, terminal
@@ -41,11 +43,11 @@ def score(
     from evalkit.store import Store
 
     opened = Store(store)
-    origin = opened.find(run)
+    origin = named_run(opened, run)
     loaded = load_for(origin, suite)
-    against = opened.find(baseline, suite=loaded.suite.name).id if baseline else None
+    against, notes = resolve(opened, baseline, loaded.suite.name) if baseline else (None, ())
     finished = rescore(store, origin.id, loaded, label=label)
-    report = report_on(opened, finished.id, against, on or ())
+    report = report_on(opened, finished.id, against.id if against else None, on or (), notes=notes)
     say(json.render(report) if form is Format.JSON else terminal.render(report, **screen()))
     annotate(report, to_stderr=form is Format.JSON)
     return exit_of(report)

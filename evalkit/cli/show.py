@@ -24,13 +24,14 @@ def show(
     form: FormatOption = Format.TABLE,
 ) -> int:
     """Show trajectories beside the expected ones; without a case, a line per case."""
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say, screen
     from evalkit.comparison import summarize_cases
     from evalkit.reporters import diff, json, terminal
     from evalkit.store import Store
 
     opened = Store(store)
-    found = opened.find(run)
+    found = named_run(opened, run)
     if case is not None:
         _known(found, case)
     if case is None and form is Format.TABLE and trial is None:

@@ -27,13 +27,14 @@ def steps(
     """Show the failure rate of every expected step, over cases and trials, worst first."""
     import msgspec
 
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say
     from evalkit.reporters import json
     from evalkit.step_failures import step_failures
     from evalkit.store import Store
 
     opened = Store(store)
-    found = opened.find(run)
+    found = named_run(opened, run)
     cases = _still_the_same(found)
     every = step_failures(opened.load(found.id), cases)
     rows = [row for name, listed in every.items() for row in listed if not route or name in route]

@@ -32,6 +32,7 @@ def triage(
     """Find what is wrong in a run of recorded traces, grouped into problems, with rates."""
     import msgspec
 
+    from evalkit.cli.naming import named_run
     from evalkit.cli.output import say
     from evalkit.cli.progress import told
     from evalkit.feedback import read_feedback
@@ -40,8 +41,8 @@ def triage(
     from evalkit.triage import triage as find
 
     opened = Store(store)
-    found = opened.find(run)
-    earlier = opened.find(before) if before else None
+    found = named_run(opened, run)
+    earlier = named_run(opened, before) if before else None
     with told() as tell:
         result = find(
             opened.trials(found.id),

@@ -92,11 +92,17 @@ class Store:
         return self.run(self._find(ref, suite, self._listed()))
 
     def find_all(self, refs: Sequence[str]) -> list[Run]:
-        """The runs that several names mean, each as :meth:`find` says; every run once."""
+        """The runs that several names mean, each as :meth:`find` says; every run once.
+
+        A label means a run of the first run's suite; an id may be of any.
+        """
         listed = self._listed()
         found: list[Run] = []
-        for one in dict.fromkeys(self._find(ref, None, listed) for ref in refs):
-            run = self.run(one)
+        for ref in refs:
+            suite = found[0].suite.name if found else None
+            run = self.run(self._find(ref, suite, listed))
+            if run.id in {one.id for one in found}:
+                continue
             if found and run.planned == found[0].planned:  # held once: it is most of a record
                 run = msgspec.structs.replace(run, planned=found[0].planned)
             found.append(run)
@@ -117,6 +123,11 @@ class Store:
         promoted = {one.run for one in self.promotions() if one.label == label}
         found.sort(key=lambda run: bool(run.selection) and run.id not in promoted)
         return [run.id for run in found]
+
+    def suites(self, label: str) -> list[str]:
+        """The suites that have a complete run with this label, the newest bearer's first."""
+        found = self._bearing(label, self._listed())
+        return list(dict.fromkeys(run.suite.name for run in found if run.status == "complete"))
 
     def _find(self, ref: str, suite: str | None, runs: list[Listed]) -> str:
         if any(run.id == ref for run in runs):
