@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from fuzz_seeds import file_seeds, seeds, tau_seeds
@@ -140,7 +141,7 @@ def read(name: str, data: bytes, outcomes: Counter[str]) -> None:
 
 
 FILE = "file"
-_PATH = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm")) / "input"
+_PATH = Path(tempfile.mkdtemp(prefix="fuzz-")) / "input"
 
 
 def _file_parts(data: bytes, refused: Reasons) -> Iterable[Part]:
@@ -170,13 +171,19 @@ def _given(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
                 yield form, data.read()
 
 
-def fuzz(inputs: int, seed: int, files: Sequence[Path]) -> int:
-    """Runs and prints a table; the number of failures."""
-    chance = random.Random(seed)
+def _documents(files: Sequence[Path]) -> dict[str, list[bytes]]:
+    """Where fuzzing begins: good documents of every format, and files."""
     good = seeds()
     good[FILE] = [*file_seeds(good), *tau_seeds()]
     for form, document in _given(files):
         good[form].append(document)
+    return good
+
+
+def fuzz(inputs: int, seed: int, files: Sequence[Path]) -> int:
+    """Runs and prints a table; the number of failures."""
+    chance = random.Random(seed)
+    good = _documents(files)
     everything = [one for some in good.values() for one in some]
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in good}
     failures = 0
@@ -230,14 +237,24 @@ def guided(inputs: int) -> None:
     import atheris
 
     names = [*FORMATS, FILE]
+    corpus = _PATH.parent / "corpus"
+    corpus.mkdir()
+    for number, document in enumerate(
+        bytes([names.index(name)]) + one for name, some in _documents(()).items() for one in some
+    ):
+        (corpus / str(number)).write_bytes(document)
+        read(names[document[0]], document[1:], Counter())  # loads what is loaded when it is needed
 
     def one(data: bytes) -> None:
         if data:
             read(names[data[0] % len(names)], data[1:], Counter())
 
     run: Callable[[], None] = atheris.Fuzz
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-runs={inputs}", "-max_len=8192"], one)
+    for module in [one for name, one in sys.modules.items() if name.startswith("evalkit.tracing")]:
+        for found in vars(module).values():
+            if isinstance(found, FunctionType) and found.__module__ == module.__name__:
+                atheris.instrument_func(found)
+    atheris.Setup([sys.argv[0], f"-runs={inputs}", "-max_len=8192", str(corpus)], one)
     run()
 
 
