@@ -286,3 +286,28 @@ def test_of_each_trace_hardly_anything_is_held(
     )
     assert len(blocks) == 5
     assert (blocks[-1] - blocks[1]) / 6_000 < 3
+
+
+def test_a_secret_anywhere_in_a_file_reaches_neither_store_nor_report(tmp_path: Path) -> None:
+    secret = "sk-proj-Ab12Cd34Ef56Gh78Ij90Kl12"
+    nested = {"kvlistValue": {"values": [attribute("inner", f"use {secret}")]}}
+    event = {"name": f"sent {secret}", "attributes": [attribute("body", secret)]}
+    held = tool(7, 1, name=f"call {secret}", events=[event], status={"message": f"bad {secret}"})
+    held["attributes"] += [attribute(secret, "x"), {"key": "map", "value": nested}]
+    spans = [held, tool(7, 2, spanId=secret), tool(7, 3, name=7, parentSpanId=secret)]
+    scoped = {"scope": {"name": f"lib {secret}", "version": secret}, "spans": spans}
+    resource = {"attributes": [attribute("service.version", secret)]}
+    record = {"traceId": f"{7:032x}", "spanId": f"{1:016x}", "eventName": f"log {secret}",
+              "body": {"stringValue": secret}}  # fmt: skip
+    document = {
+        "resourceSpans": [{"resource": resource, "scopeSpans": [scoped]}],
+        "resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}],
+    }
+    file = written(tmp_path, json.dumps(document).encode())
+    report = ingest_traces([file], label="x", store=tmp_path / "store")
+    assert (report.spans, report.quarantined) == (1, 2)
+    assert secret not in coverage(report) + str(report)
+    assert secret not in str(list(Store(tmp_path / "store").trials(report.run)))
+    for stored in (tmp_path / "store").rglob("*"):
+        if stored.is_file():
+            assert secret.encode() not in stored.read_bytes()

@@ -291,7 +291,7 @@ def _spans(found: Sequence[_Span], origin: _Origin, refused: Reasons) -> list[Sp
 
 def no_span_id(value: str | int) -> str:
     """What is said of a span whose id is none."""
-    return f"{str(value)[:40]!r} is no id of 8 bytes"
+    return f"{str(value)[:12]!r} is no id of 8 bytes"  # whatever it is: a secret is longer
 
 
 def _span_id(value: str | int | None) -> str | None:

@@ -40,6 +40,7 @@ def _may_hold_secrets(spans: Sequence[Span]) -> bool:
     """Whether the spans may hold a secret: True for some that hold none."""
     texts: list[Any] = []
     resource: Mapping[str, Any] | None = None
+    scope: str | None = None
     for span in spans:
         attributes = span.attributes
         if shape_of(attributes).tells(_names_secret):
@@ -49,6 +50,9 @@ def _may_hold_secrets(spans: Sequence[Span]) -> bool:
         if span.resource is not resource:  # mostly the same for all
             resource = span.resource
             held.append(resource)
+        if span.scope is not scope:  # as is this
+            scope = span.scope
+            texts += (scope, span.scope_version)
         if span.events or span.status_message:
             texts += (span.status_message, *(event.name for event in span.events))
             held += [event.attributes for event in span.events]
@@ -79,28 +83,31 @@ def _match(texts: bytes) -> bool:
 
 def redacted_logs(logs: list[LogEvent]) -> tuple[list[LogEvent], dict[str, int]]:
     """The log records with every secret replaced by a mark, and how many of each kind were."""
-    clean, counts = redact_secrets([log.event.attributes for log in logs])
+    clean, counts = redact_secrets([[log.event.name, log.event.attributes] for log in logs])
     if not counts:
         return logs, {}
     return [
-        replace(log, event=replace(log.event, attributes=attributes))
-        for log, attributes in zip(logs, clean, strict=True)
+        replace(log, event=replace(log.event, name=name, attributes=attributes))
+        for log, (name, attributes) in zip(logs, clean, strict=True)
     ], counts
 
 
 def _told(span: Span) -> list[Any]:
     """What of a span an instrumentation fills with content."""
     events = [[event.name, event.attributes] for event in span.events]
-    return [span.name, span.status_message, span.attributes, span.resource, events]
+    origin = [span.scope, span.scope_version, span.resource]
+    return [span.name, span.status_message, span.attributes, origin, events]
 
 
 def _with(span: Span, told: list[Any]) -> Span:
-    name, status_message, attributes, resource, events = told
+    name, status_message, attributes, (scope, version, resource), events = told
     return replace(
         span,
         name=name,
         status_message=status_message,
         attributes=attributes,
+        scope=scope,
+        scope_version=version,
         resource=resource,
         events=tuple(
             SpanEvent(said[0], event.time_ns, said[1])
