@@ -228,7 +228,7 @@ class Expected(
 ):
     """What a case expects of the answer, of the path, and of what it takes.
 
-    ``steps=()`` means that nothing may be called; ``steps=None`` says nothing about the path.
+    ``steps=()`` means that no tool may be called; ``steps=None`` says nothing about the path.
     ``paths`` are several acceptable lists of steps in place of ``steps``: the best one counts.
     ``ignore`` names arguments that are never compared, by tool (``*`` is every tool): dotted
     paths into the arguments.
@@ -258,7 +258,7 @@ class Expected(
 
     @property
     def calls_nothing(self) -> bool:
-        """Whether every acceptable list is empty: nothing may be called."""
+        """Whether every acceptable list is empty: no tool may be called."""
         return bool(self.references) and not any(self.references)
 
 

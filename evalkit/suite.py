@@ -154,7 +154,7 @@ def _name_scores(policy: RoutePolicy | GatePolicy) -> None:
     """Scorers that a policy names as ``module:function`` by the name of their scores."""
     for key in ("on", "advise"):
         named = getattr(policy, key)
-        if named is not None:
+        if any(":" in name for name in named or ()):
             msgspec.structs.force_setattr(policy, key, tuple(map(score_name, named)))
 
 

@@ -33,8 +33,8 @@ def trajectory_match(
     between them; ``any_order`` = ``superset``: these, others too; ``unordered``: these and no
     others; ``subset``: no others; ``effects``: the state changes that succeeded are the expected
     ones. A step that must never happen fails every mode. An expectation of no steps means that
-    nothing may be called, in every mode. Could not judge: all that fails are arguments which the
-    trace does not record.
+    no tool may be called, in every mode but ``effects``, where reading is free. Could not judge:
+    all that fails are arguments which the trace does not record.
     """
     return judge(case.expect, trajectory, effects)
 

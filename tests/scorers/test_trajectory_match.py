@@ -104,3 +104,20 @@ def test_peers_vectors_keep_identity_emptiness_and_bounds() -> None:
             if bool(reference) != bool(actual) and mode != "effects":  # there reading is free
                 assert found.value == 0, vector["id"]
     assert seen > 200
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "expect", [{"steps": ()}, {"paths": ((),)}, {"paths": ((ExpectedStep(tool="other"),), ())}]
+)
+def test_where_no_steps_are_expected_any_tool_call_fails_but_for_effects(
+    mode: MatchMode, expect: dict[str, Any]
+) -> None:
+    expected = Expected(**expect, match=mode)
+    read, change = Step(kind="tool", name="get_order"), Step(kind="tool", name="refund")
+    failed = Step(kind="tool", name="refund", status="error")
+    assert judge(expected).passed
+    assert judge(expected, Step(kind="retriever", name="docs")).passed
+    assert [judge(expected, one).passed for one in (read, change, failed)] == (
+        [True, False, True] if mode == "effects" else [False] * 3
+    )

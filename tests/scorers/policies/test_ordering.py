@@ -127,6 +127,38 @@ def test_only_a_granted_approval_counts() -> None:
     assert approved("ask_human", "refund", granted=granted).status == "could_not_judge"
 
 
+NO = [
+    False,
+    "no",
+    "No.",
+    "Denied",
+    " rejected\n",
+    {"approved": False},
+    {"decision": "rejected", "by": "ann"},
+    {"result": {"granted": "NO"}},
+    {"verified": False},
+]
+
+
+@pytest.mark.parametrize("output", NO)
+def test_a_plain_no_grants_nothing(output: Any) -> None:
+    assert approved(tool("ask_human", output=output), "refund").passed is False
+    assert remembered(tool("verify", output=output), "remember").passed is False
+
+
+YES = [None, True, "ok", "yes", "No problem, go ahead.", 0, {"approved": True, "fee": False}, {}]
+
+
+@pytest.mark.parametrize("output", YES)
+def test_any_other_output_grants(output: Any) -> None:
+    assert approved(tool("ask_human", output=output), "refund").passed
+    assert remembered(tool("verify", output=output), "remember").passed
+
+
+def test_what_is_stated_decides_alone() -> None:
+    assert approved(tool("ask_human", output="no"), "refund", granted="no").passed
+
+
 def test_an_approval_is_for_what_was_approved() -> None:
     steps = (
         tool("ask_human", arguments={"amount": 10}),
