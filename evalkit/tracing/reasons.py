@@ -39,6 +39,8 @@ UNJOINED = "log record whose span is not there"
 
 APART = frozenset((NO_TRACE, UNJOINED))
 
+_KEPT = MENDED | APART
+
 MAX_REASONS = 200
 OTHER_REASONS = "other reasons"
 
@@ -51,13 +53,13 @@ class Reasons(Counter[str]):
     """
 
     def __setitem__(self, reason: str, count: int) -> None:
-        if len(self) >= MAX_REASONS and reason not in self and reason not in MENDED | APART:
+        if len(self) >= MAX_REASONS and reason not in self and reason not in _KEPT:
             reason, count = OTHER_REASONS, self[OTHER_REASONS] + count
         super().__setitem__(reason, count)
 
     def refused(self) -> Counter[str]:
         """Those for which something was left out."""
-        return Counter({why: n for why, n in self.items() if why not in MENDED | APART})
+        return Counter({why: n for why, n in self.items() if why not in _KEPT})
 
     def mended(self) -> Counter[str]:
         """Those for which something was taken another way."""
