@@ -65,10 +65,17 @@ class Cell(NamedTuple):
     trials: float
     named: int
 
-    def __add__(self, other: Cell) -> Cell:  # type: ignore[override]  # two samples, not a tuple
-        repeats = self.repeats + other.repeats
-        trials = (self.trials * self.repeats + other.trials * other.repeats) / repeats
-        return Cell(repeats, self.alarms + other.alarms, trials, self.named + other.named)
+
+def together(cells: Iterable[Cell]) -> Cell:
+    """All repeats of several cells as one."""
+    parts = list(cells)
+    repeats = sum(one.repeats for one in parts)
+    return Cell(
+        repeats,
+        sum(one.alarms for one in parts),
+        sum(one.trials * one.repeats for one in parts) / repeats,
+        sum(one.named for one in parts),
+    )
 
 
 def work(asked: tuple[str, int, Design, bool, int, int]) -> Cell:
@@ -77,11 +84,11 @@ def work(asked: tuple[str, int, Design, bool, int, int]) -> Cell:
     scenario = (*WITHOUT_CHANGE, *WORSE)[place]
     seed = [SEED, list(ALL).index(mix), place, *design, reruns, part]
     rng = np.random.default_rng(seed)
-    total = Cell(0, 0, 0.0, 0)
-    for _ in range(repeats):
-        arms = Arms(mix, scenario, design.routes, design.cases, rng)
-        total += (confirmed if reruns else one_stage)(arms, scenario, design)
-    return total
+    gate = confirmed if reruns else one_stage
+    return together(
+        gate(Arms(mix, scenario, design.routes, design.cases, rng), scenario, design)
+        for _ in range(repeats)
+    )
 
 
 def confirmed(arms: Arms, scenario: Scenario, design: Design) -> Cell:
@@ -130,10 +137,7 @@ def measure(
     for scenario, count in zip(scenarios, repeats, strict=True):
         yield (
             scenario,
-            {
-                mix: sum((next(cells) for _ in range(math.ceil(count / CHUNK))), Cell(0, 0, 0.0, 0))
-                for mix in mixes
-            },
+            {mix: together(next(cells) for _ in range(math.ceil(count / CHUNK))) for mix in mixes},
         )
 
 
@@ -156,7 +160,7 @@ def say(rows: Iterable[tuple[Scenario, dict[str, Cell]]], *, price: bool = True)
             f"{one.alarms / one.repeats:.1%}" + (f" ({one.trials:.1f})" if price else "")
             for one in cells.values()
         ]
-        every = sum(cells.values(), Cell(0, 0, 0.0, 0))
+        every = together(cells.values())
         low, high = interval(every.alarms, every.repeats)
         count = f"{every.alarms} of {every.repeats}, {low:.1%} to {high:.1%}"
         name, repeats = scenario.name, every.repeats // len(cells)
@@ -170,15 +174,69 @@ def say(rows: Iterable[tuple[Scenario, dict[str, Cell]]], *, price: bool = True)
 
 def say_named(scenario: Scenario, cells: dict[str, Cell]) -> None:
     """Of the alarms, how many named the cases that got worse and no others."""
-    every = sum(cells.values(), Cell(0, 0, 0.0, 0))
+    every = together(cells.values())
     print(f"- {scenario.name}: cases named, and none wrongly, in {every.named} of {every.alarms}")
 
 
+def say_effects(pool: ProcessPoolExecutor, design: Design, asked: argparse.Namespace) -> None:
+    """Every effect on every mix, and how often the right cases were named."""
+    scenarios = (*WITHOUT_CHANGE, *WORSE)
+    repeats = [asked.null] + [asked.repeats] * (len(scenarios) - 1)
+    seen = []
+
+    def noted() -> Iterable[tuple[Scenario, dict[str, Cell]]]:
+        for row in measure(pool, scenarios, design, repeats):
+            seen.append(row)
+            yield row
+
+    say(noted())
+    print()
+    for scenario, cells in seen:
+        if scenario in WORSE and scenario not in (DIFFUSE, CONCENTRATED):
+            say_named(scenario, cells)
+
+
+def say_one_route(pool: ProcessPoolExecutor, design: Design, asked: argparse.Namespace) -> None:
+    """A suite of one route."""
+    one = design._replace(routes=1)
+    say(measure(pool, (NOTHING, DIFFUSE, BROKEN), one, [asked.repeats] * 3))
+
+
+def say_fifty_routes(pool: ProcessPoolExecutor, design: Design, asked: argparse.Namespace) -> None:
+    """A suite of fifty routes."""
+    fifty = design._replace(routes=50)
+    say(measure(pool, (NOTHING,), fifty, [max(1, asked.repeats * 3 // 8)]))
+
+
+def say_other_mixes(pool: ProcessPoolExecutor, design: Design, asked: argparse.Namespace) -> None:
+    """Mixes of another kind than those on which the gate's rounds were chosen."""
+    which = (NOTHING, DIFFUSE, PARTIAL)
+    half = max(1, asked.repeats // 2)
+    say(measure(pool, which, design, [half] * 3, mixes=tuple(OTHERS)))
+
+
+def say_stored(pool: ProcessPoolExecutor, design: Design, asked: argparse.Namespace) -> None:
+    """Decisions on stored trials alone."""
+    which = (NOTHING, DIFFUSE, CONCENTRATED, BROKEN, TWO_BROKEN)
+    half = max(1, asked.repeats // 2)
+    say(measure(pool, which, design, [half] * 5, reruns=False), price=False)
+
+
+TABLES = {
+    "effects": say_effects,
+    "one-route": say_one_route,
+    "fifty-routes": say_fifty_routes,
+    "other-mixes": say_other_mixes,
+    "stored": say_stored,
+}
+
+
 def main() -> None:
-    """Prints all tables."""
+    """Prints the tables that are asked for, all by default."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--table", action="append", choices=[*TABLES], help="this one alone")
     parser.add_argument("--repeats", type=int, default=400, help="of each effect and mix")
     parser.add_argument("--null", type=int, default=1000, help="repeats where nothing changed")
     parser.add_argument("--cases", type=int, default=30)
@@ -186,34 +244,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args()
     began = time.perf_counter()
-    eight = Design(8, asked.cases, asked.trials)
-    one, fifty = eight._replace(routes=1), eight._replace(routes=50)
+    design = Design(8, asked.cases, asked.trials)
+    print(
+        f"\n8 routes x {design.cases} cases, {design.trials} stored trials, if not said otherwise"
+    )
     with ProcessPoolExecutor(asked.processes) as pool:
-        repeats = [asked.null] + [asked.repeats] * (len(WITHOUT_CHANGE) + len(WORSE) - 1)
-        print(f"\n8 routes x {eight.cases} cases, {eight.trials} stored trials\n")
-        seen = []
-
-        def noted(rows: Iterable[tuple[Scenario, dict[str, Cell]]]):
-            for row in rows:
-                seen.append(row)
-                yield row
-
-        say(noted(measure(pool, (*WITHOUT_CHANGE, *WORSE), eight, repeats)))
-        print()
-        for scenario, cells in seen:
-            if scenario in WORSE and scenario not in (DIFFUSE, CONCENTRATED):
-                say_named(scenario, cells)
-        print("\n1 route\n")
-        say(measure(pool, (NOTHING, DIFFUSE, BROKEN), one, [asked.repeats] * 3))
-        print("\n50 routes\n")
-        say(measure(pool, (NOTHING,), fifty, (max(1, asked.repeats * 3 // 8),)))
-        print("\n8 routes, mixes of another kind\n")
-        half = max(1, asked.repeats // 2)
-        which = (NOTHING, DIFFUSE, PARTIAL)
-        say(measure(pool, which, eight, [half] * 3, mixes=tuple(OTHERS)))
-        print("\n8 routes without re-runs\n")
-        which = (NOTHING, DIFFUSE, CONCENTRATED, BROKEN, TWO_BROKEN)
-        say(measure(pool, which, eight, [half] * 5, reruns=False), price=False)
+        for name in asked.table or TABLES:
+            print(f"\n{name}: {TABLES[name].__doc__}\n")
+            TABLES[name](pool, design, asked)
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 
