@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from evalkit.results import CaseChange, GateReport, GateRow, StepChange
-
-if TYPE_CHECKING:
-    from evalkit.power import Cost
 
 UNKNOWN = "–"
 EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")
@@ -167,21 +163,6 @@ def rate(share: float | None, error: float | None) -> str:
     if share is None:
         return UNKNOWN
     return f"{share * 100:.1f} % ± {(error or 0) * 100:.1f}"
-
-
-def plan_cost(cost: Cost) -> str:
-    """What a run takes, and a confirmation of its largest route at most."""
-
-    def priced(trials: int, time: float | None, money: float | None) -> str:
-        known = [] if time is None else [seconds(time)]
-        known += [] if money is None else [dollars(money)]
-        return ", ".join([plural(trials, "trial"), *known])
-
-    run = priced(cost.trials, cost.seconds, cost.cost_usd)
-    if not cost.confirm_trials:
-        return f"a run takes {run}; nothing is confirmed"
-    again = priced(cost.confirm_trials, cost.confirm_seconds, cost.confirm_usd)
-    return f"a run takes {run}; to confirm the largest route takes at most {again}"
 
 
 def verdict(row: GateRow) -> str:

@@ -327,21 +327,16 @@ def _total(each: Sequence[float | None], counts: Sequence[float]) -> float | Non
 
 
 def _advice(rows: Sequence[PlanRow]) -> list[str]:
-    """The routes that see least, and what each needs to see ten points in one stage."""
-    blind = [row for row in rows if row.one_stage is None or row.one_stage > TARGETS[0]]
-    worst: dict[str, PlanRow] = {}
-    for row in sorted(blind, key=lambda row: -(row.one_stage or 1.0)):
-        worst.setdefault(row.route, row)
-    said = []
-    for row in worst.values():
+    """How many cases each route lacks to see ten points: with re-runs where the suite has them."""
+    lacking: dict[str, tuple[int, str]] = {}
+    for row in rows:
         alone, confirmed = row.needed[f"{TARGETS[0]:g}"]
-        if alone is None:
-            continue
-        more = alone - row.cases
-        extra = f"{row.route}: {more} more cases would show a drop of 10 points in one stage"
-        if confirmed is not None and confirmed <= row.cases:
-            extra += "; with confirm it shows already"
-        elif confirmed is not None:
-            extra += f"; with confirm, {confirmed - row.cases} more"
-        said.append(extra)
+        needed, how = (alone, "in one stage") if confirmed is None else (confirmed, "with confirm")
+        if needed is not None and needed > row.cases:
+            more = (needed - row.cases, how)
+            lacking[row.route] = max(lacking.get(row.route, more), more)
+    said = []
+    for route, (many, how) in sorted(lacking.items(), key=lambda one: -one[1][0]):
+        cases = f"{many} more case{'' if many == 1 else 's'}"
+        said.append(f"{route}: {cases} would show a drop of 10 points {how}")
     return said

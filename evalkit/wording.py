@@ -9,6 +9,7 @@ import numpy as np
 from evalkit.comparison import Paired
 from evalkit.confirming import Confirmed
 from evalkit.measurement import Side, name_some
+from evalkit.phrasing import signed
 from evalkit.results import GateRow
 from evalkit.verdicts import Judgement
 
@@ -31,7 +32,7 @@ def say_verdict(
     p = "" if went == "rose" else f"; p {found.p_adjusted:.2g}"  # p is for a drop
     mean = (
         f"mean {went} {change} over {over} "
-        f"({size:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}{p})"
+        f"({signed(size)}, 95 % interval {signed(low)} to {signed(high)}{p})"
     )
     if found.verdict == "broken":
         return f"{_say_broken(moved, found.broken)}; {mean}"

@@ -51,7 +51,7 @@ def test_a_drop_is_named_with_its_size_interval_and_cases():
     assert len(row.changes) == 14
     assert row.changes[0].owner == "exceptions team"
     assert row.owners == ("exceptions team",)
-    assert row.reason.startswith("mean fell from 1.00 to 0.00 over 14 cases (-1.00, 95 % interval")
+    assert row.reason.startswith("mean fell from 1.00 to 0.00 over 14 cases (−1.00, 95 % interval")
 
 
 def test_broken_cases_among_improving_ones_are_broken_and_not_regressed():

@@ -138,3 +138,17 @@ def test_what_it_costs_in_trials_seconds_and_dollars():
     cost = power.plan(cases(10), 3, POLICY, concurrency=4, summaries=[known]).cost
     assert cost.seconds == pytest.approx(15.0) and cost.cost_usd == pytest.approx(0.3)
     assert cost.confirm_trials == 640 and cost.confirm_usd == pytest.approx(6.4)
+
+
+def test_advice_says_one_thing_a_route_what_it_lacks():
+    recorded = past([1.0, 0.5, 0.5, 0.0] * 3, 4)
+    for confirm_policy in (Confirm(), Confirm(enabled=False)):
+        policy = GatePolicy(on=(ON,), confirm=confirm_policy)
+        made = power.plan(cases(12), 4, policy, past=recorded)
+        alone, confirmed = made.rows[0].needed["0.1"]
+        needed, how = (alone, "in one stage") if confirmed is None else (confirmed, "with confirm")
+        assert needed > 13
+        said = f"r: {needed - 12} more cases would show a drop of 10 points {how}"
+        assert list(made.advice) == [said]
+    many = power.plan(cases(400), 4, POLICY)
+    assert many.rows[0].needed["0.1"][1] <= 400 and not many.advice

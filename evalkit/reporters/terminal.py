@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from evalkit.power import Plan
+    from evalkit.power import Cost, Plan
     from evalkit.self_test import SelfTest
 
 MAX_CASES = 8
@@ -163,10 +163,25 @@ def render_plan(
     parts.append(text("cases for 10 and 5 points: in one stage, with confirm"))
     if not all(row.measured for row in plan.rows):
         parts.append(text("* assumed: no past run has scores; see docs/planning.md"))
-    parts += ["", text(phrasing.plan_cost(plan.cost))]
+    parts += ["", text(_cost(plan.cost))]
     parts += [text(f"add: {line(said)}", "cyan") for said in plan.advice]
     parts += [text(f"note: {line(note, 600)}", "yellow") for note in notes]
     return to_text(*parts, width=width, color=color)
+
+
+def _cost(cost: Cost) -> str:
+    """What a run takes, and a confirmation of its largest route at most."""
+
+    def priced(trials: int, time: float | None, money: float | None) -> str:
+        known = [] if time is None else [phrasing.seconds(time)]
+        known += [] if money is None else [phrasing.dollars(money)]
+        return ", ".join([phrasing.plural(trials, "trial"), *known])
+
+    run = priced(cost.trials, cost.seconds, cost.cost_usd)
+    if not cost.confirm_trials:
+        return f"a run takes {run}; nothing is confirmed"
+    again = priced(cost.confirm_trials, cost.confirm_seconds, cost.confirm_usd)
+    return f"a run takes {run}; to confirm the largest route takes at most {again}"
 
 
 def render_self_test(found: SelfTest, /, *, width: int = 100, color: bool = False) -> str:
