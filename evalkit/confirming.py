@@ -34,6 +34,7 @@ from evalkit.comparison import Paired
 from evalkit.observations import Observed
 from evalkit.permutation import DRAWS, PermutationTest, attainable_p
 from evalkit.results import Verdict
+from evalkit.stand_in import Contradiction, contradictions
 from evalkit.stats import Interval, holm, trial_interval
 from evalkit.suspicion import KEEP_CASE, KEEP_ROUTE, Arms, Suspicion, p_of_mean, test_of_mean
 
@@ -93,7 +94,8 @@ class Confirmed(NamedTuple):
     they prove that the mean dropped: of that drop, at the level of the round in which it was
     proven, so that ending there does not spoil it. ``trials`` counts the fresh ones of both arms;
     ``why`` is set where nothing could be decided, and ``unmeasured`` are the suspects that no
-    fresh trials tell of.
+    fresh trials tell of. ``contradiction`` says where the baseline that was run again is not like
+    the stored one; where it does worse, nothing is ``ok``.
     """
 
     verdict: Verdict
@@ -105,6 +107,7 @@ class Confirmed(NamedTuple):
     trials: int
     why: str = ""
     unmeasured: tuple[str, ...] = ()
+    contradiction: Contradiction | None = None
 
 
 class Confirmation(NamedTuple):
@@ -185,7 +188,9 @@ def confirm(
         _test_means(means, look)
         _test_cases(cases, look)
         tried = goal
-    return Confirmation(tuple(_decided(one, exhausted) for one in opened), spent, exhausted)
+    against = contradictions([one.suspicion for one in opened])
+    found = (_decided(one, exhausted, by) for one, by in zip(opened, against, strict=True))
+    return Confirmation(tuple(found), spent, exhausted)
 
 
 def confirm_tables(
@@ -350,12 +355,14 @@ def _attainable(cases: Iterable[Arms]) -> float:
     )
 
 
-def _decided(tested: _Tested, exhausted: bool) -> Confirmed:
+def _decided(tested: _Tested, exhausted: bool, contradiction: Contradiction | None) -> Confirmed:
     one = tested.suspicion
     why = ""
     verdict: Verdict = "ok"
     if one.regressed or one.broken:
         verdict = "regressed" if one.regressed and _beyond(one) else "broken"
+    elif contradiction and contradiction.is_worse:
+        verdict, why = "inconclusive", contradiction.said
     elif why := _undecided(tested, exhausted):
         verdict = "inconclusive"
     p_broken = [tested.p_case[at] for at in one.broken]
@@ -369,6 +376,7 @@ def _decided(tested: _Tested, exhausted: bool) -> Confirmed:
         trials=one.got,
         why=why,
         unmeasured=tuple(one.cases[at] for at in one.untested),
+        contradiction=contradiction,
     )
 
 

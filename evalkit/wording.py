@@ -64,6 +64,8 @@ def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | N
 
     ``stored`` are the means of the stored trials, where fresh ones took their place.
     """
+    if found.contradiction and found.why != found.contradiction.said:
+        reason = f"{reason}; {found.contradiction.said}"
     if found.unmeasured and found.verdict == "inconclusive":
         why = f"{found.why}: {name_some(found.unmeasured)}"
         return f"{why}; it rests on {found.trials} trials made again; {reason}"

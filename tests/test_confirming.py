@@ -318,3 +318,46 @@ def test_graded_scores_of_a_large_family_can_be_significant():
     found = confirm_tables(*tables, rerun, alpha=0.02)
     assert found["r0", SCORER].verdict == "regressed"
     assert found["r0", SCORER].p_adjusted <= 0.02
+
+
+def stood_in(stored, before, after, seed=0, cases=30):
+    """The stored baseline has other chances than the one that is run again, or the same."""
+    rng = np.random.default_rng(seed + 1000)
+    tables = rows([stored] * cases, 3, rng), rows([after] * cases, 3, rng)
+    found = confirm_tables(*tables, Pipeline([before] * cases, [after] * cases, seed))
+    return found["r", SCORER]
+
+
+def test_a_baseline_that_does_worse_than_its_stored_trials_clears_nobody():
+    """As where both arms run the candidate's code, or an outage meets both."""
+    found = stood_in(1.0, 0.5, 0.5)
+    assert found.verdict == "inconclusive"
+    assert found.contradiction.is_worse and found.contradiction.p < 1e-6
+    assert "does not stand for the stored one: mean 1.00 stored, 0." in found.why
+
+
+def test_a_baseline_that_does_better_than_its_stored_trials_is_told_and_decides():
+    """As where the stored run met an outage: what fresh trials show is no less true."""
+    assert stood_in(0.6, 0.98, 0.98).verdict == "ok"
+    found = stood_in(0.6, 0.98, 0.3)
+    assert found.verdict == "regressed"
+    assert not found.contradiction.is_worse and found.contradiction.again > 0.9
+
+
+def test_suspects_alone_are_tried_again_and_fall_back_without_contradiction():
+    """Cases that always passed by luck are suspicious, and pass less often when tried again."""
+    contradicted = suspects = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        better = rows([0.5] * 12, 3, rng), rows([0.75] * 12, 3, rng)
+        found = confirm_tables(*better, Pipeline([0.5] * 12, [0.75] * 12, seed))["r", SCORER]
+        suspects += found.fresh is not None
+        contradicted += found.contradiction is not None
+    assert suspects > 50 and contradicted <= 1
+
+
+def test_the_same_baseline_is_hardly_ever_said_to_be_another():
+    contradicted = sum(
+        stood_in(0.7, 0.7, 0.7, seed, 8).contradiction is not None for seed in range(300)
+    )
+    assert contradicted <= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from msgspec.structs import replace
@@ -52,6 +53,19 @@ def test_no_trial_is_begun_when_the_time_is_spent(evalkit, main_run):
     assert code == 3
     assert "inconclusive" in {row["verdict"] for row in found["routes"]}
     assert sum(row["spent_trials"] for row in found["routes"]) == 0
+
+
+def test_edited_code_in_both_arms_is_not_taken_for_the_baseline(evalkit, main_run, project):
+    """Without git nothing tells that the code changed, but the stored trials do."""
+    pipeline = next(project.glob("pipeline_*.py"))
+    pipeline.write_text(pipeline.read_text().replace('settings["skip"] and ', ""))
+    del sys.modules[pipeline.stem]
+    code, found, _ = run(evalkit)
+    assert code == 3
+    refund = [row for row in found["routes"] if row["route"] == "refund" and row["blocking"]]
+    assert {row["verdict"] for row in refund} == {"inconclusive"}
+    assert all("does not stand for the stored one" in row["reason"] for row in refund)
+    assert all("edited code" in row["reason"] for row in refund)
 
 
 def test_a_budget_in_dollars_is_not_taken_for_kept_where_costs_are_unknown(
