@@ -213,6 +213,26 @@ def test_json_partial_success_names_what_was_rejected(tmp_path: Path) -> None:
         assert post(collector.listening.url, b'{"resourceSpans": 3}')[0] == 400
 
 
+def test_a_bad_value_or_text_costs_a_request_nothing_or_one_span(tmp_path: Path) -> None:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    traces = ExportTraceServiceRequest()
+    scoped = traces.resource_spans.add().scope_spans.add()
+    for number in (1, 2):
+        scoped.spans.add(trace_id=b"\1" * 16, span_id=bytes([number]) * 8, name=f"name {number}")
+    score = {"key": "score", "value": {"doubleValue": float("nan")}}
+    with running(tmp_path) as collector:
+        url = collector.listening.url
+        status, told, _ = post(url, export(span(7, 1, attributes=[score]), span(7, 2)))
+        assert (status, told) == (200, {})
+        damaged = traces.SerializeToString().replace(b"name 2", b"\xff\xfe 2345"[:6])
+        assert post(url, damaged, PROTO_TYPE)[0] == 200
+        report = collector.stop()
+    assert (report.traces, report.spans, report.quarantined) == (2, 3, 1)
+    assert report.reasons == {"span is malformed: String field had bad UTF-8": 1}
+    assert "NaN" in str(report.mended)
+
+
 def test_secrets_are_gone_before_spans_reach_the_disk(tmp_path: Path) -> None:
     secret = "sk-proj-Ab12Cd34Ef56Gh78Ij90Kl12"
     attributes = [{"key": "api_key", "value": {"stringValue": secret}}]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from evalkit.errors import InputError, StoreError
 from evalkit.tracing.assembly import scrubbed
 from evalkit.tracing.cutting import BATCH, pieces
-from evalkit.tracing.formats import otlp_json, otlp_protobuf
+from evalkit.tracing.formats import otlp_json, otlp_protobuf, read_document
 from evalkit.tracing.otlp_http import Answer, Export
 from evalkit.tracing.otlp_protobuf import read_logs_protobuf
 from evalkit.tracing.parts import Part, parts_of_logs
@@ -151,9 +151,9 @@ class Collecting:
 def _parts(export: Export, refused: Reasons) -> list[Part]:
     if export.is_json and len(export.body) > BATCH:  # what it is decoded to is far larger
         cut = pieces(export.body, io.BytesIO(), otlp_json.SHAPE, refused)
-        return [part for piece in cut for part in otlp_json.read(piece, refused)]
+        return [part for piece in cut for part in read_document(piece, "otlp-json", refused)]
     if export.is_json:
-        return list(otlp_json.read(export.body, refused))
+        return list(read_document(export.body, "otlp-json", refused))
     if export.signal == "logs":
         return parts_of_logs(read_logs_protobuf(export.body, refused))
     return otlp_protobuf.read(export.body, refused)

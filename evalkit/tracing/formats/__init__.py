@@ -48,6 +48,7 @@ MAX_MENDED = 4 * 1024 * 1024
 """Larger documents are mended piece by piece. Bytes."""
 
 TAU = "tau"
+_BINARY = "otlp-protobuf"
 _TAU_KEYS = ("simulations", "traj", "num_trials", "reward_info")
 
 
@@ -70,19 +71,30 @@ def detect(path: Path) -> str:
 
 def read_parts(path: Path, name: str, refused: Reasons) -> Iterator[Part]:
     """The file's parts. A document that cannot be read is counted in ``refused``, with why."""
-    one = FORMATS[name]
-    is_binary = name == "otlp-protobuf"
     documents = (
-        binary_documents(path, refused) if is_binary else json_documents(path, refused, one.shape)
+        binary_documents(path, refused)
+        if name == _BINARY
+        else json_documents(path, refused, FORMATS[name].shape)
     )
     for document in documents:
         try:
-            found = one.read(document, refused)
+            found = read_document(document, name, refused)
         except InputError as error:
-            found = [] if is_binary else _again(one, document, refused)
-            if not found:
-                refused[f"document: {str(error)[:200]}"] += 1
+            refused[f"document: {str(error)[:200]}"] += 1
+            continue
         yield from found
+
+
+def read_document(document: bytes, name: str, refused: Reasons) -> Iterable[Part]:
+    """A document's parts: what is good of it. Raises InputError where nothing is."""
+    one = FORMATS[name]
+    try:
+        return one.read(document, refused)
+    except InputError:
+        found = [] if name == _BINARY else _again(one, document, refused)
+        if not found:
+            raise
+        return found
 
 
 def _again(one: Format, document: bytes, refused: Reasons) -> list[Part]:
