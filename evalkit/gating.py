@@ -26,6 +26,7 @@ from evalkit.measurement import (
     doubt_of_pairs,
     doubt_of_scorer,
     doubt_of_trials,
+    lost_for_sure,
     lost_routes,
     missing_cases,
     name_some,
@@ -56,7 +57,8 @@ class _Open(NamedTuple):
     """A comparison that can be made, of the cases that both runs have scores of.
 
     ``missing`` are the baseline's cases that this run does not have, ``unmeasured`` those that it
-    has no scores of; ``doubt`` says why the others do not stand for the route.
+    has no scores of, ``lost`` those of them that are so by more than chance; ``doubt`` says why the
+    others do not stand for the route.
     """
 
     route: str
@@ -64,6 +66,7 @@ class _Open(NamedTuple):
     paired: Paired
     missing: tuple[str, ...]
     unmeasured: tuple[str, ...]
+    lost: tuple[str, ...]
     doubt: str | None
 
     def to_confirm(self, before: Side) -> Comparison:
@@ -195,9 +198,10 @@ def _place(
     else:
         shared = pair(common, after.observed[scorer], before.observed[scorer])
         if shared.cases:
-            unmeasured = unmeasured_cases(after, before, common, scorer, policy.max_infrastructure)
+            unmeasured = unmeasured_cases(after, before, common, scorer)
+            lost = lost_for_sure(after, unmeasured, policy.max_infrastructure)
             few = doubt_of_pairs(after, route, scorer, len(shared.cases))
-            return _Open(route, scorer, shared, missing, unmeasured, few)
+            return _Open(route, scorer, shared, missing, unmeasured, lost, few)
         verdict, reason = _without_pairs(was, missing, scorer)
     return _settled(after, before, route, scorer, verdict, reason, missing)
 
@@ -280,18 +284,15 @@ def _row(
     was, now = shown.means
     stored = one.paired.means if settled.fresh else None
     verdict: Verdict = found.verdict
-    reason = say_verdict(shown, moved, found, was, now, len(after.seen(one.route, one.scorer)))
+    reason = say_verdict(shown, moved, found, was, now, after.judged(one.route, one.scorer))
     if confirmed:
         reason = say_confirmed(reason, confirmed, stored)
     if one.missing and verdict not in FAILING:
         verdict, reason = "missing", f"{say_missing(one.missing)}; of the others, {reason}"
     elif one.missing:
         reason = f"{reason}; {say_missing(one.missing)}"
-    elif one.unmeasured and verdict not in FAILING and not confirmed:
-        verdict, reason = (
-            "unmeasurable",
-            f"{say_unmeasured(one.unmeasured)}; of the others, {reason}",
-        )
+    elif one.lost and verdict not in FAILING and not confirmed:
+        verdict, reason = "unmeasurable", f"{say_unmeasured(one.lost)}; of the others, {reason}"
     elif one.doubt and verdict not in FAILING:
         verdict, reason = "inconclusive", f"{one.doubt}; {reason}"
     told = verdict in FAILING or verdict == "improved"

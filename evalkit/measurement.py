@@ -69,6 +69,11 @@ class Side(NamedTuple):
         known = self.observed[scorer]
         return {case.id: known[case.id] for case in self.planned(route) if case.id in known}
 
+    def judged(self, route: str, scorer: str) -> int:
+        """How many of the route's cases have scores of this scorer."""
+        cases = self.routes.get(route)
+        return 0 if cases is None else int((self.tallies[scorer].scored[cases] > 0).sum())
+
     def mean(self, route: str, scorer: str) -> float | None:
         """The mean over the route's scored cases; None where there is none."""
         means = [seen.mean for seen in self.seen(route, scorer).values()]
@@ -178,12 +183,11 @@ def doubt_of_cases(
 ) -> str | None:
     """Why a route cannot be measured, if so: one run has no scores of cases that the other has."""
     now, was = after.observed[scorer], before.observed[scorer]
-    both, gone, new = (
-        [case for case in common if (case in was, case in now) == found]
-        for found in ((True, True), (True, False), (False, True))
-    )
-    for lost, whose in ((gone, "baseline"), (new if both or gone else [], "candidate")):
-        known = len(both) + len(lost)
+    gone = unmeasured_cases(after, before, common, scorer)
+    new = [case for case in common if case in now and case not in was]
+    both = sum(case in now for case in common) - len(new)
+    for lost, whose in ((gone, "baseline"), (new if both or gone else (), "candidate")):
+        known = both + len(lost)
         if len(lost) > limit * known:
             return (
                 f"{len(lost)} of {known} cases have scores in the {whose} only: {name_some(lost)}"
@@ -234,27 +238,28 @@ def _flat(arm: list[list[float]]) -> list[float]:
 
 
 def unmeasured_cases(
-    after: Side, before: Side, common: tuple[str, ...], scorer: str, limit: float
+    after: Side, before: Side, common: tuple[str, ...], scorer: str
 ) -> tuple[str, ...]:
-    """Cases with scores in the baseline that the candidate has none of, and not by chance.
+    """Cases with scores in the baseline that the candidate has none of."""
+    now, was = after.observed[scorer], before.observed[scorer]
+    return tuple(case for case in common if case in was and case not in now)
+
+
+def lost_for_sure(after: Side, cases: tuple[str, ...], limit: float) -> tuple[str, ...]:
+    """Those of the unmeasured cases that are so by more than chance.
 
     A single trial may be lost, and then leaves the denominator. All of several are lost by chance
     too seldom, if each may be with a chance of ``limit``; so are those of a case never tried.
     """
-    now, was = after.observed[scorer], before.observed[scorer]
-    return tuple(
-        case
-        for case in common
-        if case in was
-        and case not in now
-        and limit ** (int(after.tried[after.places[case]]) or after.recorded.run.trials)
-        <= _LOST_BY_CHANCE
-    )
+    tries = {
+        case: int(after.tried[after.places[case]]) or after.recorded.run.trials for case in cases
+    }
+    return tuple(case for case in cases if limit ** tries[case] <= _LOST_BY_CHANCE)
 
 
 def doubt_of_pairs(after: Side, route: str, scorer: str, pairs: int) -> str | None:
     """Why so many cases in common do not stand for a route, if so: they are the smaller part."""
-    judged = len(after.seen(route, scorer))
+    judged = after.judged(route, scorer)
     if pairs >= _FEWEST_COMPARED * judged:
         return None
     return (

@@ -467,8 +467,12 @@ def test_a_case_that_never_completes_is_unmeasurable_unless_trying_it_again_meas
     row = decide(candidate, baseline, ON, broken).rows[0]
     assert (row.verdict, row.broken) == ("broken", ("case 3",))
     assert row.changes[0].case == "case 3"
-    one = of_values({"r": route(30, [1]) | {"case 3": [None]}})
-    assert decide(one, of_values({"r": route(30, [1])}), ON).exit == 0
+    once, one = (
+        of_values({"r": route(30, [1])}),
+        of_values({"r": route(30, [1]) | {"case 3": [None]}}),
+    )
+    assert decide(one, once, ON).exit == decide(one, once, ON, again(always, always)).exit == 0
+    assert decide(one, once, ON, raises).exit == 3
 
 
 @pytest.mark.parametrize("worse", [0, 1])
