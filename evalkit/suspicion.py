@@ -37,7 +37,8 @@ Both arms are tried in turn, so that what is lost in both alike costs trials and
 may be more than of stored trials. What one arm loses beyond the other is held to their limit.
 """
 
-_BY_CHANCE = 0.05  # one-sided p above which one arm may have lost more than the other by chance
+_FEW = 2  # lost trials beyond that share that are no sign yet: of one case there are few
+_BY_CHANCE = 0.01  # one-sided p above which one arm may have lost more than the other by chance
 
 
 class Arms(NamedTuple):
@@ -215,10 +216,10 @@ class Suspicion:
         return asked, before, after
 
     def _lost_too_many(self, cases: Iterable[int]) -> bool:
-        """Whether an arm lost too much of what was asked for; a single trial is not."""
+        """Whether an arm lost too much of what was asked for, or more than the other."""
         asked, *lost = self.lost_of(cases)
         less, more = sorted(lost)
-        if more > 1 and more > MOST_LOST * asked:
+        if more > MOST_LOST * asked + _FEW:
             return True
         if more - less <= self.limit * asked:
             return False
