@@ -1,15 +1,17 @@
 """The gate tested on a team's own stored trials: how often it alarms for nothing, what it finds.
 
 Two arms are drawn from the stored trials of each case, with replacement: nothing changed. Then a
-fault is put into one route of the candidate. Both are judged by :func:`evalkit.gating.decide`, in
-one stage and with confirmation, where further trials are drawn from the same store.
+fault is put into one route of the candidate. Both are judged by :func:`evalkit.policy.gate`, in
+one stage and with confirmation, where further trials are drawn from the same store. Only limits
+are left out, which do not compare, and scorers that advise, which do not block.
 """
 
 from __future__ import annotations
 
+import datetime
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,21 +20,27 @@ import numpy as np
 
 from evalkit.confirming import Row
 from evalkit.errors import InputError
-from evalkit.gating import decide
-from evalkit.observations import score_rows
+from evalkit.observations import Floats, Whole, score_rows
+from evalkit.policy import gate, set_apart
 from evalkit.results import GateReport, PlannedCase, Recorded
 from evalkit.suite import GatePolicy
 
 SECONDS = 30.0
 SEED = 20261121
 _BLOCKING = frozenset({"regressed", "broken"})
+_DROP = 0.1
+_HIT = 1 / 6  # of a route's cases, for a fault in few of them
+_SURE = 0.9  # the least pass rate of a case that can be said to break
+NOTHING, SPREAD = "nothing", "10 points spread over a route"
+SIXTH, BROKEN = "10 points in a sixth of a route", "one case broken"
 
 
 class SelfTestRow(msgspec.Struct, frozen=True, kw_only=True):
     """One effect: how often the gate said so, with the Monte-Carlo error of one sigma.
 
     For "nothing", ``one_stage`` and ``confirmed`` count any alarm at all; for a fault those on
-    the route that has it. ``undecided`` is the share of one-stage gates that ended undecided.
+    the route that has it. None: no route passes often enough to have this fault, or re-runs are
+    switched off. ``undecided`` is the share of one-stage gates that ended undecided.
     """
 
     effect: str
@@ -41,7 +49,7 @@ class SelfTestRow(msgspec.Struct, frozen=True, kw_only=True):
     one_stage_error: float | None
     confirmed: float | None
     confirmed_error: float | None
-    undecided: float
+    undecided: float | None
 
 
 class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,33 +83,48 @@ def self_test(
     runs: list[Recorded],
     policy: GatePolicy,
     *,
+    today: datetime.date,
     seconds: float = SECONDS,
     repeats: int = 400,
     seed: int = SEED,
 ) -> SelfTest:
     """False alarms and power of the gate on the stored trials of one run, or several alike.
 
-    Runs are pooled case by case: give several only where nothing changed between them. Ends
-    after ``seconds`` or ``repeats`` of each effect, whichever is first. Raises InputError where
-    nothing was scored.
+    Runs are pooled case by case: give several only where nothing changed between them; cases in
+    quarantine ``today`` have no part. Ends after ``seconds`` or ``repeats`` of each effect,
+    whichever is first. Raises InputError where nothing was scored.
     """
-    pool = _pool(runs, policy)
+    pool = _pool([set_apart(one, policy, today) for one in runs], policy)
+    policy = _comparing(policy)
     trials = runs[0].run.trials
     rng = np.random.default_rng(seed)
     began = time.monotonic()
-    effects = ("nothing", "10 points spread over a route", "10 points in a sixth of a route",
-               "one case broken")  # fmt: skip
+    able = {effect: _able(pool, effect) for effect in (NOTHING, SPREAD, SIXTH, BROKEN)}
     found: dict[tuple[str, bool], list[_Repeat]] = {
-        (effect, confirmed): [] for effect in effects for confirmed in (False, True)
+        (effect, confirmed): []
+        for effect, routes in able.items()
+        for confirmed in ((False, True) if policy.confirm.enabled else (False,))
+        if routes
     }
-    for _ in range(repeats):
-        for effect in effects:
-            for confirmed in (False, True):
-                if time.monotonic() - began > seconds and found[effects[-1], True]:
-                    return _result(runs, policy, found, effects, began, pool)
-                one = _repeat(pool, runs[0], policy, effect, trials, rng, confirmed)
-                found[effect, confirmed].append(one)
-    return _result(runs, policy, found, effects, began, pool)
+    for number in range(repeats):
+        for (effect, confirmed), made in found.items():
+            if number and time.monotonic() - began > seconds:
+                return _result(runs, policy, found, able, began, pool)
+            route = str(rng.choice(able[effect]))
+            change = _fault(pool, effect, route, rng)
+            arms = _Arms(pool, runs[0], trials, rng, change)
+            made.append(_repeat(arms, policy, effect, route, today, confirmed=confirmed))
+    return _result(runs, policy, found, able, began, pool)
+
+
+def _comparing(policy: GatePolicy) -> GatePolicy:
+    """The policy without what does not compare or does not block."""
+    replace_ = msgspec.structs.replace
+    routes = {
+        route: replace_(own, limits=() if own.limits else None, advise=() if own.advise else None)
+        for route, own in policy.routes.items()
+    }
+    return replace_(policy, limits=(), advise=(), quarantine=(), routes=routes)
 
 
 def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
@@ -130,25 +153,36 @@ def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
     return _Pool(cases, policy.all_on, trials)
 
 
+class _Arms(NamedTuple):
+    """Where both arms of one repeat are drawn from; ``change`` is the candidate's fault."""
+
+    pool: _Pool
+    like: Recorded
+    trials: int
+    rng: np.random.Generator
+    change: Effect | None
+
+    def rerun(self, wanted: Mapping[str, int]) -> tuple[list[Row], list[Row]]:
+        """Further trials of both."""
+        before, after = (_rows(self.pool, wanted, self.rng, one) for one in (None, self.change))
+        return before, after
+
+
 def _repeat(
-    pool: _Pool,
-    like: Recorded,
+    arms: _Arms,
     policy: GatePolicy,
     effect: str,
-    trials: int,
-    rng: np.random.Generator,
+    route: str,
+    today: datetime.date,
+    *,
     confirmed: bool,
 ) -> _Repeat:
-    route = str(rng.choice(sorted({case.route for case in pool.cases})))
-    change = _fault(pool, effect, route, rng)
+    pool, like, trials, rng, change = arms
     before = _drawn(pool, like, "baseline", trials, rng, None)
     after = _drawn(pool, like, "candidate", trials, rng, change)
-
-    def rerun(wanted: Mapping[str, int]) -> tuple[list[Row], list[Row]]:
-        return _rows(pool, wanted, rng, None), _rows(pool, wanted, rng, change)
-
-    report = decide(after, before, policy, rerun if confirmed else None)
-    return _Repeat(_alarms(report, None if effect == "nothing" else route), report.exit == 3)
+    rerun = arms.rerun if confirmed else None
+    report = gate(after, before, policy, today=today, rerun=rerun)
+    return _Repeat(_alarms(report, None if effect == NOTHING else route), report.exit == 3)
 
 
 def _alarms(report: GateReport, route: str | None) -> bool:
@@ -159,21 +193,44 @@ def _alarms(report: GateReport, route: str | None) -> bool:
     )
 
 
+def _passing(pool: _Pool, route: str) -> tuple[list[str], Floats]:
+    """The cases of a route, and how often each passes."""
+    mine = [case.id for case in pool.cases if case.route == route]
+    return mine, np.array([_pass_rate(pool.trials[case]) for case in mine])
+
+
+def _hit(passing: Floats) -> Whole:
+    """The surest sixth of a route's cases."""
+    hit: Whole = np.argsort(-passing, kind="stable")[: max(1, round(len(passing) * _HIT))]
+    return hit
+
+
+def _able(pool: _Pool, effect: str) -> list[str]:
+    """The routes that pass often enough to have this fault."""
+    able = []
+    for route in sorted({case.route for case in pool.cases}):
+        passing = _passing(pool, route)[1]
+        loses = {SPREAD: float(passing.sum()), SIXTH: float(passing[_hit(passing)].sum())}
+        enough = loses.get(effect, math.inf) >= _DROP * len(passing) - 1e-9
+        if enough and (effect != BROKEN or passing.max() >= _SURE):
+            able.append(route)
+    return able
+
+
 def _fault(pool: _Pool, effect: str, route: str, rng: np.random.Generator) -> Effect | None:
     """What becomes of a candidate's trial: a failing one, with a chance by case."""
-    if effect == "nothing":
+    if effect == NOTHING:
         return None
-    mine = [case.id for case in pool.cases if case.route == route]
-    passing = np.array([_pass_rate(pool.trials[case]) for case in mine])
-    if effect == "one case broken":
+    mine, passing = _passing(pool, route)
+    if effect == BROKEN:
         surest = np.flatnonzero(passing == passing.max())
         lost = {mine[int(rng.choice(surest))]: 1.0}
-    elif effect.startswith("10 points spread"):
-        lost = dict.fromkeys(mine, min(1.0, 0.1 / max(1e-9, float(passing.mean()))))
+    elif effect == SPREAD:
+        lost = dict.fromkeys(mine, _DROP / float(passing.mean()))
     else:
-        hit = np.argsort(-passing, kind="stable")[: max(1, round(len(mine) / 6))]
-        share = 0.1 * len(mine) / max(1e-9, float(passing[hit].sum()))
-        lost = {mine[at]: min(1.0, share) for at in hit.tolist()}
+        hit = _hit(passing)
+        share = _DROP * len(mine) / float(passing[hit].sum())
+        lost = dict.fromkeys((mine[at] for at in hit.tolist()), share)
 
     def change(case: str, trial: Trial) -> Trial:
         if case in lost and rng.random() < lost[case]:
@@ -258,13 +315,13 @@ def _result(
     runs: list[Recorded],
     policy: GatePolicy,
     found: dict[tuple[str, bool], list[_Repeat]],
-    effects: tuple[str, ...],
+    able: dict[str, list[str]],
     began: float,
     pool: _Pool,
 ) -> SelfTest:
     rows = []
-    for effect in effects:
-        once, twice = found[effect, False], found[effect, True]
+    for effect in able:
+        once, twice = (found.get((effect, confirmed), []) for confirmed in (False, True))
         one, one_error = _share(once)
         two, two_error = _share(twice)
         rows.append(
@@ -275,20 +332,32 @@ def _result(
                 one_stage_error=one_error,
                 confirmed=two,
                 confirmed_error=two_error,
-                undecided=sum(each.undecided for each in once) / max(1, len(once)),
+                undecided=sum(each.undecided for each in once) / len(once) if once else None,
             )
         )
-    few = sum(len(trials) < 3 for trials in pool.trials.values())
-    notes = ["a case whose stored trials all passed never fails here: more trials, more truth"]
-    if few:
-        notes.append(f"{few} of {len(pool.trials)} cases have fewer than 3 trials to draw from")
     return SelfTest(
         runs=tuple(one.run.label for one in runs),
         alpha=policy.alpha,
         seconds=time.monotonic() - began,
         rows=tuple(rows),
-        notes=tuple(notes),
+        notes=tuple(_notes(pool, able, policy)),
     )
+
+
+def _notes(pool: _Pool, able: dict[str, list[str]], policy: GatePolicy) -> Iterator[str]:
+    yield "a case whose stored trials all passed never fails here: more trials, more truth"
+    few = sum(len(trials) < 3 for trials in pool.trials.values())
+    if few:
+        yield f"{few} of {len(pool.trials)} cases have fewer than 3 trials to draw from"
+    if not policy.confirm.enabled:
+        yield "no re-runs: they are switched off, or the traces are recorded"
+    every = len(able[NOTHING])
+    for effect, routes in able.items():
+        if len(routes) < every:
+            yield (
+                f"{effect}: of {every} routes only {len(routes)} pass often enough to have this "
+                "fault; it is put into no other"
+            )
 
 
 def _share(repeats: list[_Repeat]) -> tuple[float | None, float | None]:

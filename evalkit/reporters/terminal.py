@@ -196,7 +196,7 @@ def render_self_test(found: SelfTest, /, *, width: int = 100, color: bool = Fals
             text(phrasing.count(row.repeats)),
             text(phrasing.rate(row.one_stage, row.one_stage_error)),
             text(phrasing.rate(row.confirmed, row.confirmed_error)),
-            text(phrasing.percent(row.undecided)),
+            text("–" if row.undecided is None else phrasing.percent(row.undecided)),
         )
     parts: list[RenderableType] = [text(title, "bold"), "", made, ""]
     parts += [text(f"note: {line(note, 600)}", "yellow") for note in found.notes]
