@@ -191,18 +191,41 @@ def _finished(stop_reason: str | None) -> str | None:
     return None if CUT_OFF.isdisjoint(words) else f"it was cut off: {stop_reason[:100]}"
 
 
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(
+    r"(?<=\d)[,\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}](?=\d{3}(?!\d))"
+)
+_DECIMALS = re.compile(r"\d\.\d+$")
+_MORE_BEFORE = re.compile(r"\d\.?$")
+_MORE_DIGITS = re.compile(r"\d|\.\d*[1-9]")
+_MORE_DECIMALS = re.compile(r"0*[1-9]|\.\d")
 
 
 def _said(wanted: str, messages: tuple[str, ...]) -> str | None:
     plain = _plain(wanted)
-    if any(plain in _plain(message) for message in messages):
+    if any(_tells(_plain(message), plain) for message in messages):
         return None
     return f"the user was not told {show(wanted)}"
 
 
 def _plain(text: str) -> str:
     return _THOUSANDS.sub("", text.casefold())
+
+
+def _tells(text: str, wanted: str) -> bool:
+    """Whether a text holds another, of which a number at either end is no part of a longer one.
+
+    Zeros at the end of decimals make no other number: 10 is told by 10.00, not by 100 or 10.5.
+    """
+    begins, ends = wanted[:1].isdecimal(), wanted[-1:].isdecimal()
+    more = _MORE_DECIMALS if _DECIMALS.search(wanted) else _MORE_DIGITS
+    at = text.find(wanted)
+    while at >= 0:
+        end = at + len(wanted)
+        part = begins and _MORE_BEFORE.search(text[max(0, at - 2) : at])
+        if not (part or (ends and more.match(text, end))):
+            return True
+        at = text.find(wanted, at + 1)
+    return False
 
 
 def _function(path: str, value: Any, folder: str | None) -> str | None:

@@ -78,6 +78,41 @@ def test_said_ignores_case_and_thousands_separators() -> None:
     assert judge(OutcomeCheck(said="1,000"), said=("it is 1000",)).passed
     assert not judge(OutcomeCheck(said="12"), said=("items 1,2",)).passed
     assert not judge(OutcomeCheck(said="escalate"), said=messages).passed
+    for space in "\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}":
+        assert judge(OutcomeCheck(said="1234567.5"), said=(f"1{space}234{space}567.5 EUR",)).passed
+        assert judge(OutcomeCheck(said=f"1{space}000"), said=("1,000",)).passed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message", "told"),
+    [
+        ("10", "It costs $10.", True),
+        ("10", "10, as agreed", True),
+        ("10", "$10.00", True),
+        ("10", "from 100 down to 10", True),
+        ("10", "$100", False),
+        ("10", "$210", False),
+        ("10", "$10.50", False),
+        ("10", "$3.10", False),
+        ("10", "$1,000", False),
+        ("10", "10,000", False),
+        ("54.04", "154.04", False),
+        ("54.04", "$54.04.", True),
+        ("54.5", "$54.50", True),
+        ("54.5", "$54.503", False),
+        ("1.2", "version 1.2.3", False),
+        ("order 10", "order 100", False),
+        ("order 10", "reorder 10", True),
+        ("10 dollars", "110 dollars", False),
+        ("10%", "10%", True),
+        ("no", "nothing", True),
+        ("", "anything", True),
+    ],
+)
+def test_a_number_that_is_said_is_no_part_of_a_longer_one(
+    wanted: str, message: str, told: bool
+) -> None:
+    assert judge(OutcomeCheck(said=wanted), said=(message,)).passed is told
 
 
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, LOOP])
