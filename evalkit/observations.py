@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.results import Finding, Recorded
+from evalkit.suite import score_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,7 +169,7 @@ def score_rows(recorded: Recorded) -> ScoreRows:
     case = codes(table["case"], cases)
     keep = np.flatnonzero(case >= 0)
     names = [name for name in table["scorer"].unique().to_pylist() if name is not None]
-    listed = [use.name for use in recorded.run.suite.scorer_uses]
+    listed = [score_name(use.name) for use in recorded.run.suite.scorer_uses]
     scorers = tuple(sorted(names, key=lambda n: listed.index(n) if n in listed else len(listed)))
     value, passed = floats(table["value"])[keep], floats(table["passed"])[keep]
     status = codes(table["status"], ("scored", "nothing_to_judge", "could_not_judge"))[keep]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 
 import numpy as np
 
 from evalkit.comparison import Paired
 from evalkit.confirming import Confirmed
 from evalkit.measurement import Side, name_some
+from evalkit.observations import score_rows
 from evalkit.phrasing import signed
-from evalkit.results import GateRow
+from evalkit.results import GateRow, Recorded
 from evalkit.verdicts import Judgement
 
 _MOST_FLAKY = 3
@@ -44,6 +45,24 @@ def say_verdict(
     if found.verdict == "ok" and found.detectable is not None:
         return f"{mean}; a drop of {found.detectable:.2f} would show with 80 % power in one stage"
     return mean
+
+
+def say_unjudged(recorded: Recorded) -> Iterator[str]:
+    """A note for each scorer that could not judge some trials of a run, with its commonest reason.
+
+    In a table these trials are marked with ``*``.
+    """
+    rows = score_rows(recorded)
+    for number, scorer in enumerate(rows.scorers):
+        mine = rows.scorer == number
+        failed = rows.row[mine & rows.failed]
+        if not len(failed):
+            continue
+        counted = recorded.scores["reason"].take(failed).value_counts().to_pylist()
+        most = max(counted, key=lambda one: one["counts"])
+        why = most["values"] or "its score is not sound"
+        others = "" if len(counted) == 1 else f" ({most['counts']} times; and other reasons)"
+        yield f"* {scorer} could not judge {len(failed)} of {int(mine.sum())} trials: {why}{others}"
 
 
 def _say_broken(paired: Paired, broken: tuple[str, ...]) -> str:

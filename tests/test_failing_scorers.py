@@ -239,3 +239,18 @@ def test_a_scorer_that_calls_its_score_otherwise_is_unmeasurable_by_its_own_name
     report = decide(recorded, recorded, loaded.suite.gate)
     assert {row.verdict for row in report.rows} == {"unmeasurable"}
     assert "no trial has a score named mine" in report.rows[0].reason
+
+
+def test_a_scorer_that_raises_is_named_beside_every_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad_scorers.py").write_text(BAD)
+    scorers = ["bad_scorers:raises", "task_completion", "trajectory_match", "limits"]
+    path = write_project(tmp_path, scorers=scorers)
+    monkeypatch.chdir(tmp_path)
+    made = ["run", str(path), "--label", "x", "--store", "s", "--markdown", "x.md"]
+    assert main(made) == 0
+    for told in (capsys.readouterr().out, Path("x.md").read_text().replace("\\", "")):
+        assert "* raises could not judge 12 of 12 trials: ValueError: no such key" in told
+        assert "limits could not" not in told
+        assert "–*" in told

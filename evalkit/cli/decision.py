@@ -61,13 +61,14 @@ def report_of(recorded: Recorded, gate: GateReport | None, notes: Iterable[str] 
     """The run per route and case, with a decision on it and further notes."""
     from evalkit.comparison import summarize, summarize_cases
     from evalkit.results import Report
+    from evalkit.wording import say_unjudged
 
     return Report(
         run=recorded.run,
         routes=summarize(recorded),
         cases=summarize_cases(recorded),
         gate=gate,
-        notes=(*notes_of(recorded.run), *notes),
+        notes=(*notes_of(recorded.run), *say_unjudged(recorded), *notes),
     )
 
 

@@ -102,10 +102,11 @@ def _route(route: RouteSummary, scorers: Iterable[str], failed: bool) -> list[st
 
 
 def _score(one: ScorerSummary | None) -> str:
-    if one is None or one.estimate.mean is None:
+    if one is None:
         return phrasing.UNKNOWN
+    mark = r"\*" if one.not_judged else ""
     spread = phrasing.interval(one.estimate.low, one.estimate.high)
-    return f"{phrasing.number(one.estimate.mean)} {spread}".strip()
+    return f"{phrasing.number(one.estimate.mean)}{mark} {spread}".strip()
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

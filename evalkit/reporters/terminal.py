@@ -259,7 +259,7 @@ def _matrix(routes: Sequence[RouteSummary]) -> Table:
 
 
 def _stacked(one: ScorerSummary | None) -> str:
-    if one is None or one.estimate.mean is None:
+    if one is None:
         return phrasing.UNKNOWN
     mark = "*" if one.not_judged else ""
     low, high = one.estimate.low, one.estimate.high
