@@ -122,7 +122,7 @@ async def _serve(trials: Trials, foreign: _Foreign, jobs: IO[bytes], say: Say) -
             while line := await reader.readline():
                 job = msgspec.json.decode(line, type=Job)
                 group.create_task(_try(trials, foreign, job, say))
-    except BaseExceptionGroup as failures:
+    except BaseExceptionGroup as failures:  # the group's first says it, also a Ctrl-C
         raise failures.exceptions[0] from None
     finally:
         await trials.close()

@@ -123,8 +123,7 @@ def locate(suite: Path, folder: Path, python: Path | None = None) -> Checkout:
     chosen = python or (own if own.exists() else Path(sys.executable))
     if not os.access(chosen, os.X_OK) or chosen.is_dir():
         raise InputError(f"--baseline-python {chosen}: there is no such program")
-    # Not resolved: a virtual environment's interpreter is known by its own path.
-    chosen = Path(os.path.abspath(chosen))  # noqa: PTH100
+    chosen = Path(os.path.abspath(chosen))  # noqa: PTH100  resolved, it leaves its environment
     return Checkout(
         root, root / place, here.resolve(), chosen, git.commit(root), git.uncommitted(root)
     )

@@ -19,7 +19,8 @@ from evalkit.comparison import common_cases, pair
 from evalkit.confirming import Rerun
 from evalkit.gating import decide, exit_code
 from evalkit.observations import codes, observations, score_rows, taken
-from evalkit.results import GateReport, GateRow, Recorded
+from evalkit.phrasing import measured
+from evalkit.results import GateReport, GateRow, Recorded, Verdict
 from evalkit.suite import GatePolicy, Quarantine
 
 if TYPE_CHECKING:
@@ -199,10 +200,11 @@ def _limit_row(
     limit: limits.Limit, found: limits.Measured, route: str, owners: tuple[str, ...]
 ) -> GateRow:
     side = "below the floor" if limit.floor else "above the ceiling"
-    said = "" if found.value is None else f"measured {_said(found.value)}"
+    said = "" if found.value is None else f"measured {measured(found.value)}"
     if found.low is not None and found.high is not None:
-        said += f", 95 % interval {_said(found.low)} to {_said(found.high)}"
+        said += f", 95 % interval {measured(found.low)} to {measured(found.high)}"
     said += f", over {found.cases} cases"
+    verdict: Verdict
     blocking = True
     if found.value is None:
         verdict, reason = "unmeasurable", f"nothing was recorded that {limit.text} could look at"
@@ -218,7 +220,7 @@ def _limit_row(
     return GateRow(
         route=route,
         scorer=limit.text,
-        verdict=verdict,  # type: ignore[arg-type]  # one of four literals, each a Verdict
+        verdict=verdict,
         baseline=None,
         candidate=found.value,
         difference=None,
@@ -235,10 +237,6 @@ def _limit_row(
         blocking=blocking,
         limit=limit.bound,
     )
-
-
-def _said(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _quarantined(

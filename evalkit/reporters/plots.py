@@ -7,7 +7,7 @@ colour-blind readers tell apart; in grey they differ by shape and fill).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,9 +217,10 @@ def _quality_cost(
     An arrow leads from the baseline to the candidate; red where the baseline dominates it.
     """
     priced = any(route.cost_usd is not None for route in routes)
-    across: Callable[[RouteSummary], float | None] = lambda route: (  # noqa: E731 # one of two
-        route.cost_usd if priced else route.tokens
-    )
+
+    def across(route: RouteSummary) -> float | None:
+        return route.cost_usd if priced else route.tokens
+
     points = [
         (at, route, x, one.estimate)
         for at, side in enumerate((before, routes))
