@@ -16,6 +16,7 @@ EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")
 """What a trial takes: rows with these names hold quantities and not shares."""
 
 AGAIN_MARK = "↻"
+_NOISE = 1e-9  # of sums of floats
 AGAIN = (
     f"{AGAIN_MARK} of trials made again in both versions, which decide; the others, and the table "
     "of routes, are of the stored trials"
@@ -63,10 +64,11 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference: ``−0.31``, with a true minus sign; no drop is ``+0.00``."""
+    """A difference: ``−0.31``, with a true minus sign; ``−0.00`` is a drop, none is ``+0.00``."""
     if value is None:
         return UNKNOWN
-    return f"{value:+.2f}".replace("-0.00", "+0.00").replace("-", "−")
+    size = 0.0 if abs(value) < _NOISE else value
+    return f"{size:+.2f}".replace("-", "−")
 
 
 def measured(value: float | None) -> str:

@@ -14,7 +14,7 @@ def test_numbers():
     dollars = [phrasing.dollars(x) for x in (None, 0, 1234.5, 0.0413, 0.00413, 4e-7)]
     assert dollars == ["–", "$0.00", "$1,234.50", "$0.041", "$0.0041", "< $0.000001"]
     assert [phrasing.signed(x) for x in (None, -0.3149, -0.001, 0.2)] == [
-        "–", "−0.31", "+0.00", "+0.20",
+        "–", "−0.31", "−0.00", "+0.20",
     ]  # fmt: skip
     assert phrasing.p_value(0.0002) == "< 0.001" and phrasing.p_value(0.0214) == "= 0.021"
     assert phrasing.interval(None, 1.0) == "" and phrasing.interval(0.5, 1.0) == "[0.50, 1.00]"
