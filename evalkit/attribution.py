@@ -47,6 +47,11 @@ class _Findings(NamedTuple):
         """In how many trials it was found."""
         return sum(map(len, self.of(key).values()))
 
+    def first(self, key: Key) -> float:
+        """The first place at which the step was expected; infinite for one that was not."""
+        places = [place for case in self.of(key).values() for place in case if place is not None]
+        return min(places, default=float("inf"))
+
     def expected(self, key: Key) -> int | None:
         """Where the step was expected; None where it was at different places."""
         places = {place for case in self.of(key).values() for place in case}
@@ -109,12 +114,14 @@ def step_changes(
     *,
     most: int = 5,
 ) -> tuple[StepChange, ...]:
-    """What a scorer found more often in the candidate's trials of these cases, largest rise first.
+    """What a scorer found more often in the candidate's trials of these cases.
 
-    Findings are grouped by kind and name; a group counts if its share of
-    trials rose with p <= 0.05 by the within-case permutation test. A scorer that names no step
-    (it judges the outcome, or passed trials that took a longer way) is explained by the findings
-    of trajectory_match, else of step_efficiency, and by its own if there are none.
+    First come the findings that rose by at least half as much as any, in the order of the expected
+    steps that they are about; then the others, largest rise first. Findings are grouped by kind
+    and name; a group counts if its share of trials rose with p <= 0.05 by the within-case
+    permutation test. A scorer that names no step (it judges the outcome, or passed trials that
+    took a longer way) is explained by the findings of trajectory_match, else of step_efficiency,
+    and by its own if there are none.
     """
     own = _changes(candidate, baseline, scorer, cases)
     stepwise = [change for change in own if change.kind != "outcome"]
@@ -135,8 +142,15 @@ def _changes(
         return []
     was, now = ({key: one.count(key) / one.total for key in after.found} for one in (before, after))
     rises = {key: now[key] - was[key] for key in now}
+    # What rose about as much is often the consequence of what comes first on the expected path.
+    large = max(rises.values(), default=0.0) / 2
     ranked = sorted(
-        (key for key in rises if rises[key] > 0), key=lambda key: (-rises[key], str(key))
+        (key for key in rises if rises[key] > 0),
+        key=lambda key: (
+            (0.0, after.first(key), -rises[key], str(key))
+            if rises[key] >= large
+            else (1.0, -rises[key], 0.0, str(key))
+        ),
     )
     return [
         StepChange(

@@ -97,7 +97,11 @@ def why_not(candidate: Run, baseline: Run, policy: Confirm, source: Source = Non
             "neither --baseline-checkout nor --baseline-url says where the old code is"
         )
     if candidate.settings == baseline.settings:
-        return "both runs have the same settings and commit, so that one cannot stand for the other"
+        return (
+            "the runs are of the same commit and settings, so that both versions would be one and "
+            "the same. Where something else changed, --baseline-checkout or --baseline-url says "
+            "where the old version is"
+        )
     return None
 
 

@@ -79,7 +79,7 @@ def scorers(routes: Sequence[RouteSummary], versions: bool = False, most: int = 
             *(text(phrasing.number(one.pass_hat.get(k), 3)) for k in shown),
         )
     if any(one.not_judged for route in routes for one in route.scorers):
-        made.caption = text("* some trials could not be judged; see evalkit show")
+        made.caption = text("* some trials could not be judged")
         made.caption_justify = "left"
     return made
 

@@ -276,7 +276,7 @@ def headline(gate: GateReport, say: Callable[[object], str] = str) -> str:
         return "passed: no route got worse" + (f" ({rest})" if rest else "")
     word = "FAILED" if gate.exit == 1 else "NOT DECIDED"
     if not blocking:
-        return f"{word}: " + ("; ".join(say(note) for note in gate.notes) or "see the notes")
+        return f"{word}: nothing was judged" + "; see the notes" * bool(gate.notes)
     return f"{word}: " + "; ".join(_by_route(blocking, say))
 
 

@@ -261,7 +261,13 @@ def _told(
     one: Quarantine, candidate: Recorded, baseline: Recorded | None, policy: GatePolicy
 ) -> Iterator[str]:
     """The passes of a quarantined case, before and after."""
-    if baseline is not None:
+    if baseline is None:
+        after = score_rows(candidate)
+        for scorer in policy.all_on:
+            now = observations(after, scorer).get(one.case)
+            if now is not None:
+                yield f"{scorer} passed {sum(now.passed):.0f}/{len(now.passed)}"
+    else:
         routes = common_cases(candidate, baseline)
         common = tuple(case for cases in routes.values() for case in cases if case == one.case)
         after, before = score_rows(candidate), score_rows(baseline)

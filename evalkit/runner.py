@@ -81,17 +81,26 @@ def resume(
 ) -> Run:
     """Completes an interrupted run: trials that were finished are not repeated.
 
-    Raises InputError if the run is complete, unknown, still going, or of another dataset.
+    ``run_id`` may be a label too, where one run of it is not complete. Raises InputError if the
+    run is complete, unknown, still going, or of another dataset.
     """
-    planned = Store(store).find(run_id)
+    planned = _unfinished(Store(store), run_id)
     if planned.dataset_digest != loaded.dataset.digest:
         raise InputError(
-            f"run {run_id} was started on another version of {loaded.dataset.path}: "
+            f"run {planned.id} was started on another version of {loaded.dataset.path}: "
             "their results would not belong together. Start a new run"
         )
     return _execute(
         loaded, planned, lambda: Journal.resume(store, planned.id), store, concurrency, on_progress
     )
+
+
+def _unfinished(store: Store, ref: str) -> Run:
+    begun = [run for run in store.runs() if run.label == ref and run.status != "complete"]
+    if len(begun) > 1:
+        listed = ", ".join(run.id for run in begun)
+        raise InputError(f"several runs {ref!r} are not complete: name one by its id, of {listed}")
+    return begun[0] if begun else store.find(ref)
 
 
 def _execute(

@@ -47,8 +47,8 @@ def test_the_headline_groups_by_route():
     assert phrasing.headline(gate) == "FAILED: a is broken on x and regressed on y"
     better = samples.gate(samples.row("a", "x", "improved"), exit_code=0)
     assert phrasing.headline(better) == "passed: no route got worse (1 improved)"
-    nothing = samples.gate(exit_code=3, notes=("nothing was judged",))
-    assert phrasing.headline(nothing) == "NOT DECIDED: nothing was judged"
+    nothing = samples.gate(exit_code=3, notes=("one.", "two."))
+    assert phrasing.headline(nothing) == "NOT DECIDED: nothing was judged; see the notes"
 
 
 def test_means_of_trials_made_again_are_marked_and_their_trials_told():

@@ -133,11 +133,11 @@ def _held(one: RouteStats) -> Iterator[str]:
     for name, held in rows[: 1 + MAX_TAGS]:
         age = "-"
         if held.oldest_days is not None and held.newest_days is not None:
-            old, new = f"{held.oldest_days:.0f}", f"{held.newest_days:.0f}"
+            old, new = f"{int(held.oldest_days)}", f"{int(held.newest_days)}"
             age = old if old == new else f"{new} to {old}"
         last = "-"
         if held.last_failure_days is not None:
-            last = f"{held.last_failure_days:.0f} ({line(held.last_failed)})"
+            last = f"{int(held.last_failure_days)} ({line(held.last_failed)})"
         yield f"   {name[:24]:24} {held.cases:>5}  {age:>16}  {last:>20}"
     if len(rows) > 1 + MAX_TAGS:
         yield f"   and {len(rows) - 1 - MAX_TAGS} more tags: --format json"

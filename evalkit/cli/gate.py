@@ -49,7 +49,7 @@ def gate(
     from evalkit.cli.output import annotate, on_github, say, screen
     from evalkit.errors import InputError
     from evalkit.store import Store
-    from evalkit.wording import without_reruns
+    from evalkit.wording import say_unjudged, without_reruns
 
     opened = Store(store)
     if self_test:
@@ -65,6 +65,7 @@ def gate(
     if stronger := overruling(opened.decisions(candidate.id), found.id):
         told.append(stronger)
     recorded = read_run(opened, candidate.id, on or ())
+    told += say_unjudged(recorded)
     report = decide_on(opened, recorded, found.id, on or (), notes=told)
     if form is Format.JSON:
         from evalkit.reporters import json

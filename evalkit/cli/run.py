@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
@@ -12,6 +13,8 @@ import typer
 
 from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, OnOption, StoreOption
 from evalkit.errors import ExitCode, InputError
+from evalkit.escaping import shell
+from evalkit.phrasing import percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -227,7 +230,8 @@ def _gated(
             kept = keep(rerunner, candidate, baseline, gating.store.path, rerun_from)
             if kept:
                 said = " and ".join(run.id for run in kept)
-                print(f"trials made again are kept as runs {said}", file=sys.stderr)
+                again = plural(sum(map(len, rerunner.made)), "trial")
+                print(f"{again} made again in both versions, kept as {said}", file=sys.stderr)
 
 
 def _confirm_policy(
@@ -261,15 +265,34 @@ def exit_of(report: Report) -> int:
 
 
 def too_many_failures(report: Report) -> list[str]:
-    """The routes where more trials than the suite allows failed for infrastructure reasons."""
+    """A sentence for each route of which more trials failed for infrastructure reasons than may."""
     allowed = report.run.suite.gate.max_infrastructure
-    return [route.route for route in report.routes if route.infrastructure > allowed * route.trials]
+    return [
+        f"{route.route}: {route.infrastructure} of {plural(route.trials, 'trial')} failed for "
+        f"infrastructure reasons, at most {percent(allowed)} may"
+        + _commonest_failure(report, route.route)
+        for route in report.routes
+        if route.infrastructure > allowed * route.trials
+    ]
+
+
+def _commonest_failure(report: Report, route: str) -> str:
+    """What most of a route's failures are, with an example and the command that shows it."""
+    failed = [case for case in report.cases if case.route == route and case.infrastructure]
+    counts = Counter[str]()
+    for case in failed:
+        counts.update(case.infrastructure)
+    if not counts:
+        return ""
+    status, many = counts.most_common(1)[0]
+    example = next(case for case in failed if status in case.infrastructure)
+    look = f"evalkit show {shell(report.run.id)} {shell(example.case)}"
+    return f"; {many} by {status}, for instance {example.error or 'without a word'}. See `{look}`"
 
 
 def _execute(work: Callable[[Callable[[Progress], None]], Run], suite: Path) -> Run:
     """Runs with progress on stderr. Ctrl-C says how to go on."""
     from evalkit.cli.progress import shown
-    from evalkit.escaping import shell
 
     seen: list[str] = []
     try:
@@ -309,9 +332,8 @@ def _publish(
 
     say(json.render(report) if form is Format.JSON else terminal.render(report, **screen()))
     if report.gate is None:
-        for route in too_many_failures(report):
-            said = f"error: {line(route)}: too many trials failed for infrastructure reasons"
-            print(said, file=sys.stderr)
+        for said in too_many_failures(report):
+            print(f"error: {line(said, 1000)}", file=sys.stderr)
     if junit is not None:
         write(junit, junit_xml.render(report))
     if markdown is not None:

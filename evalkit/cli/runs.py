@@ -25,5 +25,5 @@ def runs(store: StoreOption = DEFAULT_STORE, form: FormatOption = Format.TABLE) 
     else:
         from evalkit.reporters import terminal
 
-        say(terminal.render_runs(found, **screen()))
+        say(terminal.render_runs(found, opened.stored_trials(), **screen()))
     return ExitCode.PASSED

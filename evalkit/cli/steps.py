@@ -53,7 +53,12 @@ def _still_the_same(run: Run) -> dict[str, Case]:
     """The run's cases as the dataset has them, those that did not change since."""
     from evalkit.files import read_dataset
 
-    if run.dataset_path is None or not Path(run.dataset_path).is_file():
+    if run.dataset_path is None:
+        raise InputError(
+            f"run {run.id} has no dataset: its traces were recorded elsewhere, and no case says "
+            "which steps to expect. `evalkit triage` looks at such runs"
+        )
+    if not Path(run.dataset_path).is_file():
         raise InputError(
             f"the dataset of run {run.id} is not at {run.dataset_path}: what each case expected "
             "is read from it"

@@ -57,7 +57,7 @@ def triage(
         content |= msgspec.to_builtins(result)
         say(msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n")
     else:
-        say("".join(line + "\n" for line in _shown(found.id, result, most)))
+        say("".join(line + "\n" for line in _shown(found.id, result, most, dataset)))
     return ExitCode.PASSED
 
 
@@ -73,8 +73,8 @@ def golden_cases(path: Path | None) -> list[Case]:
     return list(dataset)
 
 
-def _shown(run: str, found: Triage, most: int) -> Iterator[str]:
-    from evalkit.escaping import line
+def _shown(run: str, found: Triage, most: int, dataset: Path | None) -> Iterator[str]:
+    from evalkit.escaping import line, shell
     from evalkit.phrasing import moment, plural
 
     yield f"{run}: {plural(found.traces, 'trace')}, {found.flagged} flagged, " + plural(
@@ -99,7 +99,8 @@ def _shown(run: str, found: Triage, most: int) -> Iterator[str]:
     for note in found.notes:
         yield f"note: {line(note)}"
     if found.problems:
-        yield f"\nnext: evalkit promote {found.problems[0].representative} --run {run} --dataset …"
+        file = shell(dataset) if dataset else "FILE"
+        yield f"\nnext: evalkit promote --problem 1 --run {run} --dataset {file}"
 
 
 def _rate(rate: Rate) -> str:

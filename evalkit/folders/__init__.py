@@ -63,6 +63,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Listing(msgspec.Struct, frozen=True):
     run: Listed
+    counts: dict[str, int] = {}
 
 
 class _Version(msgspec.Struct):
@@ -100,6 +101,11 @@ def read_manifest(folder: Path) -> Manifest:
 def read_listed(folder: Path) -> Listed:
     """As :func:`read_manifest`, and cheaper: only what the run is found by."""
     return _read(folder, _Listing).run
+
+
+def read_counts(folder: Path) -> dict[str, int]:
+    """The rows of each table of a complete run; empty for any other."""
+    return _read(folder, _Listing).counts
 
 
 _M = TypeVar("_M", Manifest, _Listing)

@@ -72,17 +72,27 @@ def render_gate(gate: GateReport, /, *, width: int = 100, color: bool = False) -
     return to_text(*parts, width=width, color=color)
 
 
-def render_runs(runs: Sequence[Run], /, *, width: int = 100, color: bool = False) -> str:
-    """The stored runs, in the order given; times are UTC."""
+def render_runs(
+    runs: Sequence[Run],
+    trials: Mapping[str, int] | None = None,
+    /,
+    *,
+    width: int = 100,
+    color: bool = False,
+) -> str:
+    """The stored runs, in the order given; times are UTC.
+
+    ``trials`` are those that a run holds; of a run that is not in it, those that were planned.
+    """
     if not runs:
         return "no runs yet: make one with `evalkit run SUITE --label LABEL`\n"
-    made = _runs(runs, started=True)
+    made = _runs(runs, trials or {}, started=True)
     if not fits(made, width):
-        made = _runs(runs, started=False)  # a run's id tells the time as well
+        made = _runs(runs, trials or {}, started=False)  # a run's id tells the time as well
     return to_text(made, width=width, color=color)
 
 
-def _runs(runs: Sequence[Run], *, started: bool) -> Table:
+def _runs(runs: Sequence[Run], trials: Mapping[str, int], *, started: bool) -> Table:
     time = ["started"] if started else []
     made = table("run", "label", "suite", *time, "cases", "trials", "status", right=NUMBERS)
     for run in runs:
@@ -93,7 +103,7 @@ def _runs(runs: Sequence[Run], *, started: bool) -> Table:
             text(line(run.suite.name, 40)),
             *([text(phrasing.moment(run.started))] if started else []),
             text(str(len(run.planned))),
-            text(phrasing.count(len(run.planned) * run.trials)),
+            text(phrasing.count(trials.get(run.id, len(run.planned) * run.trials))),
             text(run.status, style),
         )
     return made

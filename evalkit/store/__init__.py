@@ -21,6 +21,7 @@ from evalkit.folders import (
     SCHEMA_VERSION,
     Listed,
     locks,
+    read_counts,
     read_listed,
     read_manifest,
     run_folder,
@@ -71,6 +72,16 @@ class Store:
     def runs(self) -> list[Run]:
         """All readable runs, newest first, finished or not. Damaged folders are left out."""
         return self._newest_first(lambda folder: read_manifest(folder).run)
+
+    def stored_trials(self) -> dict[str, int]:
+        """How many trials each complete run holds; a run's plan may not tell, as of re-runs."""
+        counts = {}
+        for folder in run_folders(self.path):
+            with suppress(StoreError):  # told by damaged()
+                found = read_counts(folder)
+                if "trials" in found:
+                    counts[folder.name] = found["trials"]
+        return counts
 
     def damaged(self) -> list[tuple[str, str]]:
         """Names of run folders that cannot be read, with the reasons."""

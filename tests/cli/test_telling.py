@@ -1,0 +1,90 @@
+"""What commands say of what they did, and of what went wrong: counts, causes, the way on."""
+
+import json
+import re
+
+import pytest
+
+from evalkit.journal import Journal
+from evalkit.store import Store
+
+RUN = ("run", "suite.yaml", "--label")
+
+
+def test_the_trials_made_again_are_counted_as_they_are_stored(evalkit):
+    evalkit(*RUN, "main")
+    _, _, err = evalkit(*RUN, "bad", "--baseline", "main", "--set", "skip=true")
+    total = int(re.search(r"(\d+) trials made again in both versions, kept as", err)[1])
+    store = Store(".evalkit")
+    again = [run for run in store.runs() if run.label.endswith("(confirm)")]
+    assert sum(len(list(store.trials(run.id))) for run in again) == total > 0
+    _, out, _ = evalkit("runs")
+    shown = [int(line.split()[-2]) for line in out.splitlines() if "(confirm)" in line]
+    assert sum(shown) == total
+
+
+def test_too_many_failures_name_their_commonest_cause_and_where_to_look(evalkit, project):
+    path = next(project.glob("pipeline_*.py"))
+    text = path.read_text()
+    path.write_text(text.replace('if settings["crash"]:', 'if request["topic"] == "refund":'))
+    code, _, err = evalkit(*RUN, "down")
+    assert code == 3
+    assert "refund: 24 of 24 trials failed for infrastructure reasons, at most 5 % may" in err
+    assert "24 by crashed, for instance" in err and "no connection" in err
+    assert re.search(r"See `evalkit show \S+ refund-0`", err)
+
+
+def test_an_interrupted_run_is_resumed_by_its_label_where_there_is_one(evalkit):
+    evalkit(*RUN, "main")
+    store = Store(".evalkit")
+    (done,) = store.runs()
+    begun = done.__class__(**{name: getattr(done, name) for name in done.__struct_fields__})
+
+    def interrupt(run_id):
+        from msgspec.structs import replace
+
+        Journal.start(store.path, replace(begun, id=run_id, status="running")).finish("interrupted")
+
+    interrupt("20200101-000000-aaaaaa")
+    assert evalkit("run", "suite.yaml", "--resume", "main")[0] == 0
+    assert store.run("20200101-000000-aaaaaa").status == "complete"
+    interrupt("20200101-000000-bbbbbb")
+    interrupt("20200101-000000-cccccc")
+    code, _, err = evalkit("run", "suite.yaml", "--resume", "main")
+    assert code == 2 and "20200101-000000-bbbbbb" in err and "20200101-000000-cccccc" in err
+
+
+def test_steps_of_recorded_traces_say_that_there_is_no_dataset(evalkit, project):
+    chat = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
+    (project / "chat.json").write_text(json.dumps(chat))
+    assert evalkit("ingest", "chat.json", "--label", "chat")[0] == 0
+    code, _, err = evalkit("steps", "chat")
+    assert code == 2 and "has no dataset" in err and "None" not in err
+
+
+@pytest.fixture
+def with_judge(project, monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    text = (project / "suite.yaml").read_text()
+    judge = "trajectory_match, {judge: {model: m, rubric: polite}}]\ngate:"
+    text = text.replace("trajectory_match]\ngate:", judge)
+    assert "judge" in text
+    (project / "suite.yaml").write_text(text)
+
+
+def test_a_judge_that_cannot_judge_says_how_many_and_why(evalkit, with_judge):
+    code, out, _ = evalkit(*RUN, "main")
+    said = "judge could not judge 48 of 48 trials: "
+    assert code == 0 and said in out and "OPENAI_BASE_URL" in out
+    _, out, _ = evalkit("gate", "main", "--baseline", "main", "--on", "judge")
+    assert said in out and "OPENAI_BASE_URL" in out
+
+
+def test_a_quarantined_case_tells_its_passes_without_a_baseline_too(evalkit, project):
+    quarantine = "  limits: [mean(task_completion) >= 0.1]\n"
+    quarantine += "  quarantine: [{case: refund-0, until: 2999-01-01, reason: flaky}]\n"
+    (project / "suite.yaml").write_text((project / "suite.yaml").read_text() + quarantine)
+    code, out, err = evalkit(*RUN, "main")
+    assert code == 0, err
+    assert "task_completion passed 4/4" in " ".join(out.split())
+    assert "nothing was scored" not in out
