@@ -57,13 +57,14 @@ class Cell(NamedTuple):
     """One scenario on one mix: repeats, how many alarmed, mean trials a case over both arms.
 
     ``named`` are the repeats that found something on the first route, named cases, and named none
-    that did not get worse.
+    that did not get worse; ``undecided`` those with a route that is inconclusive.
     """
 
     repeats: int
     alarms: int
     trials: float
     named: int
+    undecided: int
 
 
 def together(cells: Iterable[Cell]) -> Cell:
@@ -75,6 +76,7 @@ def together(cells: Iterable[Cell]) -> Cell:
         sum(one.alarms for one in parts),
         sum(one.trials * one.repeats for one in parts) / repeats,
         sum(one.named for one in parts),
+        sum(one.undecided for one in parts),
     )
 
 
@@ -99,14 +101,17 @@ def confirmed(arms: Arms, scenario: Scenario, design: Design) -> Cell:
     alarm = alarms([one.verdict for one in made.found], scenario)
     first = made.found[0]
     named = bool(first.cases) and set(first.cases) <= arms.lowered()
-    return Cell(1, alarm, spent / (design.routes * design.cases), alarm and named)
+    undecided = any(one.verdict == "inconclusive" for one in made.found)
+    price = spent / (design.routes * design.cases)
+    return Cell(1, alarm, price, alarm and named, undecided)
 
 
 def one_stage(arms: Arms, scenario: Scenario, design: Design) -> Cell:
     """One gate on stored trials alone."""
     family = [one.stored for one in arms.stored(design.trials)]
     spent = sum(one.trials for one in family) / (design.routes * design.cases)
-    return Cell(1, alarms([one.verdict for one in judge(family, ALPHA)], scenario), spent, 0)
+    said = [one.verdict for one in judge(family, ALPHA)]
+    return Cell(1, alarms(said, scenario), spent, 0, "inconclusive" in said)
 
 
 def alarms(verdicts: Sequence[str], scenario: Scenario) -> bool:
@@ -194,6 +199,9 @@ def say_effects(pool: ProcessPoolExecutor, design: Design, asked: argparse.Names
     for scenario, cells in seen:
         if scenario in WORSE and scenario not in (DIFFUSE, CONCENTRATED):
             say_named(scenario, cells)
+        if scenario.lost:
+            every = together(cells.values())
+            print(f"- {scenario.name}: a route undecided in {every.undecided} of {every.repeats}")
 
 
 def say_one_route(pool: ProcessPoolExecutor, design: Design, asked: argparse.Namespace) -> None:
