@@ -123,10 +123,12 @@ def _guessed_effects(loaded: LoadedSuite) -> list[str]:
         return []
     stated = (one for case in cases for one in matching.leaves(case.expect))
     tools = sorted({one.tool for step in stated for one in step.alternatives if one.tool})
-    changing = ", ".join(tool for tool in tools if effects.changes_state(tool)) or "none"
+    changing = [tool for tool in tools if effects.changes_state(tool)]
+    reading = [tool for tool in tools if not effects.changes_state(tool)]
     return [
         "`effects` does not state which tools change state. Guessed by their names, where the "
-        f"trace does not tell, of the expected ones: {changing}"
+        f"trace does not tell, of the expected ones: {', '.join(changing) or 'none'}; "
+        f"only read, and are not looked at: {', '.join(reading) or 'none'}"
     ]
 
 

@@ -12,13 +12,16 @@ READING_VERBS = frozenset(
     (
         *("analyze", "ask", "browse", "calculate", "can", "check", "classify", "compare"),
         *("compute", "count", "describe", "diff", "estimate", "evaluate", "exists", "explain"),
-        *("fetch", "find", "get", "goto", "grep", "has", "inspect", "is", "list", "load", "look"),
-        *("lookup", "parse", "peek", "ping", "preview", "query", "read", "reason", "recall"),
-        *("reflect", "rerank", "retrieve", "search", "select", "show", "summarize", "think"),
-        *("todo", "validate", "verify", "view"),
+        *("fetch", "find", "get", "goto", "grep", "has", "inspect", "is", "list", "look"),
+        *("lookup", "parse", "peek", "ping", "preview", "query", "read", "reason", "reflect"),
+        *("rerank", "retrieve", "search", "show", "summarize", "think", "todo", "validate"),
+        *("verify", "view"),
     )
 )
 """A tool whose name begins with one of these changes nothing, as far as its name tells."""
+
+CHANGING_PHRASES = frozenset({("check", "in"), ("check", "out"), ("check", "off")})
+"""Of the reading verbs, those that the word after them makes one that changes state."""
 
 READING_NAMES = re.compile(
     r"^(transfer|hand_?off|escalate)_?to_?(a_?)?human|^run_?\w*_?test$"
@@ -43,17 +46,24 @@ _NAMESPACE = re.compile(r"[./:]|__")
 
 
 @lru_cache(maxsize=10_000)
+def _words(tool: str) -> tuple[str, ...]:
+    """The words of a tool's own name, at least one."""
+    own = next((part for part in reversed(_NAMESPACE.split(tool[:500])) if part), "")
+    return tuple(word.lower() for word in _WORD.findall(own) or [own])
+
+
 def verb(tool: str) -> str:
     """The first word of a tool's own name: ``get`` of ``get_user`` or ``crm.getUser``."""
-    own = next((part for part in reversed(_NAMESPACE.split(tool[:500])) if part), "")
-    found = _WORD.search(own)
-    return found.group().lower() if found else own.lower()
+    return _words(tool)[0]
 
 
 @lru_cache(maxsize=10_000)
 def reads_by_name(tool: str) -> bool:
     """Whether a tool only reads, as far as its name tells."""
-    return verb(tool) in READING_VERBS or READING_NAMES.match(tool[:500]) is not None
+    words = _words(tool)
+    if words[0] in READING_VERBS:
+        return words[:2] not in CHANGING_PHRASES
+    return READING_NAMES.match(tool[:500]) is not None
 
 
 def sets_by_name(tool: str) -> bool:

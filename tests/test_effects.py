@@ -38,7 +38,15 @@ def test_verb(name: str, first: str) -> None:
 def test_reading_and_setting() -> None:
     reading = "get_order search_flights think lookup_vendor transfer_to_human_agents run_speed_test"
     assert all(reads_by_name(name) for name in reading.split())
+    reading = (
+        "look_up_order search_in_files list_in_progress is_in_stock check_order checkInventory"
+    )
+    assert all(reads_by_name(name) for name in reading.split())
     changing = "send_email transfer_funds run_payroll getaway_book book target_set cancel_order"
+    assert not any(reads_by_name(name) for name in changing.split())
+    changing = (
+        "check_in_guest hotel.checkOut check_off_item sign_off load_funds select_seat recall_car"
+    )
     assert not any(reads_by_name(name) for name in changing.split())
     assert sets_by_name("update_user")
     assert not sets_by_name("send_certificate")
@@ -55,7 +63,7 @@ def test_check_names_what_it_guesses() -> None:
     )
     suite = Suite(name="s", pipeline=Pipeline(traces="t.jsonl"), dataset="d.jsonl")
     (said,) = guesses(LoadedSuite(suite, Dataset((case,)), Path("suite.yaml")))
-    assert said.endswith("send_it")
+    assert said.endswith("of the expected ones: send_it; only read, and are not looked at: get_it")
     stated = replace(suite, effects=Effects(write=("send_it",)))
     assert guesses(LoadedSuite(stated, Dataset((case,)), Path("suite.yaml"))) == []
 
