@@ -34,7 +34,7 @@ from evalkit.folders.arrays import arrow_schema
 from evalkit.folders.rows import COLUMNS
 from evalkit.folders.tables import read_parts
 from evalkit.results import Promotion, Run
-from evalkit.store import Decision, Store
+from evalkit.store import Decision, Outcome, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -189,11 +189,9 @@ def standing(decisions: Sequence[Decision], against: str | None = None) -> int |
     return int(exit_code(verdicts)) if reports else None
 
 
-def overruling(decisions: Sequence[Decision], against: str) -> str | None:
+def overruling(earlier: Sequence[Outcome], against: str) -> str | None:
     """The note of a gate on stored trials that an earlier one with re-runs overrules, if any."""
-    tried = [
-        one.report for one in decisions if one.report.confirmed and one.report.baseline == against
-    ]
+    tried = [one for one in earlier if one.confirmed and one.baseline == against]
     if not tried:
         return None
     return (

@@ -62,7 +62,7 @@ def gate(
         raise InputError("no baseline: give --baseline RUN, or gate.baseline in the suite")
     found, notes = resolve(opened, against, candidate.suite.name)
     told = [*notes, without_reruns("`evalkit gate` runs nothing")]
-    if stronger := overruling(opened.decisions(candidate.id), found.id):
+    if stronger := overruling(opened.outcomes(candidate.id), found.id):
         told.append(stronger)
     recorded = read_run(opened, candidate.id, on or ())
     told += say_unjudged(recorded)

@@ -42,14 +42,14 @@ from evalkit.observations import codes, floats, integers, taken
 from evalkit.results import GateReport, Promotion, Recorded, Run, Told, Trial
 from evalkit.store import database
 from evalkit.store.promotions import PROMOTIONS, read_promotions
-from evalkit.store.schema import Decision
+from evalkit.store.schema import Decision, Outcome
 from evalkit.store.telling import TOLD_STEPS, TOLD_TRIALS, told_by_route
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["Decision", "Store"]
+__all__ = ["Decision", "Outcome", "Store"]
 
 DATABASE = "results.duckdb"
 WAIT_S = 30.0
@@ -256,6 +256,11 @@ class Store:
         """The gate's decisions on a run, oldest first."""
         folder, _ = self._folder(run_id)
         return list(database.read_decisions(folder))
+
+    def outcomes(self, run_id: str) -> list[Outcome]:
+        """What the gate's decisions on a run came to, oldest first."""
+        folder, _ = self._folder(run_id)
+        return list(database.read_outcomes(folder))
 
     def add(self, run_id: str) -> None:
         """Makes sure that the database has a complete run, and all others that it lacks.

@@ -105,6 +105,14 @@ class Decision(msgspec.Struct, frozen=True):
     report: GateReport
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """Of a gate's report what it came to, read without its rows."""
+
+    baseline: str | None
+    exit: int
+    confirmed: bool = False
+
+
 def statements() -> list[str]:
     """The SQL that makes an empty database."""
     made = ["CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)"]
