@@ -14,7 +14,7 @@ from cases import MIXES, SCORER, Arms, Scenario, diffuse
 from simulate import ALPHA, BLOCKING
 
 from evalkit.confirming import confirm
-from evalkit.power import plan
+from evalkit.power import PlanRow, plan
 from evalkit.results import PlannedCase
 from evalkit.suite import GatePolicy
 from evalkit.verdicts import judge
@@ -22,8 +22,23 @@ from tests.recordings import of_values
 
 
 def planned(mix: str, routes: int, cases: int, trials: int) -> tuple[float | None, float | None]:
-    """The drops that a plan gives from one past run of such cases, middle over the routes."""
+    """The drops that plans give from past runs of such cases, the middle over eight routes or more.
+
+    Each past run has cases of its own, and so has each simulated gate.
+    """
     rng = np.random.default_rng(11)
+    rows = [
+        row for _ in range(-(-8 // routes)) for row in plan_rows(mix, routes, cases, trials, rng)
+    ]
+    one = [row.one_stage for row in rows if row.one_stage is not None]
+    two = [row.confirmed for row in rows if row.confirmed is not None]
+    return (float(np.median(one)) if one else None, float(np.median(two)) if two else None)
+
+
+def plan_rows(
+    mix: str, routes: int, cases: int, trials: int, rng: np.random.Generator
+) -> tuple[PlanRow, ...]:
+    """The plan from one past run."""
     values = {
         f"r{route}": {
             f"r{route}-{case}": (rng.random(trials) < chance).astype(float).tolist()
@@ -33,10 +48,7 @@ def planned(mix: str, routes: int, cases: int, trials: int) -> tuple[float | Non
     }
     past = of_values(values, scorer=SCORER)
     listed = [PlannedCase(case, route, "d") for route in values for case in values[route]]
-    rows = plan(listed, trials, GatePolicy(on=(SCORER,), alpha=ALPHA), past=past).rows
-    one = [row.one_stage for row in rows if row.one_stage is not None]
-    two = [row.confirmed for row in rows if row.confirmed is not None]
-    return (float(np.median(one)) if one else None, float(np.median(two)) if two else None)
+    return plan(listed, trials, GatePolicy(on=(SCORER,), alpha=ALPHA), past=past).rows
 
 
 def found(mix: str, drop: float, routes: int, cases: int, trials: int, repeats: int, two: bool):
