@@ -141,6 +141,7 @@ class _Tested:
         self.interval: Interval | None = None
         self.mean_could_show = False
         self.could_show: set[int] = set()
+        self.contradiction: Contradiction | None = None
 
 
 def confirm(
@@ -167,6 +168,7 @@ def confirm(
     means = [one for one in opened if one.suspicion.mean]
     cases = [(one, at) for one in opened for at in sorted(one.suspicion.suspects)]
     spent, tried, exhausted = 0, 0, False
+    rounds = len(list(goals(trials)))
     for number, goal in enumerate(goals(trials)):
         suspicions = [one.suspicion for one in opened]
         for one in suspicions:
@@ -187,10 +189,9 @@ def confirm(
         look = _Look(alpha, 0.5 if means and cases else 1.0, (goal - tried) / trials)
         _test_means(means, look)
         _test_cases(cases, look)
+        _hold_against_stored(opened, rounds)
         tried = goal
-    against = contradictions([one.suspicion for one in opened])
-    found = (_decided(one, exhausted, by) for one, by in zip(opened, against, strict=True))
-    return Confirmation(tuple(found), spent, exhausted)
+    return Confirmation(tuple(_decided(one, exhausted) for one in opened), spent, exhausted)
 
 
 def confirm_tables(
@@ -355,14 +356,14 @@ def _attainable(cases: Iterable[Arms]) -> float:
     )
 
 
-def _decided(tested: _Tested, exhausted: bool, contradiction: Contradiction | None) -> Confirmed:
+def _decided(tested: _Tested, exhausted: bool) -> Confirmed:
     one = tested.suspicion
     why = ""
     verdict: Verdict = "ok"
     if one.regressed or one.broken:
         verdict = "regressed" if one.regressed and _beyond(one) else "broken"
-    elif contradiction and contradiction.is_worse:
-        verdict, why = "inconclusive", contradiction.said
+    elif tested.contradiction and tested.contradiction.is_worse:
+        verdict, why = "inconclusive", tested.contradiction.said
     elif why := _undecided(tested, exhausted):
         verdict = "inconclusive"
     p_broken = [tested.p_case[at] for at in one.broken]
@@ -376,7 +377,7 @@ def _decided(tested: _Tested, exhausted: bool, contradiction: Contradiction | No
         trials=one.got,
         why=why,
         unmeasured=tuple(one.cases[at] for at in one.untested),
-        contradiction=contradiction,
+        contradiction=tested.contradiction,
     )
 
 
@@ -400,6 +401,15 @@ def _undecided(tested: _Tested, exhausted: bool) -> str:
     ):
         return "too few trials were made again to tell"
     return ""
+
+
+def _hold_against_stored(opened: Sequence[_Tested], rounds: int) -> None:
+    """Ends what a baseline that is not the stored one cannot clear: more would be paid in vain."""
+    found = contradictions([one.suspicion for one in opened], rounds)
+    for one, contradiction in zip(opened, found, strict=True):
+        one.contradiction = one.contradiction or contradiction
+        if contradiction and contradiction.is_worse:
+            one.suspicion.end()
 
 
 def _beyond(one: Suspicion) -> bool:

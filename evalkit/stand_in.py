@@ -20,12 +20,12 @@ from evalkit.suspicion import Arms, Suspicion, test_of_mean
 LEVEL = 0.001
 """The chance, per gate, that a baseline which is the same is said to differ, either way.
 
-Halved for the two ways and divided by the comparisons (Bonferroni). A comparison is looked at
-because the stored baseline looked better, by p <= 0.5: that can make its chance twice as high.
+Halved for the two ways and divided by comparisons and rounds (Bonferroni). A comparison is looked
+at because the stored baseline looked better, by p <= 0.5: that can make its chance twice as high.
 """
 
 _WHOLE = 0.75  # of a route's cases, from which on its mean is tested, and not case by case
-_MOST_DRAWS = 100_000
+_PROMISING = 5  # of the draws, or fewer, as far out: worth more of them
 
 
 class Contradiction(NamedTuple):
@@ -51,12 +51,15 @@ class Contradiction(NamedTuple):
         )
 
 
-def contradictions(opened: Sequence[Suspicion]) -> list[Contradiction | None]:
-    """Of each comparison that was tried again: where its baseline contradicts the stored one."""
+def contradictions(opened: Sequence[Suspicion], rounds: int) -> list[Contradiction | None]:
+    """Of each comparison that was tried again: where its baseline contradicts the stored one.
+
+    May be asked after each of so many rounds.
+    """
     arms = [_of_baseline(one) for one in opened]
-    tested = sum(bool(mine) for mine in arms)
+    level = LEVEL / 2 / rounds / max(1, sum(bool(mine) for mine in arms))
     return [
-        _contradiction(mine, len(one.cases), tested) if mine else None
+        _contradiction(mine, len(one.cases), level) if mine else None
         for one, mine in zip(opened, arms, strict=True)
     ]
 
@@ -68,18 +71,28 @@ def _of_baseline(one: Suspicion) -> list[Arms]:
     return [case for case in arms if case.both]
 
 
-def _contradiction(mine: list[Arms], cases: int, tested: int) -> Contradiction | None:
+def _p_either_way(part: list[Arms], level: float) -> float:
+    """The smaller p of both ways; from as many draws as this level needs, if few look promising."""
+    p = 1.0
+    for draws in (DRAWS, max(DRAWS, math.ceil(4 / level))):
+        found = test_of_mean(part, draws)
+        if found is None:
+            return 1.0
+        p = min(found.p, found.p_rise)
+        if found.exact or p > _PROMISING / DRAWS:
+            break
+    return p
+
+
+def _contradiction(mine: list[Arms], cases: int, level: float) -> Contradiction | None:
     """By the mean of a whole route; by single cases where suspicious ones alone were tried.
 
     Those are the ones in which the stored baseline did well: their mean must fall back.
     """
-    level = LEVEL / 2 / tested
     whole = len(mine) >= _WHOLE * cases
     parts = [mine] if whole else [[case] for case in mine]
-    draws = max(DRAWS, min(_MOST_DRAWS, math.ceil(4 * len(parts) / level)))
     for part in parts:
-        found = test_of_mean(part, draws)
-        p = min(found.p, found.p_rise) if found else 1.0
+        p = _p_either_way(part, level / len(parts))
         if p * len(parts) <= level:
             stored, again = (
                 math.fsum(arm.mean for arm in side) / len(part) for side in zip(*part, strict=True)

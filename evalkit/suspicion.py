@@ -182,6 +182,10 @@ class Suspicion:
         self.lost |= {at for at in self.suspects if self._lost_too_many([at])}
         self.suspects -= self.lost
 
+    def end(self) -> None:
+        """Tries nothing of this further."""
+        self.mean, self.suspects = False, set()
+
     def let_go(self, number: int) -> None:
         """Ends what is settled, and what no longer looks worse in all trials together."""
         self.suspects -= self.broken

@@ -332,7 +332,8 @@ def test_a_baseline_that_does_worse_than_its_stored_trials_clears_nobody():
     """As where both arms run the candidate's code, or an outage meets both."""
     found = stood_in(1.0, 0.5, 0.5)
     assert found.verdict == "inconclusive"
-    assert found.contradiction.is_worse and found.contradiction.p < 1e-6
+    assert found.contradiction.is_worse and found.contradiction.p < 1e-5
+    assert found.trials <= 2 * 3 * 30  # what it cannot clear is not tried further
     assert "does not stand for the stored one: mean 1.00 stored, 0." in found.why
 
 
