@@ -31,7 +31,7 @@ def test_a_fault_is_confirmed_and_what_was_tried_is_kept(evalkit, main_run, proj
     refund = next(row for row in failed if row["verdict"] == "regressed")
     assert "confirmed by" in refund["reason"]
     assert refund["spent"]["trials"] > refund["trials"]
-    assert "trials made again are kept as runs" in err
+    assert "trials made again in both versions, kept as" in err
     store = Store(project / ".evalkit")
     kept = {one.label: one for one in store.runs() if one.label.endswith("(confirm)")}
     assert set(kept) == {"main (confirm)", "new (confirm)"}
