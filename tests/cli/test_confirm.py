@@ -114,7 +114,7 @@ def test_a_baseline_is_run_again_only_where_settings_alone_differ(evalkit, main_
     before = Store(project / ".evalkit").find("main")
     after = replace(before, settings={**before.settings, "skip": True})
     assert why_not(after, before, Confirm()) is None
-    assert "same settings" in why_not(before, before, Confirm())
+    assert "same commit and settings" in why_not(before, before, Confirm())
     assert "the code changed" in why_not(replace(after, commit="abc"), before, Confirm())
     changed = replace(after, uncommitted="12ab")
     assert "the code changed" in why_not(changed, before, Confirm())
