@@ -108,10 +108,14 @@ def _planned(origin: Run, loaded: LoadedSuite, cases: Mapping[str, Case], label:
         evalkit_version=version(),
         scopes={},
         stray_spans=0,
-        notes=(
-            *guesses(loaded),
-            *_not_scored(origin, loaded),
-            *(note for note in origin.notes if note not in then),
+        notes=tuple(
+            dict.fromkeys(
+                (
+                    *guesses(loaded),
+                    *_not_scored(origin, loaded),
+                    *(note for note in origin.notes if note not in then),
+                )
+            )
         ),
     )
 

@@ -87,6 +87,8 @@ def test_cases_that_came_and_went_are_told(
     told = " ".join("".join(capsys.readouterr()).split())
     assert "cases left out, which the dataset no longer has (2): case-4, case-5" in told
     assert "cases not tried, which are new in the dataset (1): new" in told
+    once = Store(tmp_path / "store").find("main+rescored")
+    assert sorted(again(once, tmp_path / "store").notes) == sorted(once.notes)
 
 
 def test_cases_that_were_not_selected_are_not_new(
