@@ -28,7 +28,10 @@ def fits(part: RenderableType, width: int) -> bool:
 
 
 def table(*columns: str, right: frozenset[str] | set[str] = frozenset()) -> Table:
-    """An empty table with these headings; those in ``right`` hold numbers and align right."""
+    """An empty table with these headings; those in ``right`` hold numbers and align right.
+
+    Numbers and runs are never broken over two lines: a run's id is there to be copied.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -37,7 +40,9 @@ def table(*columns: str, right: frozenset[str] | set[str] = frozenset()) -> Tabl
     for column in columns:
         number = column in right
         justify: Literal["left", "right"] = "right" if number else "left"
-        made.add_column(Text(column), justify=justify, overflow="fold", no_wrap=number)
+        made.add_column(
+            Text(column), justify=justify, overflow="fold", no_wrap=number or column == "run"
+        )
     return made
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evalkit.cli.options import DEFAULT_STORE, Format, FormatOption, RunArgument, StoreOption
-from evalkit.errors import ExitCode
+from evalkit.errors import ExitCode, NotFoundError
 
 app = typer.Typer(
     help="Keep baselines: as one portable file, or by promoting a run after a green gate.",
@@ -88,7 +89,11 @@ def list_all(store: StoreOption = DEFAULT_STORE, form: FormatOption = Format.TAB
 
     opened = Store(store)
     found = opened.promotions()[::-1]
-    current = {one.label: opened.find(one.label).id for one in found}
+    current = {}
+    for one in found:
+        with suppress(NotFoundError):  # its folder was removed since
+            suite = opened.run(one.run).suite.name
+            current[one.run, one.label] = opened.bearing(one.label, suite)[0]
     if form is Format.JSON:
         from evalkit.reporters import json
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
+    from rich.table import Table
 
     from evalkit.history import RouteHistory
     from evalkit.results import Run
@@ -54,7 +55,8 @@ def history(
     else:
         from evalkit.console import to_text
 
-        say(to_text(*(part for one in found for part in _shown(one)), **screen()))
+        here = screen()
+        say(to_text(*(part for one in found for part in _shown(one, here["width"])), **here))
     return ExitCode.PASSED
 
 
@@ -113,14 +115,16 @@ def _nothing(runs: Sequence[Run], route: str, scorers: Sequence[str]) -> str:
     return f"no run has a route {route!r}.{hint} There is: {', '.join(routes)}"
 
 
-def _shown(found: RouteHistory) -> list[RenderableType]:
+def _points(found: RouteHistory, *, whole: bool) -> Table:
+    """A line per run; without its commit and start, which its id and `runs` tell, if not whole."""
     from rich.text import Text
 
     from evalkit import phrasing
     from evalkit.console import table
     from evalkit.escaping import line
 
-    made = table("run", "label", "commit", "started", "mean", "95 % interval", "cases", "")
+    more = ("commit", "started") if whole else ()
+    made = table("run", "label", *more, "mean", "95 % interval", "cases", "")
     changed = {change.run: change for change in found.changes}
     for point in found.points:
         change = changed.get(point.run)
@@ -128,13 +132,26 @@ def _shown(found: RouteHistory) -> list[RenderableType]:
         made.add_row(
             Text(line(point.run)),
             Text(line(point.label, 30)),
-            Text((point.commit or phrasing.UNKNOWN)[:12]),
-            Text(phrasing.moment(point.started)),
+            *([Text((point.commit or phrasing.UNKNOWN)[:12])] if whole else []),
+            *([Text(phrasing.moment(point.started))] if whole else []),
             Text(phrasing.number(point.mean)),
             Text(phrasing.interval(point.low, point.high)),
             Text(str(point.cases)),
             Text(sign + (phrasing.signed(change.difference) if change else "")),
         )
+    return made
+
+
+def _shown(found: RouteHistory, width: int) -> list[RenderableType]:
+    from rich.text import Text
+
+    from evalkit import phrasing
+    from evalkit.console import fits
+    from evalkit.escaping import line
+
+    made = _points(found, whole=True)
+    if not fits(made, width):
+        made = _points(found, whole=False)
     parts: list[RenderableType] = [
         Text(f"{line(found.route)} · {line(found.scorer)}", "bold"),
         made,

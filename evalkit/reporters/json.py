@@ -74,8 +74,13 @@ def render_compare(
     return to_json({**found, **(msgspec.structs.asdict(choice) if choice else {})})
 
 
-def render_baselines(promotions: Iterable[Promotion], current: Mapping[str, str], /) -> str:
-    """The object of ``baseline list``; ``current`` maps a label to the run that it means now."""
+def render_baselines(
+    promotions: Iterable[Promotion], current: Mapping[tuple[str, str], str], /
+) -> str:
+    """The object of ``baseline list``.
+
+    ``current`` maps a promoted run and its label to the run that the label means now.
+    """
     rows = [
         {
             "label": one.label,
@@ -84,7 +89,8 @@ def render_baselines(promotions: Iterable[Promotion], current: Mapping[str, str]
             "exit": one.exit,
             "forced": one.forced,
             "replaced": one.replaced,
-            "current": current.get(one.label) == one.run,
+            "current": current.get((one.run, one.label)) == one.run,
+            "now": current.get((one.run, one.label)),
         }
         for one in promotions
     ]

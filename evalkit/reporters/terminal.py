@@ -54,7 +54,11 @@ def render_gate(gate: GateReport, /, *, width: int = 100, color: bool = False) -
     """The gate's decision: a line per row, then those that failed in full, the worst first."""
     title = f"Gate: {named(gate.label, gate.run)} against "
     title += named(gate.baseline_label or "", gate.baseline) if gate.baseline else "no baseline"
-    parts: list[RenderableType] = [text(title, "bold"), "", _verdicts(gate, width)]
+    shown, omitted = _verdicts(gate, width)
+    parts: list[RenderableType] = [text(title, "bold"), "", shown]
+    if omitted:
+        said = f"left out, in {width} columns: {', '.join(omitted)}; --format json has all"
+        parts.append(text(said, "dim"))
     if any(row.stored for row in gate.rows):
         parts.append(text(phrasing.AGAIN, "dim"))
     told: set[object] = set()
@@ -111,13 +115,16 @@ def _runs(runs: Sequence[Run], trials: Mapping[str, int], *, started: bool) -> T
 
 def render_baselines(
     promotions: Sequence[Promotion],
-    current: Mapping[str, str],
+    current: Mapping[tuple[str, str], str],
     /,
     *,
     width: int = 100,
     color: bool = False,
 ) -> str:
-    """What was promoted, in the order given; ``current`` maps a label to its run of now."""
+    """What was promoted, in the order given.
+
+    ``current`` maps a promoted run and its label to the run that the label means now.
+    """
     if not promotions:
         return "nothing was promoted yet: evalkit baseline promote RUN --label main\n"
     made = table("label", "run", "promoted", "gate", "")
@@ -128,9 +135,15 @@ def render_baselines(
             text(line(one.run, 60)),
             text(phrasing.moment(one.promoted)),
             text(said + ", forced" * one.forced, "yellow" * one.forced),
-            text("current" if current.get(one.label) == one.run else "", "green"),
+            text("current" if current.get((one.run, one.label)) == one.run else "", "green"),
         )
-    return to_text(made, width=width, color=color)
+    promoted = {(one.label, one.run) for one in promotions}
+    later = {(label, now) for (_, label), now in current.items()} - promoted
+    notes = [
+        text(f"{line(label, 40)} now means {line(now, 60)}, a later run of that label", "yellow")
+        for label, now in sorted(later)
+    ]
+    return to_text(made, *notes, width=width, color=color)
 
 
 def render_plan(
@@ -166,11 +179,13 @@ def render_plan(
             text(phrasing.number(row.confirmed)),
             *(text(said) for said in needed),
         )
+    said = "cases for 10 and 5 points: in one stage, with confirm"
     if not fits(made, width):
         for _ in range(2):
             made.columns.pop()
+        said = f"cases needed for 10 and 5 points: left out, in {width} columns; --format json"
     parts.append(made)
-    parts.append(text("cases for 10 and 5 points: in one stage, with confirm"))
+    parts.append(text(said))
     if not all(row.measured for row in plan.rows):
         parts.append(text("* assumed: no past run has scores; see docs/planning.md"))
     parts += ["", text(_cost(plan.cost))]
@@ -277,18 +292,19 @@ def _stacked(one: ScorerSummary | None) -> str:
     return phrasing.number(one.estimate.mean) + mark + spread
 
 
-def _verdicts(gate: GateReport, width: int) -> Table:
-    """The fullest table that the screen has room for: names are never broken in two."""
-    plain, *fuller = (
-        _verdict_table(gate, owners=owners, interval=interval, p=p)
-        for owners, interval, p in (
-            (False, False, False),
-            (True, True, True),
-            (False, True, True),
-            (False, True, False),
+def _verdicts(gate: GateReport, width: int) -> tuple[Table, tuple[str, ...]]:
+    """The fullest table that the screen has room for, and what it leaves out.
+
+    Names are never broken in two.
+    """
+    owned = ("owners",) if any(row.owners for row in gate.rows) else ()
+    for left in ((), owned, (*owned, "p adj"), (*owned, "p adj", "intervals")):
+        made = _verdict_table(
+            gate, owners=not left, interval="intervals" not in left, p="p adj" not in left
         )
-    )
-    return next((made for made in fuller if fits(made, width)), plain)
+        if fits(made, width):
+            break
+    return made, left
 
 
 def _verdict_table(gate: GateReport, *, owners: bool, interval: bool, p: bool) -> Table:

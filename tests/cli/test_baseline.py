@@ -169,6 +169,20 @@ def test_a_label_of_several_runs_means_the_newest_and_says_so(evalkit, main_run)
     assert any("2 complete runs bear the label main" in note for note in found["notes"])
 
 
+def test_a_later_run_of_the_label_takes_the_place_of_a_promoted_one_and_is_listed(evalkit):
+    evalkit("run", "suite.yaml", "--label", "first")
+    assert evalkit("baseline", "promote", "first", "--label", "main")[0] == 0
+    _, out, _ = evalkit("baseline", "list")
+    assert out.count("current") == 1 and "now means" not in out
+    evalkit("run", "suite.yaml", "--label", "main")
+    _, listed, _ = evalkit("runs", "--format", "json")
+    newest = json.loads(listed)["runs"][0]["run"]
+    _, out, _ = evalkit("baseline", "list")
+    assert "current" not in out and f"main now means {newest}, a later run of that label" in out
+    _, found, _ = evalkit("baseline", "list", "--format", "json")
+    assert newest in found
+
+
 def test_a_run_that_is_not_complete_is_neither_exported_nor_promoted(evalkit, tmp_path):
     with pytest.raises(NotFoundError, match="no run"):
         baselines.promote(baselines.Store(tmp_path / "s"), "main", "main")

@@ -88,3 +88,17 @@ def test_a_quarantined_case_tells_its_passes_without_a_baseline_too(evalkit, pro
     assert code == 0, err
     assert "task_completion passed 4/4" in " ".join(out.split())
     assert "nothing was scored" not in out
+
+
+def test_narrow_terminals_break_no_run_id_and_say_what_is_left_out(evalkit, monkeypatch):
+    evalkit(*RUN, "main")
+    (run,) = Store(".evalkit").runs()
+    monkeypatch.setenv("COLUMNS", "60")
+    for command in (("runs",), ("history", "refund"), ("query", "FROM runs")):
+        assert run.id in evalkit(*command)[1], command
+    _, out, _ = evalkit("gate", "main", "--baseline", "main")
+    assert "left out, in 60 columns: owners, p adj, intervals" in out
+    _, out, _ = evalkit("plan", "suite.yaml")
+    assert "left out, in 60 columns" in out and "in one stage, with confirm" not in out
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "left out" not in evalkit("gate", "main", "--baseline", "main")[1]
