@@ -108,14 +108,10 @@ def _planned(origin: Run, loaded: LoadedSuite, cases: Mapping[str, Case], label:
         evalkit_version=version(),
         scopes={},
         stray_spans=0,
-        notes=tuple(
-            dict.fromkeys(
-                (
-                    *guesses(loaded),
-                    *_not_scored(origin, loaded),
-                    *(note for note in origin.notes if note not in then),
-                )
-            )
+        notes=(
+            *guesses(loaded),
+            *_not_scored(origin, loaded),
+            *(note for note in origin.notes if note not in then),
         ),
     )
 
