@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evalkit.arguments import arguments_hold
+from evalkit.calls import check_arguments, check_modes, listed
 from evalkit.dataset import ArgumentsMode, MatchMode
 from evalkit.predicates import literals, written
 from evalkit.scorers.trajectory_match import match
@@ -27,9 +28,10 @@ def matches(
 ) -> bool:
     """Whether :func:`evalkit.match` passes these calls ``{"name": ..., "args": {...}}``.
 
-    Raises what that raises on what is no call.
+    Raises what that raises, where the names alone do not tell.
     """
-    expected, actual = list(expected), list(actual)
+    check_modes(mode, args)
+    expected, actual = listed("expected", expected), listed("actual", actual)
     names, found = _names(expected), _names(actual)
     if mode != "effects" and names and found:
         if not _names_fit(names, found, mode):
@@ -38,6 +40,7 @@ def matches(
             return True
         if mode in {"exact", "in_order"}:
             if len(expected) == len(actual):
+                check_arguments(expected)
                 return all(_holds(*pair, args) for pair in zip(expected, actual, strict=True))
         elif (left := _without_same(expected, actual)) is not None:
             expected, actual = left

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from evalkit import calls
 from evalkit.alignment import Pair
 from evalkit.dataset import ArgumentsMode, Case, Expected, ExpectedStep, MatchMode
-from evalkit.errors import InputError
 from evalkit.expectation import open_places
 from evalkit.matching import Alignment, Forbidden, WrongArguments, align, may_call_nothing_more
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
@@ -51,30 +51,10 @@ def match(
 
     Steps are records, or objects ``{"name": ..., "args": {...}}`` for tool calls; ``args`` may
     be left out: then an expected call states nothing of them, and an actual one has none.
-    Without ``effects``, which tools change state is guessed by their names.
+    Without ``effects``, which tools change state is guessed by their names. Raises InputError on
+    everything that ``evalkit check`` would refuse, and on what is no step.
     """
-    expect = Expected(steps=tuple(map(_expected, expected)), match=mode, args=args)
-    return judge(expect, Trajectory(steps=tuple(map(_actual, actual))), effects)
-
-
-def _expected(given: Mapping[str, Any] | ExpectedStep) -> ExpectedStep:
-    if isinstance(given, ExpectedStep):
-        return given
-    return ExpectedStep(tool=_name(given), args=given.get("args"))
-
-
-def _actual(given: Mapping[str, Any] | Step) -> Step:
-    if isinstance(given, Step):
-        return given
-    arguments = given.get("args")
-    return Step(kind="tool", name=_name(given), arguments={} if arguments is None else arguments)
-
-
-def _name(given: Mapping[str, Any]) -> str:
-    name = given.get("name")
-    if isinstance(name, str) and len(given) == 1 + ("args" in given):
-        return name
-    raise InputError(f'a step is {{"name": ..., "args": {{...}}}}, found keys {sorted(given)}')
+    return judge(calls.expectation(expected, mode, args), calls.trajectory(actual), effects)
 
 
 def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
