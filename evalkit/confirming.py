@@ -246,18 +246,6 @@ def _missing(arm: str) -> Confirmed:
     return Confirmed("missing", 1.0, 1.0, (), None, None, 0, f"the {arm} has no rows of this")
 
 
-def refreshed(stored: Paired, fresh: Paired | None) -> Paired:
-    """The comparison with fresh trials in place of stored ones, and cases that have these alone."""
-    if fresh is None:
-        return stored
-    before = dict(zip(fresh.cases, fresh.baseline, strict=True))
-    after = dict(zip(fresh.cases, fresh.candidate, strict=True))
-    rows = zip(stored.cases, stored.baseline, stored.candidate, strict=True)
-    merged = {case: (was, now) for case, was, now in rows}
-    merged |= {case: (before[case], after[case]) for case in fresh.cases}
-    return Paired(tuple(merged), *(tuple(arm) for arm in zip(*merged.values(), strict=True)))
-
-
 def _by_comparison(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, list[Row]]]:
     tables: dict[tuple[str, str], dict[str, list[Row]]] = {}
     for row in rows:

@@ -206,35 +206,28 @@ def _doubt_of_silence(
     tallies = before.tallies[scorer], after.tallies[scorer]
     if not any(tally.silent.any() for tally in tallies):
         return None
-    arms: tuple[list[list[float]], list[list[float]]] = ([], [])
-    named = []
-    for case in common:
-        counts = [
-            (int(tally.scored[side.places[case]]), int(tally.silent[side.places[case]]))
-            for side, tally in zip((before, after), tallies, strict=True)
-        ]
-        if all(map(sum, counts)):
-            for arm, (scored, nothing) in zip(arms, counts, strict=True):
-                arm.append([1.0] * scored + [0.0] * nothing)
-            if counts[0][1] != counts[1][1]:
-                named.append(case)
-    if not named:
+    places = [[side.places[case] for case in common] for side in (before, after)]
+    scored, silent = (
+        np.array([part[at] for part, at in zip(parts, places, strict=True)])
+        for parts in ([tally.scored for tally in tallies], [tally.silent for tally in tallies])
+    )
+    both = np.flatnonzero(((scored + silent) > 0).all(axis=0))
+    nothing, trials = silent[:, both].sum(axis=1), (scored + silent)[:, both].sum(axis=1)
+    if not len(both) or abs(np.diff(nothing / trials)[0]) <= limit:
         return None
-    trials = [len(judged) for judged in map(_flat, arms)]
-    silent = [judged.count(0.0) for judged in map(_flat, arms)]
-    if abs(silent[1] / trials[1] - silent[0] / trials[0]) <= limit:
-        return None
-    found = permutation_drop(*arms)
+    found = permutation_drop(
+        *(
+            [[1.0] * int(arm[0, at]) + [0.0] * int(arm[1, at]) for at in both]
+            for arm in np.stack((scored, silent), axis=1)
+        )
+    )
     if min(found.p, found.p_rise) > _BY_CHANCE:
         return None
+    named = [common[at] for at in both if silent[0, at] != silent[1, at]]
     return (
-        f"{scorer} had nothing to judge in {silent[1]} of {trials[1]} trials, in the baseline in "
-        f"{silent[0]} of {trials[0]}: what it did judge cannot be compared ({name_some(named)})"
+        f"{scorer} had nothing to judge in {nothing[1]} of {trials[1]} trials, in the baseline in "
+        f"{nothing[0]} of {trials[0]}: what it did judge cannot be compared ({name_some(named)})"
     )
-
-
-def _flat(arm: list[list[float]]) -> list[float]:
-    return [judged for case in arm for judged in case]
 
 
 def unmeasured_cases(

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from evalkit.comparison import Paired
-from evalkit.confirming import Confirmed, refreshed
+from evalkit.confirming import Confirmed
+from evalkit.observations import Observed
 from evalkit.verdicts import Judgement
 
 
@@ -45,4 +46,14 @@ def settle(stored: Paired, judgement: Judgement, found: Confirmed | None) -> Set
         interval=found.interval or judgement.interval,
     )
     means = found.fresh if found.interval and found.fresh else stored
-    return Settled(joined, means, refreshed(stored, found.fresh), found)
+    return Settled(joined, means, _refreshed(stored, found.fresh), found)
+
+
+def _refreshed(stored: Paired, fresh: Paired | None) -> Paired:
+    """The comparison with fresh trials in place of stored ones, and cases that have these alone."""
+    merged: dict[str, tuple[Observed, Observed]] = {}
+    for pair in (stored, fresh) if fresh else (stored,):
+        merged |= dict(
+            zip(pair.cases, zip(pair.baseline, pair.candidate, strict=True), strict=True)
+        )
+    return Paired(tuple(merged), *(tuple(arm) for arm in zip(*merged.values(), strict=True)))

@@ -83,13 +83,13 @@ def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | N
 
     ``stored`` are the means of the stored trials, where fresh ones took their place.
     """
-    if found.contradiction and found.why != found.contradiction.said:
+    why = found.why
+    if found.contradiction and why != found.contradiction.said:
         reason = f"{reason}; {found.contradiction.said}"
-    if found.unmeasured and found.verdict == "inconclusive":
-        why = f"{found.why}: {name_some(found.unmeasured)}"
+    elif why and found.unmeasured and not found.contradiction:
+        why = f"{why}: {name_some(found.unmeasured)}"
+    if why:
         return f"{why}; it rests on {found.trials} trials made again; {reason}"
-    if found.why:
-        return f"{found.why}; it rests on {found.trials} trials made again; {reason}"
     if not found.trials:
         return f"{reason}; nothing to confirm"
     said = "confirmed by" if found.verdict in ("regressed", "broken") else "not confirmed by"
