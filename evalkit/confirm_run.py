@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from evalkit import scoring
+from evalkit.budget import Budget
 from evalkit.check import check_pipeline
 from evalkit.checkouts import CannotRerunError, Checkout, CheckoutArm, locate
 from evalkit.confirming import Row
@@ -189,13 +190,10 @@ class Rerunner:
         self.made: tuple[list[Trial], list[Trial]] = ([], [])
         self.notes: list[str] = []
         self._cases = {case.id: case for case in loaded.dataset}
-        self._arms, self._policy = arms, policy
+        self._arms, self._budget = arms, Budget(policy)
         self._concurrency, self._on_trial = concurrency, on_trial
-        self._began = time.monotonic()
         self._loop = asyncio.Runner()
         self._tried: dict[str, int] = {}
-        self._usd = 0.0
-        self._dearest = 0.0
         self._is_open = False
         self._why_cut = ""
 
@@ -258,7 +256,7 @@ class Rerunner:
             return
         trial = await self._arms[arm].try_once(self._cases[name], number)
         self.made[arm].append(trial)
-        self._pay(trial)
+        self._budget.pay(trial)
         if self._on_trial:
             self._on_trial(sum(len(made) for made in self.made))
 
@@ -282,25 +280,9 @@ class Rerunner:
                     f"infrastructure reasons; the last: {failed[-1].status}: {failed[-1].error}"
                 )
 
-    def _pay(self, trial: Trial) -> None:
-        """Counts what a trial cost; a failed one that does not tell is as dear as the dearest."""
-        cost = trial.trajectory.cost_usd if trial.trajectory else None
-        if cost is None and trial.status == "completed" and self._policy.max_usd is not None:
-            self._why_cut = (
-                f"a trial of case {trial.case} does not tell what it cost, so that a budget in US "
-                "dollars cannot be kept: state `prices` in the suite, or bound trials or seconds"
-            )
-        self._dearest = max(self._dearest, cost or 0.0)
-        self._usd += self._dearest if cost is None else cost
-
     def _why_over(self) -> str:
-        """Which budget is spent, or which arm has nothing more to give; empty where none."""
-        seconds, dollars = self._policy.max_seconds, self._policy.max_usd
-        if seconds is not None and time.monotonic() - self._began >= seconds:
-            return f"their {seconds:g} seconds are over"
-        if dollars is not None and self._usd >= dollars:
-            return f"their {dollars:g} US dollars are spent"
-        return next((arm.ended for arm in self._arms if arm.ended), "")
+        """Why no further trial is begun: a budget, or an arm that has nothing more to give."""
+        return self._budget.over or next((arm.ended for arm in self._arms if arm.ended), "")
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def test_a_budget_in_dollars_is_not_taken_for_kept_where_costs_are_unknown(
     refund = [row for row in found["routes"] if row["route"] == "refund" and row["blocking"]]
     assert {row["verdict"] for row in refund} == {"inconclusive"}
     (note,) = [one for one in found["notes"] if one.startswith("the re-runs ended after")]
-    assert "does not tell what it cost" in note and "`prices`" in note
+    assert "does not tell all that it cost" in note and "`prices`" in note
     # What was paid for is told, also of the round that was cut.
     store = Store(project / ".evalkit")
     kept = [one for one in store.runs() if one.label.endswith("(confirm)")]
@@ -95,7 +95,7 @@ def test_trials_that_tell_their_cost_are_paid_for_until_the_budget_is_spent(eval
     code, found, _ = run(evalkit, "--max-usd", "2")
     assert code == 3
     (note,) = [one for one in found["notes"] if one.startswith("the re-runs ended after")]
-    assert "their 2 US dollars are spent" in note
+    assert "their budget of 2 US dollars is spent" in note
     assert run(evalkit, "--max-usd", "1000")[0] == 1
 
 
