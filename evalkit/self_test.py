@@ -147,8 +147,9 @@ def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
             trials.setdefault(name, []).append(said)
     cases = tuple(case for case in runs[0].run.planned if case.id in trials)
     if not cases:
+        of = "of a case that is not in quarantine " if policy.quarantine else ""
         raise InputError(
-            "nothing to test the gate on: no trial has scores of " + ", ".join(policy.all_on)
+            f"nothing to test the gate on: no trial {of}has scores of {', '.join(policy.all_on)}"
         )
     return _Pool(cases, policy.all_on, trials)
 

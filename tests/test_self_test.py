@@ -104,5 +104,7 @@ def test_cases_in_quarantine_have_no_part():
     assert rows(judged([recorded], repeats=1))["one case broken"].repeats == 1
     kept = msgspec.structs.replace(ON, quarantine=apart)
     assert rows(judged([recorded], kept, repeats=1))["one case broken"].repeats == 0
+    with pytest.raises(InputError, match="of a case that is not in quarantine"):
+        judged([stored([6], routes=("a",))], kept)
     over = msgspec.structs.replace(ON, quarantine=(Quarantine("a-0", datetime.date(2026, 11, 20)),))
     assert rows(judged([recorded], over, repeats=1))["one case broken"].repeats == 1
