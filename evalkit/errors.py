@@ -4,6 +4,7 @@ EvalkitError
 ├── InputError                 exit 2: the user's input or configuration is wrong
 │   ├── FileError              a suite, dataset or trace file, with file, line and key
 │   ├── PluginError            a scorer, pipeline or convention that does not load
+│   ├── TooMuchError           a value that is too long or too deep to be compared
 │   └── NotFoundError          a run, label, case or baseline that does not exist
 └── IncompleteError            exit 3: the run could not be completed or decided
     ├── StoreError             results could not be written or read
@@ -35,6 +36,10 @@ class InputError(EvalkitError):
     """What the user gave is wrong; the message says what was found and what to do."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+class TooMuchError(InputError):
+    """A value is beyond what is compared: it could not be judged; the message says what it is."""
 
 
 class Problem(NamedTuple):

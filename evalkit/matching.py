@@ -37,7 +37,7 @@ from evalkit.dataset import Expected, ExpectedStep, MatchMode
 from evalkit.expectation import alternatives, leaves, named_kinds, same_name
 from evalkit.matched import Sides
 from evalkit.plans import Plan, Row, plans, projected
-from evalkit.predicates import written
+from evalkit.predicates import together, written
 from evalkit.soundness import problems
 from evalkit.suite import Effects
 from evalkit.trajectory import Step, Trajectory
@@ -58,6 +58,7 @@ NOTHING_MORE = frozenset({"exact", "unordered", "subset", "effects"})
 PARTIAL_CREDIT = 0.5
 
 
+@together()
 def align(
     expect: Expected,
     trajectory: Trajectory,

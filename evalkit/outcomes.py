@@ -11,6 +11,7 @@ import msgspec
 from evalkit import plugins
 from evalkit.arguments import mismatches
 from evalkit.dataset import OutcomeCheck
+from evalkit.errors import TooMuchError
 from evalkit.json_schemas import SchemaProblemError, unfit
 from evalkit.predicates import holds, same
 from evalkit.trajectory import EndState, Trajectory
@@ -30,6 +31,13 @@ def unmet(check: OutcomeCheck, trajectory: Trajectory, folder: str | None) -> st
     ``folder`` is where the modules of functions are looked for first. Not for ``passed`` and
     ``judge``, which rest on other scores.
     """
+    try:
+        return _unmet(check, trajectory, folder)
+    except TooMuchError as error:
+        raise CannotTellError(f"{check.path or 'the answer'}: {error}") from None
+
+
+def _unmet(check: OutcomeCheck, trajectory: Trajectory, folder: str | None) -> str | None:
     kind = check.checks[0]
     if kind == "finished":
         return _finished(trajectory.stop_reason)
@@ -62,9 +70,12 @@ def unlike(stated: Any, found: EndState | None) -> tuple[str, ...]:
         raise CannotTellError("no end state was read: name a `state` function in the suite")
     if found.error is not None:
         raise CannotTellError(f"the end state could not be read: {found.error}")
-    if holds(stated, found.value):
-        return ()
-    listed = tuple(str(one) for one in mismatches({"state": stated}, {"state": found.value}))
+    try:
+        if holds(stated, found.value):
+            return ()
+        listed = tuple(str(one) for one in mismatches({"state": stated}, {"state": found.value}))
+    except TooMuchError as error:
+        raise CannotTellError(f"the end state: {error}") from None
     return listed or (f"found {show(found.value)}",)
 
 
@@ -78,12 +89,17 @@ def _answer(trajectory: Trajectory) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A text as it is; else all texts and numbers within the value, a line each."""
+    """A text as it is; else all texts and numbers within the value, a line each.
+
+    Raises TooMuchError where there are more than 100,000.
+    """
     if isinstance(value, str):
         return value
     lines: list[str] = []
     pending = [value]
-    while pending and len(lines) < MAX_LEAVES:
+    while pending:
+        if len(lines) >= MAX_LEAVES:
+            raise TooMuchError(f"more than {MAX_LEAVES:,} values: name a part of them by `path`")
         one = pending.pop()
         if isinstance(one, Mapping):
             pending.extend(reversed(list(one.values())))

@@ -13,7 +13,7 @@ from typing import Any
 from evalkit.arguments import arguments_hold
 from evalkit.calls import check_arguments, check_modes, listed
 from evalkit.dataset import ArgumentsMode, MatchMode
-from evalkit.predicates import literals, written
+from evalkit.predicates import literals, together, written
 from evalkit.scorers.trajectory_match import match
 
 Calls = Sequence[Mapping[str, Any]]
@@ -41,7 +41,8 @@ def matches(
         if mode in {"exact", "in_order"}:
             if len(expected) == len(actual):
                 check_arguments(expected)
-                return all(_holds(*pair, args) for pair in zip(expected, actual, strict=True))
+                with together():
+                    return all(_holds(*pair, args) for pair in zip(expected, actual, strict=True))
         elif (left := _without_same(expected, actual)) is not None:
             expected, actual = left
             if not (actual if mode == "subset" else expected):

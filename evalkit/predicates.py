@@ -19,18 +19,23 @@ further keys; a list has the same elements in any order. A non-empty object whos
 
 The arguments themselves are never a predicate: their keys are names of arguments. A key that is
 not there itself may be a path: ``address.city``, ``items[0].sku``.
-Comparison is bounded: 64 levels deep, a million values; beyond that a value does not hold.
+Comparison is bounded: 64 levels deep, and a million pairs of elements of lists in any order, over
+all that is compared together (:func:`together`); what is beyond is not judged: TooMuchError.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 
 from evalkit.dataset import PREDICATES
+from evalkit.errors import TooMuchError
 from evalkit.pairing import pair_off
 from evalkit.values import (
     MAX_DEPTH,
@@ -48,64 +53,97 @@ from evalkit.values import (
     within,
 )
 
-MAX_COMPARISONS = 1_000_000
+MAX_PAIRS = 1_000_000
+"""So many pairs of an element stated and one found are looked at together."""
+
+MAX_TEXT = 1_000_000
+"""Longer JSON texts are not kept to tell equal values by."""
+
+FEW_PAIRS = 256
+"""So many pairs are looked at sooner than equal elements are found."""
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "nothing"})()
 """What is found where a key is not there."""
 
 
-class _TooMuchError(Exception):
-    """The comparison went too deep or took too long."""
+class _Pairs:
+    """The pairs of elements that may still be looked at."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_PAIRS
+
+    def spend(self, stated: int, found: int) -> None:
+        self.left -= stated * found
+        if self.left < 0:
+            raise TooMuchError(
+                f"lists of {stated:,} and {found:,} elements in any order are too long to be "
+                "compared: state `ordered` or `equals`"
+            )
+
+
+_shared: ContextVar[_Pairs | None] = ContextVar("pairs", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Within it all comparisons share one bound; outside, each has its own."""
+    token = _shared.set(_Pairs())
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 class _Comparison:
-    """What one comparison may still spend, and whether unstated keys are wrong."""
+    """How to compare, and how many pairs of elements may still be looked at."""
 
-    __slots__ = ("exact", "left", "literal")
+    __slots__ = ("exact", "literal", "pairs")
 
-    def __init__(self, exact: bool, literal: bool = False) -> None:
-        self.exact = exact
+    def __init__(self, exact: bool, literal: bool = False, pairs: _Pairs | None = None) -> None:
+        self.exact = exact  # unstated keys are wrong
         self.literal = literal
-        self.left = MAX_COMPARISONS
+        self.pairs = pairs or _shared.get() or _Pairs()
 
 
 # --- public questions ---------------------------------------------------------------------
 
 
 def holds(stated: Any, found: Any, *, exact: bool = False) -> bool:
-    """Whether a value holds a plain value or predicate; ``exact`` forbids further keys."""
-    try:
-        return _holds(stated, found, _Comparison(exact), 0)
-    except _TooMuchError:
-        return False
+    """Whether a value holds a plain value or predicate; ``exact`` forbids further keys.
+
+    Raises TooMuchError.
+    """
+    return _holds(stated, found, _Comparison(exact), 0)
 
 
 def same(one: Any, other: Any) -> bool:
-    """JSON equality: 1 = 1.0, True is no 1, same keys, lists in the same order."""
-    try:
-        return _holds(one, other, _Comparison(exact=True, literal=True), 0)
-    except _TooMuchError:
-        return False
+    """JSON equality: 1 = 1.0, True is no 1, same keys, lists in order. Raises TooMuchError."""
+    return _holds(one, other, _Comparison(exact=True, literal=True), 0)
 
 
 def all_hold(stated: Mapping[str, Any], found: Any, *, exact: bool = False) -> bool:
-    """Whether an object's values hold by key; the object itself is never read as a predicate."""
-    if type(found) is not dict and not isinstance(found, Mapping):
-        return False
+    """Whether an object's values hold by key; the object itself is never read as a predicate.
+
+    Raises TooMuchError.
+    """
+    if type(found) is not dict:
+        found = _as_json(found)
+        if not isinstance(found, Mapping):
+            return False
     nested = []
     for key, value in stated.items():  # most differ in a plain value: told first
         inner = found[key] if key in found else at_key(found, key)
-        if type(value) not in SCALARS:
+        if type(value) not in SCALARS or type(inner) not in _JSON:
             nested.append((value, inner))
         elif not _equal_scalars(value, inner):
             return False
-    at = _Comparison(exact)
-    try:
+    if nested:
+        at = _Comparison(exact)
         for value, inner in nested:
             if not _holds(value, inner, at, 1):
                 return False
-    except _TooMuchError:
-        return False
     return not exact or not unnamed(stated, found)
 
 
@@ -123,9 +161,9 @@ def written(values: Sequence[Any]) -> Sequence[bytes | None]:
     except (RecursionError, TypeError, ValueError, OverflowError):
         return [_written(value) for value in values]
     texts = lines.splitlines()
-    if len(lines) < MAX_COMPARISONS:
+    if len(lines) < MAX_TEXT:
         return texts
-    return [text if len(text) < MAX_COMPARISONS else None for text in texts]
+    return [text if len(text) < MAX_TEXT else None for text in texts]
 
 
 def _written(value: Any) -> bytes | None:
@@ -133,7 +171,7 @@ def _written(value: Any) -> bytes | None:
         text = _encoder.encode(value)
     except (RecursionError, TypeError, ValueError, OverflowError):
         return None
-    return text if len(text) < MAX_COMPARISONS else None
+    return text if len(text) < MAX_TEXT else None
 
 
 def literals(stated: Sequence[Any]) -> Sequence[bytes | None]:
@@ -203,11 +241,12 @@ _WORDING = {
 
 def _holds(stated: Any, found: Any, at: _Comparison, depth: int) -> bool:
     kind = type(stated)
+    if type(found) not in _JSON:
+        found = _as_json(found)
     if kind in SCALARS:
         return _equal_scalars(stated, found)
-    at.left -= 1
-    if depth > MAX_DEPTH or at.left < 0:
-        raise _TooMuchError
+    if depth > MAX_DEPTH:
+        raise TooMuchError(f"nested deeper than {MAX_DEPTH} levels")
     if kind is dict or isinstance(stated, Mapping):
         if not at.literal and is_predicate(stated):
             return all(_PREDICATE[key](value, found, at, depth) for key, value in stated.items())
@@ -215,7 +254,21 @@ def _holds(stated: Any, found: Any, at: _Comparison, depth: int) -> bool:
     if isinstance(stated, list | tuple):
         compare = _in_order if at.literal else _any_order
         return compare(stated, found, at, depth)
-    return False
+    plain = _as_json(stated)
+    return plain is not stated and _holds(plain, found, at, depth)
+
+
+_JSON = SCALARS | {dict, list, tuple, type(ABSENT)}
+
+
+def _as_json(value: Any) -> Any:
+    """What JSON makes of a value that it has no type for, such as a date; else the value."""
+    if type(value) in _JSON or isinstance(value, Mapping | list | tuple):
+        return value
+    try:
+        return msgspec.to_builtins(value, str_keys=True)
+    except (RecursionError, TypeError, ValueError, OverflowError):
+        return value
 
 
 def _equal_scalars(stated: Any, found: Any) -> bool:
@@ -259,7 +312,7 @@ def _are_equal_scalars(stated: Sequence[Any], found: Sequence[Any]) -> bool:
 
 def _each_has_its_own(stated: Sequence[Any], found: Any, at: _Comparison, depth: int) -> bool:
     """Whether every stated element holds for an element of its own: optimal, not greedy."""
-    left = list(found)
+    left = [_as_json(value) for value in found]
     counts: dict[Hashable, list[int]] = {}
     for place, value in enumerate(left):
         if type(value) in SCALARS:
@@ -274,11 +327,45 @@ def _each_has_its_own(stated: Sequence[Any], found: Any, at: _Comparison, depth:
         else:
             return False
     rest = [value for place, value in enumerate(left) if place not in used]
+    if len(patterns) * len(rest) > FEW_PAIRS and not _state_predicates(patterns):
+        patterns, rest = _without_equal(patterns, rest)
+    at.pairs.spend(len(patterns), len(rest))
     options = [
         [place for place, value in enumerate(rest) if _holds(one, value, at, depth + 1)]
         for one in patterns
     ]
     return pair_off(options) is not None
+
+
+def _state_predicates(values: Sequence[Any]) -> bool:
+    """Whether there may be predicates in these values."""
+    try:
+        return _PREDICATE_WRITTEN.search(_encoder.encode(values)) is not None
+    except (RecursionError, TypeError, ValueError, OverflowError):
+        return True
+
+
+def _without_equal(stated: Sequence[Any], found: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """What is left when equal elements have paired off.
+
+    Nothing is lost by it where nothing stated is a predicate, since to hold is transitive then:
+    if an element equal to a stated one served another, what took its place serves that too.
+    """
+    names = [canonical(one) for one in stated]
+    same = Counter(names)
+    extra = []
+    for value in found:
+        name = canonical(value)
+        if same.get(name, 0):
+            same[name] -= 1
+        else:
+            extra.append(value)
+    lacking = []
+    for one, name in zip(stated, names, strict=True):
+        if same[name]:
+            same[name] -= 1
+            lacking.append(one)
+    return lacking, extra
 
 
 def _contains(part: Any, found: Any, at: _Comparison, depth: int) -> bool:
@@ -291,8 +378,7 @@ def _contains(part: Any, found: Any, at: _Comparison, depth: int) -> bool:
 
 
 def _equals(literal: Any, found: Any, at: _Comparison, depth: int) -> bool:
-    strict = _Comparison(exact=True, literal=True)
-    strict.left = at.left
+    strict = _Comparison(exact=True, literal=True, pairs=at.pairs)
     return found is not ABSENT and _holds(literal, found, strict, depth + 1)
 
 
@@ -305,7 +391,7 @@ def _approx(stated: Any, found: Any, at: _Comparison, depth: int) -> bool:
     wanted, given = moment(value), moment(found)
     if wanted is None or given is None:
         return False
-    return abs(wanted - given) <= (duration(tolerance) or 0)
+    return within(given, wanted, duration(tolerance) or 0)
 
 
 def _at_least(least: Any, found: Any) -> bool:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from evalkit.errors import TooMuchError
+
 if TYPE_CHECKING:
     import re2
 
@@ -32,7 +34,9 @@ def within(found: Any, value: float, tolerance: float | None = None) -> bool:
         return False
     try:
         if tolerance is not None:
-            return bool(abs(found - value) <= tolerance)
+            # 1.1 is within 0.1 of 1.0, though no float says so: each may be off by its rounding.
+            rounding = sum(math.ulp(one) for one in (found, value) if type(one) is float)
+            return bool(abs(found - value) <= tolerance + rounding)
         close = math.isclose(found, value, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
     except OverflowError:  # an integer beyond any float
         return False
@@ -87,11 +91,16 @@ def lookup(value: Any, path: str) -> Any:
 
 
 def found_in(pattern: str, text: Any) -> bool:
-    """Whether an RE2 pattern is found in a text; in linear time, and never in other values."""
+    """Whether an RE2 pattern is found in a text; in linear time, and never in other values.
+
+    Raises TooMuchError where the text is longer than 10,000,000 characters.
+    """
     if not isinstance(text, str):
         return False
+    if len(text) > MAX_TEXT:
+        raise TooMuchError(f"a regex looks at up to {MAX_TEXT:,} characters; found {len(text):,}")
     # A lone surrogate cannot be encoded for RE2; only it is replaced.
-    clean = text[:MAX_TEXT].encode("utf-8", "replace").decode("utf-8")
+    clean = text.encode("utf-8", "replace").decode("utf-8")
     return _compiled(pattern).search(clean) is not None
 
 

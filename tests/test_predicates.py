@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from itertools import permutations
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit import predicates
+from evalkit import match, matches, predicates
 from evalkit.arguments import arguments_hold, mismatches, superfluous
 from evalkit.dataset import PREDICATES
+from evalkit.errors import TooMuchError
 from evalkit.predicates import holds, same
 from evalkit.values import canonical
 
@@ -62,6 +64,10 @@ values = st.recursive(
         ({"approx": 100}, 100.00001, True),
         ({"approx": 100}, 100.1, False),
         ({"approx": {"value": 100, "tolerance": 0.5}}, 100.4, True),
+        ({"approx": {"value": 1.0, "tolerance": 0.1}}, 1.1, True),
+        ({"approx": {"value": 1.0, "tolerance": 0.1}}, 1.1001, False),
+        ({"approx": {"value": 19.99, "tolerance": 0.01}}, 20.0, True),
+        ({"approx": {"value": 10**17, "tolerance": 0}}, 10**17 + 1, False),
         ({"approx": 0}, 1e-10, True),
         ({"approx": 1.5}, 10**400, False),
         ({"ordered": [1, {"ge": 2}]}, [1, 3], True),
@@ -129,12 +135,85 @@ def deep(levels: int) -> Any:
 
 def test_comparison_is_bounded_in_depth_and_size() -> None:
     assert holds(deep(60), deep(60))
-    assert not holds(deep(5000), deep(5000))
+    with pytest.raises(TooMuchError, match="deeper than 64"):
+        holds(deep(5000), deep(5000))
+    with pytest.raises(TooMuchError, match="deeper than 64"):
+        same(deep(5000), deep(5000))
     assert mismatches(deep(5000), deep(5000))
     assert canonical(deep(5000)) == canonical(deep(5000))
     many = [{"k": number} for number in range(1500)]
-    assert not holds([{"k": {"ge": 0}, "l": 1}] * 1500, many)  # gives up, and never hangs
+    with pytest.raises(TooMuchError, match="lists of 1,500 and 1,500 elements"):
+        holds([{"k": {"ge": 0}, "l": 1}] * 1500, many)
     assert str(mismatches({"a": 1}, {"a": 10**5000})[0]).endswith("thousands of digits")
+
+
+def test_long_lists_of_objects_in_any_order_hold_by_their_equal_elements() -> None:
+    rows = [{"id": number, "sizes": [number, None], "note": None} for number in range(1500)]
+    found = [{**row, "id": float(row["id"])} for row in reversed(rows)]
+    assert holds({"rows": rows}, {"rows": found})
+    assert not holds({"rows": rows}, {"rows": [*found[1:], found[1]]})
+    assert holds({"rows": rows}, {"rows": [*found[1:], {**found[0], "further": 1}]})
+    assert not holds({"rows": rows}, {"rows": [*found[1:], {**found[0], "further": 1}]}, exact=True)
+    assert holds({"rows": {"contains": rows[:1400]}}, {"rows": found})
+    some = [{"id": {"ge": 0}}, *rows[:300]]
+    assert holds({"rows": some}, {"rows": [*rows[:300], {"id": 0}]})
+    assert not holds({"rows": some}, {"rows": [*rows[:300], {"id": -1}]})
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("xy"), values, max_size=2), max_size=24), st.data())
+def test_equal_elements_pair_off_without_loss(stated: list[Any], data: st.DataObject) -> None:
+    """Whatever the length from which on equal elements are taken off first."""
+    found = [
+        {**one, **data.draw(st.sampled_from([{}, {"z": 1}]))}
+        for one in data.draw(st.permutations(stated))
+    ]
+    assert holds(stated, found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predicates, "FEW_PAIRS", 0)
+        assert holds(stated, found)
+        other = data.draw(st.lists(values, max_size=3))
+        assert holds(stated[:3], other) == _holds_at_all(stated[:3], other)
+
+
+def _holds_at_all(stated: list[Any], found: list[Any]) -> bool:
+    return len(stated) == len(found) and any(
+        all(holds(one, other) for one, other in zip(stated, order, strict=True))
+        for order in permutations(found)
+    )
+
+
+def test_what_is_compared_together_shares_one_bound() -> None:
+    stated = [{"id": number, "name": f"a{number}"} for number in range(700)]
+    found = [{"id": number, "name": f"b{number}"} for number in range(700)]
+    assert not holds(stated, found)
+    with predicates.together(), pytest.raises(TooMuchError):
+        for _ in range(3):
+            assert not holds(stated, found)
+    assert not holds(stated, found)
+
+
+@pytest.mark.parametrize("judge", [match, matches])
+@pytest.mark.parametrize("mode", ["exact", "unordered"])
+def test_the_calls_of_two_paths_share_one_bound(
+    judge: Any, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicates, "MAX_PAIRS", 5_000)
+    stated = {"name": "f", "args": {"rows": [{"id": {"ge": 0}}] * 30}}
+    found = {"name": "f", "args": {"rows": [{"id": number} for number in range(30)]}}
+    assert judge([stated], [found], mode=mode)
+    with pytest.raises(TooMuchError, match="state `ordered`"):
+        judge([stated] * 6, [found] * 6, mode=mode)
+
+
+@pytest.mark.parametrize("judge", [match, matches])
+def test_a_value_that_json_has_no_type_for_is_what_json_makes_of_it(judge: Any) -> None:
+    day = date(2026, 1, 1)
+    text = {"x": "2026-01-01", "y": [1, "2026-01-01"]}
+    for value in ({"x": day, "y": [1, day]}, {"y": (1, day), "x": day}):
+        for one, other in ((text, value), (value, text), (value, value)):
+            assert judge([{"name": "f", "args": one}], [{"name": "f", "args": other}])
+    assert not arguments_hold({"x": "2026-01-02"}, {"x": day})
+    assert arguments_hold({"x": {"ge": "2025-12-31"}}, {"x": day})
 
 
 def test_every_predicate_is_known_and_checked() -> None:

@@ -10,6 +10,7 @@ from evalkit import phrasing
 from evalkit.assignment import TooLargeError
 from evalkit.console import table, to_text
 from evalkit.dataset import Case, ExpectedStep
+from evalkit.errors import TooMuchError
 from evalkit.escaping import line
 from evalkit.matching import Alignment, align, may_call_nothing_more
 from evalkit.results import Run, Trial
@@ -99,7 +100,7 @@ def diff(
         return tuple(_plain(trajectory)), why
     try:
         return tuple(_aligned(align(case.expect, trajectory, effects), trajectory)), ""
-    except TooLargeError as error:
+    except (TooLargeError, TooMuchError) as error:
         return tuple(_plain(trajectory)), line(error)
 
 

@@ -50,6 +50,8 @@ def judge(*checks: OutcomeCheck, output: Any = OUTPUT, said: tuple[str, ...] = (
         (OutcomeCheck(path="decision", ge=0), False),
         (OutcomeCheck(path="total", approx=1000), False),
         (OutcomeCheck(path="total", approx=1000, tolerance=0.5), True),
+        (OutcomeCheck(path="total", approx=1000.4, tolerance=0.1), True),
+        (OutcomeCheck(path="total", approx=1000.3, tolerance=0.1), False),
         (OutcomeCheck(json_schema={"required": ["decision"]}), True),
         (OutcomeCheck(json_schema={"required": ["other"]}), False),
         (OutcomeCheck(said="NOT approved"), True),
@@ -66,6 +68,31 @@ def test_value_is_the_share_of_checks_met() -> None:
     score = judge(OutcomeCheck(contains="Not"), OutcomeCheck(path="decision", equals="approve"))
     assert (score.value, score.passed) == (0.5, False)
     assert score.reason == "decision: expected 'approve', found 'escalate'"
+
+
+@pytest.mark.parametrize(
+    ("check", "output"),
+    [
+        (OutcomeCheck(regex="a$"), "a" * 10_000_000 + "b"),
+        (OutcomeCheck(json_schema={"pattern": "a$"}), "a" * 10_000_000 + "b"),
+        (OutcomeCheck(not_contains="secret"), [*range(100_000), "secret"]),
+        (OutcomeCheck(contains="secret"), [*range(100_000), "secret"]),
+    ],
+)
+def test_what_is_too_long_to_be_looked_at_could_not_be_judged(
+    check: OutcomeCheck, output: Any
+) -> None:
+    score = judge(check, output=output)
+    assert (score.passed, score.status) == (None, "could_not_judge")
+    assert "0,000" in score.reason
+
+
+def test_an_end_state_beyond_any_comparison_could_not_be_judged() -> None:
+    rows = [{"row": number} for number in range(1500)]
+    case = Case(id="c", input="?", route="r", expect=Expected(state={"rows": rows}))
+    for found, passed in ((rows[::-1], True), ([{**one, "x": 1} for one in rows], None)):
+        score = task_completion(case, Trajectory(state=EndState(value={"rows": found})))
+        assert score.passed is passed
 
 
 def test_no_checks_is_nothing_to_judge() -> None:
