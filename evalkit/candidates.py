@@ -1,8 +1,8 @@
 """Which actual steps may serve which expected ones, and what each pair is worth.
 
-By name alone 1; an optional step in full more than all of those; a required one in full more
-still. Where effects are compared, a refused call pairs in full or not at all, and only with an
-expected step that allows it; a call that changed something is worth a little more.
+That is told by :class:`Worths`. Where effects are compared, a refused call pairs in full or not at
+all, and only with an expected step that allows it; a call that changed something is worth a little
+more.
 
 Nothing is compared before it is asked for: a path that is as expected takes one comparison a step.
 """
@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from evalkit.arguments import arguments_hold
 from evalkit.assignment import Pairing, assigned, each_its_best, in_any_order, paired
@@ -42,18 +42,56 @@ class Columns(NamedTuple):
     free: frozenset[int]
 
 
+class Worths(NamedTuple):
+    """What a pair is worth: in full, by a required and by an optional row, and by name alone."""
+
+    required: int
+    optional: int
+    name: int
+
+
+Goal = Literal["required", "steps"] | tuple[int, int]
+"""What pairs are chosen for: as many required rows in full as can be, then optional ones; as many
+steps; or an F1 above this one (numerator and denominator), if there is any."""
+
+
+def worths(goal: Goal, rows: int, steps: int) -> Worths:
+    """What pairs of so many rows and steps are worth, where their sum is the goal.
+
+    F1 is 2 x credit / (steps taken + rows wanted); a full pair has credit 1, one by name alone 1/2.
+    An optional row is wanted only where it is paired. So above r/t is what makes 2 x credit x t -
+    (taken + wanted) x r positive (Dinkelbach 1967). Among equals more full pairs are better.
+    """
+    size = min(rows, steps) + 1
+    if goal == "required":
+        return Worths(size * size, size, 1)
+    if goal == "steps":
+        return Worths(size * size + size, size * size, 1)
+    right, total = goal
+    return Worths(2 * total * size + 1, (2 * total - right) * size + 1, total * size)
+
+
 class Candidates:
-    """The pairs that the rows of a plan and the considered steps can form."""
+    """The pairs that the rows of a plan and the considered steps can form.
+
+    ``held`` is kept by row and step of some of them: whether the arguments hold.
+    """
 
     def __init__(
-        self, rows: Sequence[Row], columns: Columns, args: ArgumentsMode, effects: bool
+        self,
+        rows: Sequence[Row],
+        columns: Columns,
+        args: ArgumentsMode,
+        effects: bool,
+        worths: Worths,
+        held: dict[tuple[int, int], bool],
     ) -> None:
         self._rows = rows
         self._columns = columns
         self._effects = effects
         self._mode = args
-        size = min(len(rows), len(columns.steps)) + 1
-        self._most = [size if row.optional else size * size for row in rows]
+        self._by_name_alone = worths.name
+        self._most = [worths.optional if row.optional else worths.required for row in rows]
         # A row and a step of the same text hold in full; of others it takes a comparison.
         self._stated = [row.text for row in rows]
         self._found = columns.texts
@@ -62,7 +100,7 @@ class Candidates:
                 None if self._is_refused(place) else text
                 for place, text in enumerate(columns.texts)
             ]
-        self._held: dict[tuple[int, int], bool] = {}
+        self._held = held
         self._of_text: dict[Hashable, dict[int, int]] = {}
         self._of_name: dict[tuple[str | None, str | None, str], list[int]] = {}
 
@@ -79,12 +117,14 @@ class Candidates:
         return put_in_order(self._weights, before)
 
     def displaced(self, found: Pairing) -> list[tuple[int, int]]:
-        """Rows left without a place in order that have one out of order."""
+        """Required rows left without a place in order that have one out of order."""
         used = set(found)
         left: list[dict[int, int]] = [{} for _ in found]
         alike: dict[Hashable, dict[int, int]] = {}
         for row, place in enumerate(found):
-            if place is None and not used.issuperset(self._places(row)):
+            if place is not None or self._is_optional(row):
+                continue
+            if not used.issuperset(self._places(row)):
                 like = self._like(row)
                 if like not in alike:
                     options = self._options(row).items()
@@ -103,7 +143,7 @@ class Candidates:
     def is_full(self, row: int, place: int) -> bool:
         """Whether a pair holds in full, and not by name alone."""
         optional = self._rows[row].optional
-        return optional or self._is_refused(place) or self._worth(row, place) > 1
+        return optional or self._is_refused(place) or self._worth(row, place) > self._by_name_alone
 
     # --- in which order -------------------------------------------------------------------
 
@@ -205,7 +245,9 @@ class Candidates:
             if self._hold(row, one, place):
                 return self._most[row] - self._is_refused(place)
             fits = True
-        return int(fits and not stated.optional and not self._is_refused(place))
+        if fits and not stated.optional and not self._is_refused(place):
+            return self._by_name_alone
+        return 0
 
     def _hold(self, row: int, stated: ExpectedStep, place: int) -> bool:
         """Whether a step's arguments hold what a row, by this alternative, states of them; the
@@ -238,7 +280,7 @@ class Candidates:
             return {place: worth for place, worth in worths if worth}
         if stated.optional:
             return self._fulls(row)
-        return dict.fromkeys(self._alike(row), 1) | self._fulls(row)
+        return dict.fromkeys(self._alike(row), self._by_name_alone) | self._fulls(row)
 
     def _like(self, row: int) -> Hashable:
         """Equal for rows of the same options: these are kept once for all of them."""

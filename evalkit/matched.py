@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 from evalkit.alignment import Pair, Superfluous, WrongArguments
 from evalkit.arguments import arguments_hold, mismatches, superfluous
 from evalkit.assignment import Pairing
-from evalkit.candidates import Candidates, Columns
+from evalkit.candidates import Candidates, Columns, Goal, worths
 from evalkit.dataset import Expected, ExpectedStep
 from evalkit.expectation import same_name
 from evalkit.plans import Plan, Row
 from evalkit.trajectory import Step
+
+ANY_F1 = (0, 1)
+"""The goal of any F1 above 0."""
 
 
 class Matched(NamedTuple):
@@ -71,8 +74,8 @@ class Sides:
         """Whether they are of this very expectation, and of steps of these kinds."""
         return self._of[0] is expect and self._of[1] == kinds
 
-    def matched(self, plan: Plan) -> Matched:
-        """What goes together in the plan's order.
+    def matched(self, plan: Plan, goal: Goal) -> Matched:
+        """What goes together in the plan's order, chosen for this goal.
 
         Raises :class:`evalkit.assignment.TooLargeError`.
         """
@@ -81,7 +84,7 @@ class Sides:
             expect = self._of[0]
             last = _Comparison(expect, plan.rows, self.columns, self._parents, self._effects)
             self._last = last
-        return last.matched(plan)
+        return last.matched(plan, goal)
 
 
 class _Comparison:
@@ -99,24 +102,41 @@ class _Comparison:
         self._expect = expect
         self._columns = columns
         self._parents = parents
-        self._candidates = Candidates(rows, columns, expect.args, effects)
+        self._effects = effects
+        self._held: dict[tuple[int, int], bool] = {}
+        self._candidates: dict[Goal, Candidates] = {}
         self._necessary = tuple([row.position for row in rows if not row.optional])
-        self._kept: dict[bool, tuple[Pairing, Matched]] = {}
+        self._kept: dict[tuple[bool, Goal], tuple[Pairing, Matched]] = {}
 
-    def matched(self, plan: Plan) -> Matched:
+    def matched(self, plan: Plan, goal: Goal) -> Matched:
+        if len(self._necessary) == len(self.rows):
+            goal = ANY_F1  # what is worth most by it is so by all goals
+        candidates = self._chosen_for(goal)
         if plan.before is not None:
-            return self._matched(self._candidates.paired(plan.before))
-        if plan.listed not in self._kept:
-            found = self._candidates.paired(listed=plan.listed)
+            return self._matched(candidates.paired(plan.before), candidates)
+        if (key := (plan.listed, goal)) not in self._kept:
+            found = candidates.paired(listed=plan.listed)
             same = (matched for pairing, matched in self._kept.values() if pairing == found)
-            self._kept[plan.listed] = found, next(same, None) or self._matched(found)
-        return self._kept[plan.listed][1]
+            self._kept[key] = found, next(same, None) or self._matched(found, candidates)
+        return self._kept[key][1]
 
-    def _matched(self, found: Pairing) -> Matched:
+    def _chosen_for(self, goal: Goal) -> Candidates:
+        if goal not in self._candidates:
+            self._candidates[goal] = Candidates(
+                self.rows,
+                self._columns,
+                self._expect.args,
+                self._effects,
+                worths(goal, len(self.rows), len(self._columns.steps)),
+                self._held,
+            )
+        return self._candidates[goal]
+
+    def _matched(self, found: Pairing, candidates: Candidates) -> Matched:
         rows, numbers = self.rows, self._columns.numbers
-        full, wrong, extra = self._split(found)
+        full, wrong, extra = self._split(found, candidates)
         missing: tuple[int, ...] = ()
-        displaced = self._candidates.displaced(found) if None in found else []
+        displaced = candidates.displaced(found) if None in found else []
         served = {row for row, _ in displaced}
         if None in found:
             missing = tuple(
@@ -142,12 +162,12 @@ class _Comparison:
             unexpected=tuple([number for number in considered if number not in strays]),
             considered=considered,
             necessary=self._necessary,
-            wanted=wanted + sum([not rows[row].optional for row in served]),
+            wanted=wanted + len(served),
             used=used,
         )
 
     def _split(
-        self, found: Pairing
+        self, found: Pairing, candidates: Candidates
     ) -> tuple[tuple[Pair, ...], tuple[WrongArguments, ...], tuple[Superfluous, ...]]:
         columns, expect = self._columns, self._expect
         full: list[Pair] = []
@@ -157,12 +177,12 @@ class _Comparison:
             if place is None:
                 continue
             pair = Pair(row.position, columns.numbers[place])
-            if self._candidates.is_same(number, place):
+            if candidates.is_same(number, place):
                 full.append(pair)
                 continue
             arguments = columns.arguments[place]
             stated = _closest(row, columns.steps[place], arguments, expect)
-            if self._candidates.is_full(number, place):
+            if candidates.is_full(number, place):
                 full.append(pair)
             else:
                 failing = mismatches(stated.args, arguments, expect.args)

@@ -10,9 +10,10 @@ in ``exact`` and ``in_order``, with the branches of ``parallel`` in any order be
 Where a step of a list states ``after``, that takes the place of the list's order, in every mode.
 A step comes before another if it starts before it.
 
-Pairs are chosen to hold as many required steps in full (name and arguments) as can be, then as
-many optional ones, then as many by name alone; never greedily. An optional step pairs only in
-full. Values: a full pair counts 1, a pair by name alone 1/2. Where there are several ways to
+Pairs are chosen such that the mode passes, if any do: to hold as many required steps in full (name
+and arguments) as can be, in ``subset`` as many of any. Else they are those of the highest F1, in
+which a full pair counts 1, a pair by name alone 1/2; of equals, those with more full ones. Never
+greedily. An optional step pairs only in full. Where there are several ways to
 satisfy an expectation (``paths``, sequences in ``any_of``, optional groups), the best one counts:
 one that passes, else that of the highest F1.
 
@@ -35,7 +36,7 @@ from evalkit.candidates import Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
 from evalkit.dataset import Expected, ExpectedStep, MatchMode
 from evalkit.expectation import alternatives, leaves, named_kinds, same_name
-from evalkit.matched import Sides
+from evalkit.matched import Matched, Sides
 from evalkit.plans import Plan, Row, plans, projected
 from evalkit.predicates import together, written
 from evalkit.soundness import problems
@@ -115,14 +116,19 @@ def _aligned(
     mode: MatchMode,
     ordered: bool,
 ) -> Alignment:
-    found = sides.matched(plan if ordered else Plan(plan.path, plan.rows, None, listed=False))
-    taken = found.taken
-    if forbidden:
-        taken += len({one.step for one in forbidden}.difference(found.counted()))
-    credit = len(found.pairs) + PARTIAL_CREDIT * len(found.wrong)
-    precision, recall, f1 = rates(credit, taken, found.wanted)
     if expect.paths is not None:
         expect = msgspec.structs.replace(expect, steps=expect.paths[plan.path], paths=None)
+    order = plan if ordered else Plan(plan.path, plan.rows, None, listed=False)
+    never = frozenset([one.step for one in forbidden])
+    found = sides.matched(order, "steps" if mode == "subset" else "required")
+    passed = (
+        not (forbidden or found.wrong or found.out_of_order)
+        and not (found.missing and mode != "subset")
+        and not (found.unexpected and _nothing_more(expect, mode))
+    )
+    if not passed and any(row.optional for row in plan.rows):
+        found = _of_highest_f1(found, order, sides, never)
+    precision, recall, f1 = rates(*_counts(found, never))
     return Alignment(
         expect=expect,
         leaves=stated,
@@ -140,10 +146,25 @@ def _aligned(
         precision=precision,
         recall=recall,
         f1=f1,
-        passed=not (forbidden or found.wrong or found.out_of_order)
-        and not (found.missing and mode != "subset")
-        and not (found.unexpected and _nothing_more(expect, mode)),
+        passed=passed,
     )
+
+
+def _counts(found: Matched, never: frozenset[int]) -> tuple[float, int, int]:
+    """The credit, the steps taken and the rows wanted, as rates are made of them."""
+    credit = len(found.pairs) + PARTIAL_CREDIT * len(found.wrong)
+    taken = found.taken + (len(never.difference(found.counted())) if never else 0)
+    return credit, taken, found.wanted
+
+
+def _of_highest_f1(found: Matched, order: Plan, sides: Sides, never: frozenset[int]) -> Matched:
+    """Where nothing passes: what has an F1 above that of this one, until nothing has."""
+    while True:
+        credit, taken, wanted = counts = _counts(found, never)
+        other = sides.matched(order, (round(2 * credit), taken + wanted))
+        if rates(*_counts(other, never)).f1 <= rates(*counts).f1:
+            return found
+        found = other
 
 
 # --- what is compared ---------------------------------------------------------------------
@@ -164,7 +185,7 @@ def _plans(
 
 
 class _Occurrences:
-    """How many actual steps there are of the most frequent of some names; counted when asked."""
+    """How many actual steps there are of some names, together; counted when asked."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
@@ -173,7 +194,7 @@ class _Occurrences:
     def __call__(self, every: Sequence[ExpectedStep]) -> int:
         if self._counts is None:
             self._counts = Counter((step.name, step.actor) for step in self._steps)
-        return max((self._counts[one.name or "", one.actor] for one in every), default=0)
+        return sum(self._counts[key] for key in {(one.name or "", one.actor) for one in every})
 
 
 def _compared(row: Row, expect: Expected) -> Row:
@@ -251,7 +272,8 @@ def _forbidden(expect: Expected, steps: Sequence[Step]) -> Iterator[Forbidden]:
         for place, one in patterns:
             if same_name(one, step) and one.status in (None, "any", step.status):
                 found = without(step.arguments, ignored(expect, step.name))
-                unrecorded = found is None and not arguments_hold(one.args, None, expect.args)
-                if unrecorded or arguments_hold(one.args, found, expect.args):
+                # Whatever `args` asks of the expected steps: what is stated here is a pattern.
+                unrecorded = found is None and not arguments_hold(one.args, None, "stated")
+                if unrecorded or arguments_hold(one.args, found, "stated"):
                     yield Forbidden(place, number, unrecorded)
                     break

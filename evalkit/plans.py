@@ -88,7 +88,7 @@ class _Way(NamedTuple):
 _NOTHING = _Way((), ())
 
 Occurrences = Callable[[Sequence[ExpectedStep]], int]
-"""How many actual steps there are of these names: the most that an open count can ask for."""
+"""How many actual steps there are of these names, together."""
 
 
 # --- ways ---------------------------------------------------------------------------------
@@ -210,13 +210,21 @@ class _Reader(NamedTuple):
             least = most = 1
         elif isinstance(times, Times):
             least = times.ge
-            open_count = max(least, 1, self.occurrences(stated.alternatives))
+            open_count = max(least, 1, self._occurring(stated))
             most = open_count if times.le is None else times.le
         else:
             least = most = times
         if most > MAX_ROWS:
             raise TooLargeError(_too_many_rows(most))
         return (0 if stated.optional else least), most
+
+    def _occurring(self, stated: ExpectedStep) -> int:
+        """At most how often the actual steps can be a step or group: what is beyond has no part
+        in them. Alternatives may take turns."""
+        if stated.is_single:
+            return self.occurrences(stated.alternatives)
+        members = [max(map(self._occurring, listed), default=0) for listed in stated.members]
+        return max(members) if stated.any_of is None else sum(members)
 
 
 def _combined(ways: list[_Way], others: list[_Way], ordered: bool) -> list[_Way]:

@@ -27,7 +27,7 @@ def problems(expect: Expected) -> list[str]:
         found += _list_problems(place, reference)
     found += _never_problems(expect.never)
     try:
-        ways = plans(expect, lambda _: 1)
+        ways = plans(expect, lambda _: 0)
     except TooLargeError as error:
         return [*found, str(error)]
     circular = any(mask >> row & 1 for way in ways for row, mask in enumerate(way.before or ()))

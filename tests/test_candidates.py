@@ -71,8 +71,9 @@ def test_no_pairing_in_order_is_better(expected: Calls, actual: Calls) -> None:
         for way in ways(len(expected), len(actual))
         if (places := [place for place in way if place is not None]) == sorted(places)
     )
-    best = max(worth(expected, actual, way) for way in in_order)
-    assert counted(expected, actual, "in_order") == best
+    # Of pairs in order the most right are not always the most: what counts is 1 and 1/2.
+    best = max((sum(one), one) for way in in_order if (one := worth(expected, actual, way)))
+    assert counted(expected, actual, "in_order") == best[1]
 
 
 @given(calls(stated_values), calls(values), st.lists(st.sampled_from(MODES), min_size=1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.dataset import Expected, ExpectedStep, MatchMode
+from evalkit.dataset import ArgumentsMode, Expected, ExpectedStep, MatchMode, Times
 from evalkit.matching import Alignment, align, problems
 from evalkit.suite import Effects
 from evalkit.trajectory import Step, Trajectory
@@ -81,13 +82,47 @@ def test_optional_steps_may_be_absent_but_not_elsewhere() -> None:
     expected = [want("a"), want("b", optional=True), want("c")]
     assert aligned(expected, "abc", "exact").passed
     assert aligned(expected, "ac", "exact").f1 == 1
-    assert not aligned(expected, "acb").passed
+    assert not aligned(expected, "acb", "exact").passed
     assert aligned([want("b", {"x": 1}, optional=True)], [tool("b", x=2)]).passed
 
 
 def test_a_required_step_is_served_before_an_optional_one() -> None:
     expected = [want("x", optional=True), want("x", {"k": 1})]
     assert aligned(expected, [tool("x", k=1)], "unordered").passed
+
+
+@pytest.mark.parametrize("mode", ["in_order", "any_order", "superset"])
+def test_allowing_more_fails_nothing_that_passed(mode: MatchMode) -> None:
+    after = ("c",) if mode != "in_order" else ()
+    found = aligned([want("c"), want("b", optional=True, after=after)], "bc", mode)
+    assert found.passed
+    assert not found.out_of_order
+    several = want("s", times=Times(ge=1, le=3))
+    assert aligned([want("l"), several], "sls", mode).passed
+
+
+def test_nothing_beyond_is_told_of_any_way_in_which_the_steps_fit() -> None:
+    several = want("s", id="S", times=Times(ge=1, le=3))
+    expected = [several, want("s", {"x": 1}, after=("S",))]
+    assert aligned(expected, [tool("s", x=2), tool("s", x=1), tool("s", x=2)], "subset").passed
+
+
+def test_the_value_is_that_of_the_best_alignment() -> None:
+    expected = [want("a", {"x": number}) for number in (9, 8, 7, 1)]
+    one_right, none_right = ([tool("a", x=number), *map(tool, "aaa")] for number in (1, 5))
+    assert aligned(expected, one_right).f1 == aligned(expected, none_right).f1 == 0.5
+    held = [want("x", {"k": 1}), want("x", {"k": 1}, optional=True), want("z")]
+    assert aligned(held, [tool("x", k=1), tool("x", k=2)], "unordered").f1 == 0.6
+
+
+@pytest.mark.parametrize("mode", ["exact", "unordered", "subset"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_alternatives_take_turns_as_often_as_they_like(mode: MatchMode, listed: bool) -> None:
+    every: Any = ((want("s"), want("o")), want("b")) if listed else (want("s"), want("b"))
+    for least in (1, 2):
+        either = ExpectedStep(any_of=every, times=Times(ge=least))
+        assert aligned([either], "sob" if listed else "sb", mode).passed
+        assert aligned([either], "bsobso" if listed else "bsbss", mode).passed
 
 
 def test_alternatives() -> None:
@@ -163,6 +198,14 @@ def test_what_must_never_happen_fails_every_mode(mode: MatchMode) -> None:
     bad = align(expect, Trajectory(steps=(tool("a"), tool("b", n=9))), Effects())
     assert not bad.passed
     assert bad.f1 < 1
+    every: tuple[ArgumentsMode, ...] = get_args(ArgumentsMode)
+    for args in every:
+        strict = msgspec.structs.replace(expect, args=args)
+        assert (
+            align(strict, Trajectory(steps=(tool("a"), tool("b", n=4))), Effects()).forbidden == ()
+        )
+        more = align(strict, Trajectory(steps=(tool("a"), tool("b", n=9, m=1))), Effects())
+        assert len(more.forbidden) == 1
     alone = Expected(never=(want("b"),), match=mode)
     assert align(alone, Trajectory(steps=(tool("b"),)), Effects()).f1 == 0
     assert align(alone, Trajectory(steps=(tool("a"),)), Effects()).passed
