@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from evalkit.dataset import ArgumentsMode
-from evalkit.predicates import all_hold, at_key, describe, holds, is_predicate, unnamed
-from evalkit.values import MAX_DEPTH, show
+from evalkit.predicates import ABSENT, all_hold, at_key, describe, holds, is_predicate, unnamed
+from evalkit.values import MAX_DEPTH, is_path, path_parts, show
 
 MAX_SHOWN = 50
 """At most so many arguments of one step are named."""
@@ -26,16 +26,44 @@ class Mismatch(NamedTuple):
         return f"{about}expected {self.expected}, found {self.found}"
 
 
+_Path = tuple[str | int, ...]
+
+
 def without(arguments: Any, paths: Sequence[str]) -> Any:
-    """The arguments without what is at these dotted paths."""
-    if not paths or not isinstance(arguments, Mapping):
-        return arguments
-    left = {key: value for key, value in arguments.items() if key not in paths}
-    for path in paths:
-        first, dot, rest = path.partition(".")
-        if dot and first in left:
-            left[first] = without(left[first], (rest,))
-    return left
+    """The arguments without what is at these paths; a key may itself be a path to there.
+
+    An element of a list becomes null, so that the others keep their places.
+    """
+    return _without(arguments, [_parts(path) for path in paths]) if paths else arguments
+
+
+def _without(value: Any, paths: Sequence[_Path]) -> Any:
+    if isinstance(value, Mapping):
+        kept = ((key, _left(_parts(key), one, paths)) for key, one in value.items())
+        return {key: left for key, left in kept if left is not ABSENT}
+    if isinstance(value, list | tuple):
+        counted = [_from_start(path, len(value)) for path in paths]
+        every = [_left((place,), one, counted) for place, one in enumerate(value)]
+        return [None if left is ABSENT else left for left in every]
+    return value
+
+
+def _left(names: _Path, value: Any, paths: Sequence[_Path]) -> Any:
+    """What is left of the value that ``names`` lead to; ABSENT if nothing is."""
+    if any(path == names[: len(path)] for path in paths):
+        return ABSENT
+    within = [path[len(names) :] for path in paths if path[: len(names)] == names]
+    return _without(value, within) if within else value
+
+
+def _parts(key: Any) -> _Path:
+    return path_parts(key) if isinstance(key, str) and is_path(key) else (key,)
+
+
+def _from_start(path: _Path, size: int) -> _Path:
+    """The path with its first place, in a list of this size, counted from the start."""
+    first, *rest = path
+    return (first + size, *rest) if isinstance(first, int) and first < 0 else path
 
 
 def _named(stated: Mapping[str, Any], found: Any) -> Any:

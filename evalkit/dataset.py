@@ -230,8 +230,8 @@ class Expected(
 
     ``steps=()`` means that no tool may be called; ``steps=None`` says nothing about the path.
     ``paths`` are several acceptable lists of steps in place of ``steps``: the best one counts.
-    ``ignore`` names arguments that are never compared, by tool (``*`` is every tool): dotted
-    paths into the arguments.
+    ``ignore`` names arguments that are never compared, by tool (``*`` is every tool): paths into
+    the arguments, such as ``meta.trace`` and ``items[0].at``.
     """
 
     outcome: tuple[OutcomeCheck, ...] = ()

@@ -8,6 +8,7 @@ from evalkit.assignment import TooLargeError
 from evalkit.dataset import Expected, ExpectedStep
 from evalkit.plans import plans
 from evalkit.predicates import problems as argument_problems
+from evalkit.values import is_path, show
 
 MAX_DEPTH = 32
 """Groups nest at most this deep."""
@@ -26,6 +27,12 @@ def problems(expect: Expected) -> list[str]:
             return [f"{place}: groups nest deeper than {MAX_DEPTH} levels"]
         found += _list_problems(place, reference)
     found += _never_problems(expect.never)
+    found += [
+        f"ignore.{tool}: {show(path)} is no path: write `a.b` or `items[0].b`"
+        for tool, paths in expect.ignore.items()
+        for path in paths
+        if not is_path(path)
+    ]
     try:
         ways = plans(expect, lambda _: 0)
     except TooLargeError as error:

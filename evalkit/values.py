@@ -73,16 +73,27 @@ def quantity(value: Any) -> float | int | None:
 
 
 _PART = re.compile(r"[^.\[\]]+|\[-?\d{1,9}\]")
+_PATH = re.compile(r"[^.\[\]]+(\.[^.\[\]]+|\[-?\d{1,9}\])*")
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is a path into an object: ``total``, ``address.city``, ``items[0].sku``."""
+    return _PATH.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=10_000)
+def path_parts(path: str) -> tuple[str | int, ...]:
+    """The names of keys and places in lists that a path leads through."""
+    return tuple([int(part[1:-1]) if part[0] == "[" else part for part in _PART.findall(path)])
 
 
 def lookup(value: Any, path: str) -> Any:
     """The value at a dotted path with ``[i]`` for places in lists; LookupError says what's not."""
-    for part in _PART.findall(path):
-        if part[0] == "[":
-            place = int(part[1:-1])
-            if not isinstance(value, list | tuple) or not -len(value) <= place < len(value):
-                raise LookupError(f"there is no {part} in {show(value)}")
-            value = value[place]
+    for part in path_parts(path):
+        if isinstance(part, int):
+            if not isinstance(value, list | tuple) or not -len(value) <= part < len(value):
+                raise LookupError(f"there is no [{part}] in {show(value)}")
+            value = value[part]
         else:
             if not isinstance(value, Mapping) or part not in value:
                 raise LookupError(f"there is no {part!r} in {show(value)}")

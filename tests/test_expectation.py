@@ -105,6 +105,38 @@ def test_after_within_a_group_adds_to_the_order_and_a_group_may_be_named() -> No
     assert passing(inner, "acbd", "abdc", "adbc", "bacd") == ["acbd", "abdc"]
 
 
+@pytest.mark.parametrize(
+    ("ignored", "stated", "found", "right"),
+    [
+        ("items[0].at", {"items": [{"n": 1, "at": 5}]}, {"items": [{"n": 1, "at": 6}]}, True),
+        ("items[0].at", {"items": [{"n": 1, "at": 5}]}, {"items": [{"n": 2, "at": 5}]}, False),
+        ("items[0].at", {"items": [{"at": 1}, {"at": 2}]}, {"items": [{}, {"at": 3}]}, False),
+        ("items[-1].at", {"items": [{}, {"at": 2}]}, {"items": [{}, {"at": 3}]}, True),
+        ("items[0]", {"items[1].n": 2}, {"items": [{"n": 1}, {"n": 2}]}, True),
+        ("items[0]", {"items": [1, 2]}, {"items": [3, 2]}, True),
+        ("m", {"m.at": 5}, {"m": {"at": 6}}, True),
+        ("m", {"m.at": 5}, {}, True),
+        ("m", {"more": 5}, {"more": 6}, False),
+        ("m.at", {"m.at": 5, "m.n": 1}, {"m": {"at": 6, "n": 1}}, True),
+        ("m.at", {"m.at": 5, "m.n": 1}, {"m": {"at": 6, "n": 2}}, False),
+        ("m.at.day", {"m.at": {"day": 1, "n": 1}}, {"m": {"at": {"day": 2, "n": 1}}}, True),
+        ("m.at", {"m": 5}, {"m": 6}, False),
+    ],
+)
+def test_ignored_arguments_are_paths(
+    ignored: str, stated: dict[str, Any], found: dict[str, Any], right: bool
+) -> None:
+    expect = Expected(steps=(ExpectedStep(tool="a", args=stated),), ignore={"a": (ignored,)})
+    assert problems(expect) == []
+    done = Trajectory(steps=(Step(kind="tool", name="a", arguments=found),))
+    assert align(expect, done, Effects()).passed is right
+
+
+def test_what_is_no_path_cannot_be_ignored() -> None:
+    (said,) = problems(Expected(steps=(ExpectedStep(tool="a"),), ignore={"a": ("items[*].at",)}))
+    assert said == "ignore.a: 'items[*].at' is no path: write `a.b` or `items[0].b`"
+
+
 def test_status_and_ignored_arguments() -> None:
     failed = Step(
         kind="tool", name="a", arguments={"id": 1, "meta": {"trace": 5, "x": 1}}, status="error"

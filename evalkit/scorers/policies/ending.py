@@ -7,7 +7,7 @@ from typing import Any
 
 from evalkit.dataset import Case, ExpectedStep
 from evalkit.expectation import same_name
-from evalkit.predicates import ABSENT, all_hold
+from evalkit.predicates import ABSENT, all_hold, at_key
 from evalkit.results import Score, could_not_judge, nothing_to_judge
 from evalkit.scorers.policies.naming import Placed, Ruling, breach, placed, rule
 from evalkit.trajectory import Trajectory
@@ -170,12 +170,6 @@ def handoff_fields(
 def _lacking(wanted: Sequence[str] | Mapping[str, Any], found: Any) -> list[str]:
     if isinstance(wanted, Mapping):
         return [key for key, value in wanted.items() if not all_hold({key: value}, found)]
-    return [path for path in wanted if _at(found, path) in (None, "", ABSENT, [], {}, ())]
-
-
-def _at(value: Any, path: str) -> Any:
-    for part in path.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return ABSENT
-        value = value[part]
-    return value
+    if not isinstance(found, Mapping):
+        return list(wanted)
+    return [path for path in wanted if at_key(found, path) in (None, "", ABSENT, [], {}, ())]

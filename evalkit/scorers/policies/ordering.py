@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evalkit.dataset import Case
-from evalkit.predicates import ABSENT, holds, same
+from evalkit.predicates import ABSENT, at_key, holds, same
 from evalkit.results import Finding, Score
 from evalkit.scorers.policies.naming import (
     Placed,
@@ -209,4 +209,4 @@ def _alike(one: Placed, other: Placed, keys: Sequence[str]) -> bool:
 
 def _argument(visit: Placed, key: str) -> Any:
     found = visit.step.arguments
-    return found.get(key, ABSENT) if isinstance(found, Mapping) else ABSENT
+    return at_key(found, key) if isinstance(found, Mapping) else ABSENT

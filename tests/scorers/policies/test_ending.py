@@ -102,6 +102,10 @@ def test_a_handoff_carries_its_fields() -> None:
         False,
         "handoff to_compliance did not carry case_id, customer.name",
     )
+    listed = {"items": [{"sku": "A"}, {"sku": ""}]}
+    assert handed(listed, ("items[0].sku",)).passed
+    assert handed(listed, ("items[1].sku",)).passed is False
+    assert handed(listed, ("items[2].sku",)).passed is False
     assert handed({"amount": 5}, {"amount": {"ge": 5}}).passed
     assert handed({"amount": 4}, {"amount": {"ge": 5}}).passed is False
     assert handed(0, ("case_id",)).passed is False

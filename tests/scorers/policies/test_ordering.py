@@ -62,6 +62,15 @@ def test_nothing_to_order() -> None:
     assert ordered(ran("retrieve")).status == "nothing_to_judge"
 
 
+@pytest.mark.parametrize("path", ["order.id", "items[0].id"])
+def test_what_must_be_the_same_may_be_deeper(path: str) -> None:
+    rule = msgspec.structs.replace(RETRIEVE, same=(path,))
+    one, other = ({"order": {"id": at}, "items": [{"id": at}]} for at in (1, 2))
+    first = tool("retrieve", arguments=one)
+    assert ordered(ran(first, tool("refund", arguments=one)), rule).passed
+    assert ordered(ran(first, tool("refund", arguments=other)), rule).passed is False
+
+
 def test_the_same_order_must_be_meant() -> None:
     rule = msgspec.structs.replace(RETRIEVE, same=("order",))
     mine, other = tool("retrieve", arguments={"order": 1}), tool("retrieve", arguments={"order": 2})
