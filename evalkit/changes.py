@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from evalkit.dataset import ExpectedStep
 from evalkit.effects import sets_by_name
+from evalkit.expectation import same_name
 from evalkit.plans import Plan, Row, projected
 from evalkit.suite import Effects
 from evalkit.trajectory import Step
@@ -46,19 +47,33 @@ def changes_state(steps: Sequence[Step], effects: Effects) -> Callable[[str], bo
 
 
 def changed_by(plan: Plan, changes: Changes) -> Plan:
-    """The expected state changes; one that has an alternative without any is optional."""
+    """The expected state changes, and the steps that one of them comes `after`.
+
+    A choice in which an alternative changes nothing is optional, unless a change comes after it.
+    """
+    needed = 0
+    for row, earlier in zip(plan.rows, plan.before or (), strict=False):
+        if any(map(changes.expected, row.alternatives)):
+            needed |= earlier
+    before_changes = {row.position for place, row in enumerate(plan.rows) if needed >> place & 1}
 
     def changing(row: Row) -> Row | None:
         every = tuple(one for one in row.alternatives if changes.expected(one))
-        if len(every) == len(row.alternatives):
+        if len(every) == len(row.alternatives) or row.position in before_changes:
             return row
         return Row(row.position, every, optional=True) if every else None
 
     return projected(plan, changing)
 
 
-def state_changes(steps: Sequence[Step], changes: Changes) -> tuple[list[int], set[int]]:
-    """Calls of tools that change state, and those of them that changed nothing (further)."""
+def state_changes(
+    steps: Sequence[Step], changes: Changes, plans: Sequence[Plan]
+) -> tuple[list[int], set[int]]:
+    """Calls of tools that change state, and what else a row of the plans may be: all that is to
+    be compared; and those of them that changed nothing (further)."""
+    awaited: dict[str | None, list[ExpectedStep]] = {}
+    for one in _changing_nothing(plans, changes):
+        awaited.setdefault(one.name, []).append(one)
     numbers: list[int] = []
     idle: set[int] = set()
     last: Step | None = None
@@ -69,7 +84,17 @@ def state_changes(steps: Sequence[Step], changes: Changes) -> tuple[list[int], s
                 idle.add(number)
             if step.status == "ok":
                 last = step
+        elif any(same_name(one, step) for one in awaited.get(step.name, ())):
+            numbers.append(number)
+            idle.add(number)
     return numbers, idle
+
+
+def _changing_nothing(plans: Sequence[Plan], changes: Changes) -> Iterator[ExpectedStep]:
+    for row in {row.position: row for plan in plans for row in plan.rows}.values():
+        for one in row.alternatives:
+            if not changes.expected(one):
+                yield one
 
 
 def _sets_again(step: Step, last: Step | None) -> bool:

@@ -82,11 +82,14 @@ def align(
     steps = trajectory.flat().steps
     forbidden = tuple(_forbidden(expect, steps)) if mode is None else ()
     mode = mode or expect.match
-    changes = changing(steps, effects) if mode == "effects" else None
-    sides = _sides(expect, trajectory, changes, kinds)
+    if mode == "effects":
+        ways, sides = _effects(expect, trajectory, changing(steps, effects))
+    else:
+        sides = _sides(expect, trajectory, kinds)
+        ways = _plans(expect, sides.columns.steps, mode)
     stated = leaves(expect)
     best: Alignment | None = None
-    for whole in _plans(expect, sides.columns, changes, mode):
+    for whole in ways:
         plan = whole if view is None else projected(whole, view)
         found = _aligned(expect, plan, sides, steps, stated, forbidden, mode, ordered)
         if best is None or (found.passed, found.f1) > (best.passed, best.f1):
@@ -170,18 +173,16 @@ def _of_highest_f1(found: Matched, order: Plan, sides: Sides, never: frozenset[i
 # --- what is compared ---------------------------------------------------------------------
 
 
-def _plans(
-    expect: Expected, columns: Columns, changes: Changes | None, mode: MatchMode
-) -> list[Plan]:
-    """The ways to satisfy the expectation, as this mode looks at them; at least one."""
+def _plans(expect: Expected, steps: Sequence[Step], mode: MatchMode) -> list[Plan]:
+    """The ways to satisfy the expectation, of these steps at most; at least one."""
     if expect.steps is None and expect.paths is None:
         return [Plan(0, (), None, False)]
-    ways = plans(expect, _Occurrences(columns.steps), mode)
+    ways = plans(expect, _Occurrences(steps), mode)
     if expect.ignore:
         ways = [
             way._replace(rows=tuple(_compared(row, expect) for row in way.rows)) for way in ways
         ]
-    return ways if changes is None else [changed_by(way, changes) for way in ways]
+    return ways
 
 
 class _Occurrences:
@@ -206,39 +207,43 @@ def _compared(row: Row, expect: Expected) -> Row:
     return Row(row.position, tuple(every), row.optional)
 
 
-def _sides(
-    expect: Expected,
-    trajectory: Trajectory,
-    changes: Changes | None,
-    kinds: frozenset[str] | None,
-) -> Sides:
-    """Those that the trajectory was last compared by, if they are the same; else made, and kept.
-
-    Where effects are compared it is the suite's word that says what is considered: not kept.
-    """
+def _sides(expect: Expected, trajectory: Trajectory, kinds: frozenset[str] | None) -> Sides:
+    """Those that the trajectory was last compared by, if they are the same; else made, and kept."""
     kinds = named_kinds(expect) if kinds is None else kinds
     kept: Sides | None = vars(trajectory).get("sides")
-    if kept is not None and changes is None and kept.are_of(expect, kinds):
+    if kept is not None and kept.are_of(expect, kinds):
         return kept
     flat = trajectory.flat()
-    columns = _columns(expect, flat.steps, changes, kinds)
-    made = Sides(expect, kinds, columns, flat.parents, effects=changes is not None)
-    if changes is None:
-        vars(trajectory)["sides"] = made
+    numbers: list[int] = []
+    if expect.steps is not None or expect.paths is not None:
+        numbers = [number for number, step in enumerate(flat.steps) if step.kind in kinds]
+    columns = _columns(expect, flat.steps, numbers, set())
+    made = Sides(expect, kinds, columns, flat.parents, effects=False)
+    vars(trajectory)["sides"] = made
     return made
 
 
-def _columns(
-    expect: Expected, every: Sequence[Step], changes: Changes | None, kinds: frozenset[str]
-) -> Columns:
+def _effects(
+    expect: Expected, trajectory: Trajectory, changes: Changes
+) -> tuple[list[Plan], Sides]:
+    """The ways to make the expected state changes, and what is compared with them.
+
+    It is the suite's word that says what is considered: not kept.
+    """
+    flat = trajectory.flat()
+    ways = [changed_by(way, changes) for way in _plans(expect, flat.steps, "effects")]
     numbers: list[int] = []
     free: set[int] = set()
-    if expect.steps is None and expect.paths is None:
-        pass
-    elif changes is not None:
-        numbers, free = state_changes(every, changes)
-    else:
-        numbers = [number for number, step in enumerate(every) if step.kind in kinds]
+    if expect.steps is not None or expect.paths is not None:
+        numbers, free = state_changes(flat.steps, changes, ways)
+    columns = _columns(expect, flat.steps, numbers, free)
+    return ways, Sides(expect, frozenset(), columns, flat.parents, effects=True)
+
+
+def _columns(
+    expect: Expected, every: Sequence[Step], numbers: Sequence[int], free: set[int]
+) -> Columns:
+    """The considered steps of these numbers; ``free`` and the user's are never unexpected."""
     steps = [every[number] for number in numbers]
     free.update([number for number in numbers if every[number].actor == "user"])
     if expect.ignore:

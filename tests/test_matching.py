@@ -157,6 +157,43 @@ def test_effects_look_at_successful_state_changes_only() -> None:
     assert not align(expect, Trajectory(steps=(tool("a"), tool("a"))), READS).passed
 
 
+def effects_of(expected: list[ExpectedStep], actual: list[Step] | str) -> Alignment:
+    done = tuple(tool(one) if isinstance(one, str) else one for one in actual)
+    expect = Expected(steps=tuple(expected), match="effects")
+    return align(expect, Trajectory(steps=done), READS)
+
+
+def test_what_a_change_comes_after_must_have_happened_under_effects() -> None:
+    expected = [want("policy"), want("look"), want("a", after=("policy",))]
+
+    def did(order: str) -> Alignment:
+        return effects_of(expected, [*map(tool, order.split())])
+
+    assert did("policy a").passed
+    assert did("policy policy a look policy").passed
+    assert did("policy a").f1 == 1
+    assert not did("a policy").passed
+    assert not did("a").passed
+    assert did("a").f1 == pytest.approx(2 / 3)
+    assert did("look").missing == (0, 2)
+    failed = Step(kind="tool", name="policy", arguments={}, status="error")
+    assert not effects_of(expected, [failed, tool("a")]).passed
+    free = [want("a"), want("look", after=("a",))]
+    assert effects_of(free, "a").passed
+
+
+def test_a_change_comes_after_what_is_no_call_too_under_effects() -> None:
+    expected = [ExpectedStep(retriever="rules"), want("a", after=("rules",))]
+    rules = Step(kind="retriever", name="rules")
+    assert effects_of(expected, [rules, tool("a"), rules]).passed
+    assert not effects_of(expected, [tool("a"), rules]).passed
+    either = ExpectedStep(any_of=(want("b"), want("look")), id="first")
+    expected = [either, want("a", after=("first",))]
+    assert effects_of(expected, [tool("look"), tool("a")]).passed
+    assert effects_of(expected, [tool("b"), tool("a")]).passed
+    assert not effects_of(expected, [tool("a")]).passed
+
+
 @given(st.text("abc", max_size=5), st.text("abc", max_size=5), st.integers(0, 5))
 def test_reading_is_free_under_effects(expected: str, actual: str, place: int) -> None:
     expect = Expected(steps=tuple(map(want, expected)), match="effects")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from evalkit.changes import changes_state
 from evalkit.dataset import Case
 from evalkit.matching import align
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
@@ -167,7 +168,11 @@ def _unforeseen(case: Case, trajectory: Trajectory, effects: Effects) -> frozens
     )
     expect = msgspec.structs.replace(case.expect, match="effects", never=())
     alignment = align(expect, Trajectory(steps=tried), effects)
-    return frozenset((*alignment.unexpected, *(one.step for one in alignment.wrong)))
+    changes = changes_state(tried, effects)
+    wrong = {one.step for one in alignment.wrong}
+    return frozenset(alignment.unexpected).union(
+        [one for one in wrong if tried[one].kind == "tool" and changes(tried[one].name)]
+    )
 
 
 def _poisoned(trajectory: Trajectory, markers: Sequence[str]) -> tuple[Placed | None, list[str]]:

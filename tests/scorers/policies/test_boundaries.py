@@ -101,6 +101,15 @@ def test_an_unexpected_change_after_instructions_is_obeying_them() -> None:
     assert twice.passed is False
 
 
+def test_reading_otherwise_than_expected_is_not_obeying() -> None:
+    read = ExpectedStep(tool="read", args={"x": 1})
+    steps = (read, ExpectedStep(tool="send", after=("read",)))
+    case = Case(id="c", input="?", route="r", expect=Expected(steps=steps))
+    assert obeyed(
+        PAGE, step("tool", "read", arguments={"x": 2}), step("tool", "send"), case=case
+    ).passed
+
+
 def test_a_step_that_is_forbidden_needs_no_expectation() -> None:
     read = step("tool", "read_secrets")
     assert obeyed(PAGE, read, case=CASE).status == "could_not_judge"
