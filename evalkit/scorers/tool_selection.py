@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -54,11 +54,12 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     rest = list(zip_longest(alignment.missing, chosen.spurious))
     right, wrong = len(chosen.right), sum(None not in pair for pair in rest)
     total = right + len(rest)
+    decisions = _decisions(alignment, chosen)
     return Score(
         NAME,
         right / total if total else 1.0,
         not rest,
-        _reason(alignment, chosen, rest),
+        _reason(alignment, chosen, rest, decisions),
         tuple(_findings(alignment, rest)),
         data={
             "right": right,
@@ -67,7 +68,7 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
             "spurious": len(chosen.spurious) - wrong,
             **rates(right, right + len(chosen.spurious), right + len(alignment.missing))._asdict(),
             "confusion": _confusion(alignment, chosen, rest),
-            "decisions": _decisions(alignment, chosen),
+            "decisions": decisions,
             "arguments": _arguments(alignment),
             "abstention": _abstention(alignment, chosen),
             "hallucinated": _hallucinated(alignment),
@@ -173,7 +174,8 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
         if place is not None:
             done |= 1 << place
             waited_for &= ~done
-    return {"made": len(made), "acceptable": accepted, "wrong": wrong}
+    accuracy = accepted / len(made) if made else None
+    return {"made": len(made), "acceptable": accepted, "accuracy": accuracy, "wrong": wrong}
 
 
 def _before(plan: Plan, place: int) -> int:
@@ -228,17 +230,17 @@ def _abstention(alignment: Alignment, chosen: _Choices) -> str | None:
 
 
 def _hallucinated(alignment: Alignment) -> list[str] | None:
-    """Tools that the agent called though no model was offered them; None if the trace is silent."""
-    offered: set[str] = set()
+    """Tools that the agent called though no model had been offered them by then; None if the trace
+    is silent. Of calls before the first offer that it tells, it does not tell."""
+    offered: set[str] | None = None
+    called: dict[str, None] = {}
     for step in alignment.steps:
         if step.offered is not None:
-            offered.update(step.offered)
-    if not offered:
-        return None
-    called = (
-        step.name for step in alignment.steps if step.kind == "tool" and step.actor == "agent"
-    )
-    return [name for name in dict.fromkeys(called) if name not in offered][:MAX_LISTED]
+            offered = {*step.offered} if offered is None else offered.union(step.offered)
+        is_call = step.kind == "tool" and step.actor == "agent"
+        if is_call and offered is not None and step.name not in offered:
+            called[step.name] = None
+    return None if offered is None else list(called)[:MAX_LISTED]
 
 
 def _findings(alignment: Alignment, rest: _Rest) -> Iterator[Finding]:
@@ -251,7 +253,15 @@ def _findings(alignment: Alignment, rest: _Rest) -> Iterator[Finding]:
             yield Finding("missing", f"tool {wanted}", expected=place, step=number, detail=detail)
 
 
-def _reason(alignment: Alignment, chosen: _Choices, rest: _Rest) -> str:
+def _reason(
+    alignment: Alignment, chosen: _Choices, rest: _Rest, decisions: Mapping[str, Any]
+) -> str:
+    made, acceptable = decisions["made"], decisions["acceptable"]
+    untimely = f"; {acceptable} of {made} calls acceptable when made" if acceptable < made else ""
+    return f"{_first(alignment, chosen, rest)}{untimely}"
+
+
+def _first(alignment: Alignment, chosen: _Choices, rest: _Rest) -> str:
     if not rest:
         return "every tool as expected" if chosen.right else "no tool expected, none called"
     wanted, instead = _wanted(alignment, rest[0][0]), _chosen(alignment, rest[0][1])

@@ -47,7 +47,8 @@ def test_counts(expected: str, actual: str, value: float, counts: tuple[int, ...
 def test_confusion_pairs_expected_with_chosen() -> None:
     score = judge("abd", "acde")
     assert score.data["confusion"] == [["a", "a"], ["d", "d"], ["b", "c"], [None, "e"]]
-    assert score.reason == "expected tool b: c called instead; and 1 more"
+    said = "expected tool b: c called instead; and 1 more; 1 of 4 calls acceptable when made"
+    assert score.reason == said
     assert [(one.kind, one.expected, one.step) for one in score.steps] == [
         ("missing", 1, 1),
         ("unexpected", None, 3),
@@ -103,6 +104,39 @@ def test_arguments_are_named_and_no_part_of_the_value() -> None:
 def test_abstention_and_hallucinated_tools() -> None:
     said = [judge(*one).data["abstention"] for one in (("", ""), ("a", ""), ("", "a"), ("a", "a"))]
     assert said == ["right", "wrong", "broken", None]
-    model = Step(kind="llm", name="m", offered=("a", "b"))
-    assert judge("a", "ac", model).data["hallucinated"] == ["c"]
-    assert judge("a", "ac").data["hallucinated"] is None
+
+
+def offers(*names: str) -> Step:
+    return Step(kind="llm", name="m", offered=names)
+
+
+def called(name: str, **more: Any) -> Step:
+    return Step(kind="tool", name=name, arguments={}, **more)
+
+
+@pytest.mark.parametrize(
+    ("steps", "hallucinated"),
+    [
+        ((offers("a", "b"), called("a"), called("c")), ["c"]),
+        ((offers("a"), called("b"), offers("b")), ["b"]),
+        ((offers("a"), offers("b"), called("a"), called("b")), []),
+        ((called("a"), offers("b"), called("b")), []),
+        ((offers(), called("a")), ["a"]),
+        ((offers(), called("a", actor="user")), []),
+        ((called("a"),), None),
+    ],
+)
+def test_a_call_is_hallucinated_that_nothing_had_offered_by_then(
+    steps: tuple[Step, ...], hallucinated: list[str] | None
+) -> None:
+    case = Case(id="c", input="?", route="r", expect=Expected(steps=()))
+    assert tool_selection(case, Trajectory(steps=steps)).data["hallucinated"] == hallucinated
+
+
+def test_the_share_of_decisions_that_were_acceptable_is_told() -> None:
+    late = judge("abc", "cba")
+    assert (late.value, late.data["decisions"]["accuracy"]) == (1.0, 1 / 3)
+    assert late.reason == "every tool as expected; 1 of 3 calls acceptable when made"
+    assert judge("abc", "abc").data["decisions"]["accuracy"] == 1.0
+    assert judge("abc", "abc").reason == "every tool as expected"
+    assert judge("a", "").data["decisions"]["accuracy"] is None
