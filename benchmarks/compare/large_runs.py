@@ -125,7 +125,8 @@ def write_run(store: Path, name: str, kind: str, routes: int, cases: int, trials
         status="complete",
         started=1.0,
     )
-    write_manifest(folder, Manifest(run=run, counts={}))
+    counts = {table: len(columns["case"]) for table, columns in tables.items()}
+    write_manifest(folder, Manifest(run=run, counts=counts))
 
 
 def main() -> None:
