@@ -8,8 +8,10 @@ data) become cases and trajectories by one rule; one configuration judges them a
 rests on a database that no recording holds, so task_completion fails or could not judge, and never
 passes; the state changes of the path stand for the database. Verdict: trajectory_match passed and
 no outcome check failed; value: the mean of trajectory_match and the share of outcome checks that
-are met, of those that could be judged. Beside it, ways of judging a path that ask for less or
-more. AUC is the chance that a solved run is worth more than one that was not.
+are met, of those that could be judged. Beside it the same as a suite states it,
+``task_completion: {passed: [trajectory_match]}`` with the strings as outcome checks and nothing of
+the database, and ways of judging a path that ask for less or more. AUC is the chance that a solved
+run is worth more than one that was not.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from msgspec.structs import replace
 from recorded import DATA, Recorded, read_all
 
 from evalkit.dataset import MatchMode
@@ -59,6 +62,18 @@ def judge(run: Recorded) -> Judged:
     return Judged(run, value, not failed, "; ".join(failed) or "as expected")
 
 
+def by_suite(run: Recorded) -> Judged:
+    """The verdict of a suite that lists ``task_completion: {passed: [trajectory_match]}``."""
+    expect = run.case.expect
+    told = tuple(check for check in expect.outcome if check.unrecorded is None)
+    case = replace(run.case, expect=replace(expect, outcome=told))
+    match = trajectory_match(case, run.trajectory, effects=run.effects)
+    done = task_completion(
+        case, run.trajectory, passed=(match.scorer,), judged={match.scorer: match}
+    )
+    return Judged(run, done.value or 0.0, done.passed is True, done.reason)
+
+
 def _calls(run: Recorded) -> tuple[list[dict[str, object]], list[Step]]:
     expected = [{"name": one.tool, "args": one.args} for one in run.case.expect.steps or ()]
     return expected, [step for step in run.trajectory.steps if step.kind == "tool"]
@@ -93,8 +108,10 @@ def auc(values: Iterable[float], solved: Iterable[bool]) -> float:
 
 def _line(name: str, judged: list[Judged]) -> str:
     truth = [one.run.solved for one in judged]
-    right = sum(one.passed == one.run.solved for one in judged)
-    cells = [f"{auc([one.value for one in judged], truth):.4f}", f"{right / len(judged):.4f}"]
+    cells = []
+    for verdicts in (judged, [by_suite(one.run) for one in judged]):
+        right = sum(one.passed == one.run.solved for one in verdicts)
+        cells += [f"{auc([one.value for one in verdicts], truth):.4f}", f"{right / len(truth):.4f}"]
     cells += [f"{auc([f(one.run) for one in judged], truth):.3f}" for f in OTHERS.values()]
     return f"{name:48} {len(judged):5} " + " ".join(f"{cell:>9}" for cell in cells)
 
@@ -109,7 +126,7 @@ def main(folder: Path) -> None:
         f"{len(runs)} runs; could not be judged: {never} that never ran, "
         f"{other} whose reward rests on what neither calls nor words tell\n"
     )
-    heads = ["AUC", "accuracy", *OTHERS]
+    heads = ["AUC", "accuracy", "suite AUC", "accuracy", *OTHERS]
     print(f"{'file':48} {'runs':>5} " + " ".join(f"{head:>9}" for head in heads))
     files: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:

@@ -36,6 +36,9 @@ def test_the_default_configuration_foretells_the_reward(agreement: Any) -> None:
     right = sum(one.passed == truth for one, truth in zip(judged, solved, strict=True))
     assert right / len(judged) >= 0.985
     assert agreement["auc"]([one.value for one in judged], solved) >= 0.988
+    stated = [agreement["by_suite"](run) for run in runs]
+    assert [one.passed for one in stated] == [one.passed for one in judged]
+    assert agreement["auc"]([one.value for one in stated], solved) >= 0.988
 
 
 @pytest.fixture(scope="module")
