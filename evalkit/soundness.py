@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evalkit.argument_problems import argument_problems
 from evalkit.assignment import TooLargeError
 from evalkit.dataset import Expected, ExpectedStep
 from evalkit.plans import plans
-from evalkit.predicates import problems as argument_problems
 from evalkit.values import is_path, show
 
 MAX_DEPTH = 32

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import match, matches, predicates
+from evalkit.argument_problems import argument_problems
 from evalkit.arguments import arguments_hold, mismatches, superfluous
 from evalkit.dataset import PREDICATES
 from evalkit.errors import TooMuchError
@@ -228,15 +229,15 @@ def test_every_predicate_is_known_and_checked() -> None:
         "ordered": 3,
     }
     for key, value in wrong.items():
-        (problem,) = predicates.problems({"argument": {key: value}})
+        (problem,) = argument_problems({"argument": {key: value}})
         assert problem.startswith("argument: ")
         assert key in problem
     assert set(wrong) | {"contains", "equals"} == PREDICATES
-    assert predicates.problems({"a": {"b": [{"one_of": [{"regex": "("}]}]}})
-    assert predicates.problems({"a": {"ge": 5, "le": 3}})
-    assert predicates.problems({"a": deep(100)})
-    assert predicates.problems({"regex": "(", "a": {"equals": {"regex": "("}}, "b": [1]}) == []
-    assert predicates.problems(None) == []
+    assert argument_problems({"a": {"b": [{"one_of": [{"regex": "("}]}]}})
+    assert argument_problems({"a": {"ge": 5, "le": 3}})
+    assert argument_problems({"a": deep(100)})
+    assert argument_problems({"regex": "(", "a": {"equals": {"regex": "("}}, "b": [1]}) == []
+    assert argument_problems(None) == []
 
 
 @given(values)

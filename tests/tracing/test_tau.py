@@ -203,10 +203,11 @@ def test_only_compared_arguments_are_expected_and_users_calls_are_theirs() -> No
 )
 def test_a_literal_is_never_read_as_a_predicate(value: Any) -> None:
     from evalkit import predicates
+    from evalkit.argument_problems import argument_problems
 
     quoted = literal(value)
     assert predicates.holds(quoted, value)
-    assert not predicates.problems({"argument": quoted})
+    assert not argument_problems({"argument": quoted})
 
 
 def test_long_task_ids_stay_apart_and_short_enough() -> None:
