@@ -9,6 +9,7 @@ from evalkit.dataset import ArgumentsMode, Expected, ExpectedStep, MatchMode
 from evalkit.errors import InputError
 from evalkit.predicates import literals
 from evalkit.soundness import problems
+from evalkit.suite import Effects
 from evalkit.trajectory import Step, Trajectory
 from evalkit.values import show
 
@@ -24,6 +25,15 @@ def check_modes(mode: Any, args: Any) -> None:
     for key, given, known in (("mode", mode, _MODES), ("args", args, _ARGUMENTS_MODES)):
         if given not in known:
             raise InputError(f"{key}={show(given)}: expected one of {', '.join(known)}")
+
+
+def check_effects(effects: Any) -> None:
+    """Raises InputError where what is to say which tools change state is no record of that."""
+    if not isinstance(effects, Effects):
+        raise InputError(
+            f"effects={show(effects)}: expected a record such as "
+            'evalkit.suite.Effects(write=("pay",))'
+        )
 
 
 def check_arguments(expected: Iterable[Mapping[str, Any]]) -> None:

@@ -72,6 +72,11 @@ def test_what_is_no_list_of_steps_is_refused(
     assert said in str(refused.value)
 
 
+def test_effects_are_a_record() -> None:
+    with pytest.raises(InputError, match="expected a record such as"):
+        match([CALL], [CALL], mode="effects", effects={"write": ["f"]})  # type: ignore[arg-type]
+
+
 def test_an_order_that_nothing_satisfies_is_refused() -> None:
     done = [Step(kind="tool", name="a"), Step(kind="tool", name="b")]
     with pytest.raises(InputError, match="no expected step has the id or name 'z'"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from evalkit import match
 from evalkit.check import guesses
 from evalkit.cli import main
 from evalkit.dataset import Case, Dataset, Expected, ExpectedStep
@@ -50,6 +51,13 @@ def test_reading_and_setting() -> None:
     assert not any(reads_by_name(name) for name in changing.split())
     assert sets_by_name("update_user")
     assert not sets_by_name("send_certificate")
+
+
+@pytest.mark.parametrize("name", ["check_in_guest", "load_funds"])
+def test_doing_nothing_is_no_effect_that_was_expected(name: str) -> None:
+    call = {"name": name, "args": {"room": 5}}
+    assert match([call], [], mode="effects").passed is False
+    assert match([call], [call], mode="effects").passed
 
 
 def test_check_names_what_it_guesses() -> None:

@@ -54,6 +54,7 @@ def match(
     Without ``effects``, which tools change state is guessed by their names. Raises InputError on
     everything that ``evalkit check`` would refuse, and on what is no step.
     """
+    calls.check_effects(effects)
     return judge(calls.expectation(expected, mode, args), calls.trajectory(actual), effects)
 
 
