@@ -102,6 +102,7 @@ class Candidates:
             ]
         self._held = held
         self._of_text: dict[Hashable, dict[int, int]] = {}
+        self._last: Hashable = None
         self._of_name: dict[tuple[str | None, str | None, str], list[int]] = {}
 
     def paired(self, before: Sequence[int] | None = None, *, listed: bool = False) -> Pairing:
@@ -284,15 +285,16 @@ class Candidates:
 
     def _like(self, row: int) -> Hashable:
         """Equal for rows of the same options: these are kept once for all of them."""
-        return (self._stated[row] or row, self._most[row])
+        return (self._stated[row] or id(self._rows[row].alternatives), self._most[row])
 
     def _fulls(self, row: int) -> dict[int, int]:
         """The steps that hold in full with a row of one name, and what each is worth; kept once
-        for all rows of the same text."""
-        if self._stated[row] is None:
-            return self._holding(row)
+        for all rows of the same text, and for the last step without one, which may come again."""
         like = self._like(row)
         if like not in self._of_text:
+            if self._stated[row] is None:
+                self._of_text.pop(self._last, None)
+                self._last = like
             self._of_text[like] = self._holding(row)
         return self._of_text[like]
 

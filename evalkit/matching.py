@@ -32,6 +32,7 @@ import msgspec
 
 from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArguments, rates
 from evalkit.arguments import arguments_hold, without
+from evalkit.assignment import MAX_CELLS, TooLargeError
 from evalkit.candidates import Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
 from evalkit.dataset import Expected, ExpectedStep, MatchMode
@@ -89,8 +90,12 @@ def align(
         ways = _plans(expect, sides.columns.steps, mode)
     stated = leaves(expect)
     best: Alignment | None = None
+    spent = 0
     for whole in ways:
         plan = whole if view is None else projected(whole, view)
+        spent += len(plan.rows) * len(sides.columns.steps)
+        if best is not None and spent > MAX_CELLS:  # of one way the pairing itself is bounded
+            raise TooLargeError(_too_many_to_try(len(ways), len(sides.columns.steps)))
         found = _aligned(expect, plan, sides, steps, stated, forbidden, mode, ordered)
         if best is None or (found.passed, found.f1) > (best.passed, best.f1):
             best = found
@@ -98,6 +103,14 @@ def align(
             break
     assert best is not None  # there is always a plan
     return best
+
+
+def _too_many_to_try(ways: int, steps: int) -> str:
+    return (
+        f"{ways:,} ways to satisfy the expected steps are too many to align with {steps:,} actual "
+        f"ones each (at most {MAX_CELLS:,} pairs in all): state fewer alternatives of sequences "
+        "and optional groups, or split the case"
+    )
 
 
 def may_call_nothing_more(expect: Expected) -> bool:

@@ -5,8 +5,9 @@ Words and ties are those of :mod:`evalkit.assignment`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import accumulate
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, islice
+from typing import Any
 
 from evalkit.assignment import MAX_CELLS, Pairing, TooLargeError, Weights, too_large
 
@@ -72,23 +73,48 @@ def _align(weights: Weights, rows: list[int], columns: list[int], pairing: Pairi
 
 def _crossing(weights: Weights, rows: list[int], half: int, columns: list[int]) -> int:
     """How many columns the first ``half`` rows have to themselves on the path that walking back
-    through the whole table finds: it is followed forwards, for every cell at once."""
-    place = {column: number for number, column in enumerate(columns)}
-    line = [0] * (len(columns) + 1)
-    for row in rows[:half]:
-        line = _next_line(line, weights[row], place)
-    cuts = list(range(len(columns) + 1))
-    for row in rows[half:]:
-        above, line = line, _next_line(line, weights[row], place)
-        cut, following = 0, [0]
-        for best, left, up, straight, aslant in zip(
-            line[1:], line, above[1:], cuts[1:], cuts, strict=False
-        ):
-            if best != left:
-                cut = straight if best == up else aslant
-            following.append(cut)
-        cuts = following
-    return cuts[-1]
+    through the whole table finds: it is followed forwards, for every cell of a line at once."""
+    import numpy as np
+
+    at = np.arange(len(columns) + 1)
+    every = _gains(weights, rows, columns)
+    line = np.zeros_like(at)
+    for gains in islice(every, half):
+        line = _line_below(line, gains)
+    cuts = at
+    for gains in every:
+        above, line = line, _line_below(line, gains)
+        chosen = np.where(line[1:] == above[1:], cuts[1:], cuts[:-1])
+        begins = np.where(line[1:] == line[:-1], 0, at[1:])  # else as its left neighbour
+        cuts = np.concatenate([[0], chosen])[np.maximum.accumulate(np.concatenate([[0], begins]))]
+    return int(cuts[-1])
+
+
+def _gains(weights: Weights, rows: Sequence[int], columns: Sequence[int]) -> Iterator[Any]:
+    """What each row is worth with each of the columns, as an array."""
+    import numpy as np
+
+    known = np.array(columns)
+    last: Mapping[int, int] = {}
+    gains = np.zeros(len(columns), np.int64)
+    for row in rows:
+        options = weights[row]
+        if options is not last:  # rows alike, as of a step that comes again, share theirs
+            last = options
+            found = np.fromiter(options.keys(), np.int64, len(options))
+            worth = np.fromiter(options.values(), np.int64, len(options))
+            here = (known[0] <= found) & (found <= known[-1])
+            gains = np.zeros(len(columns), np.int64)
+            gains[np.searchsorted(known, found[here])] = worth[here]
+        yield gains
+
+
+def _line_below(above: Any, gains: Any) -> Any:
+    import numpy as np
+
+    line = np.zeros_like(above)
+    np.maximum.accumulate(np.maximum(above[1:], above[:-1] + gains), out=line[1:])
+    return line
 
 
 def _next_line(above: list[int], options: Mapping[int, int], place: Mapping[int, int]) -> list[int]:

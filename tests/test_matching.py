@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.assignment import TooLargeError
 from evalkit.dataset import ArgumentsMode, Expected, ExpectedStep, MatchMode, Times
 from evalkit.matching import Alignment, align, problems
 from evalkit.suite import Effects
@@ -123,6 +124,20 @@ def test_alternatives_take_turns_as_often_as_they_like(mode: MatchMode, listed: 
         either = ExpectedStep(any_of=every, times=Times(ge=least))
         assert aligned([either], "sob" if listed else "sb", mode).passed
         assert aligned([either], "bsobso" if listed else "bsbss", mode).passed
+
+
+def test_ways_and_pairs_are_bounded_together() -> None:
+    every = [ExpectedStep(any_of=((want("p"), want("q")), (want("r"),))) for _ in range(9)]
+    steps = [want(f"t{number}") for number in range(1_000)]
+    with pytest.raises(TooLargeError, match="512 ways to satisfy the expected steps are too many"):
+        aligned([*every, *steps], [tool("z")] * 60, "exact")
+
+
+def test_a_step_may_come_again_thousands_of_times() -> None:
+    often = want("s", times=Times(ge=1))
+    found = aligned([often, want("a")], "s" * 1_000, "exact")
+    assert (len(found.pairs), found.missing) == (1_000, (1,))
+    assert aligned([often, want("a")], "s" * 1_000 + "a", "exact").passed
 
 
 def test_alternatives() -> None:
