@@ -233,12 +233,16 @@ def _hallucinated(alignment: Alignment) -> list[str] | None:
     """Tools that the agent called though no model had been offered them by then; None if the trace
     is silent. Of calls before the first offer that it tells, it does not tell."""
     offered: set[str] | None = None
+    by_models = silent = False
     called: dict[str, None] = {}
     for step in alignment.steps:
         if step.offered is not None:
             offered = {*step.offered} if offered is None else offered.union(step.offered)
+            by_models, silent = by_models or step.kind == "llm", False
+        elif step.kind == "llm" and by_models:
+            silent = True  # other models' offers are told, this one's is not
         is_call = step.kind == "tool" and step.actor == "agent"
-        if is_call and offered is not None and step.name not in offered:
+        if is_call and offered is not None and not silent and step.name not in offered:
             called[step.name] = None
     return None if offered is None else list(called)[:MAX_LISTED]
 

@@ -30,6 +30,7 @@ _FILLED = (
     "call_id",
     "ttft_s",
     "read_only",
+    "offered",
 )
 
 

@@ -23,6 +23,7 @@ from evalkit.tracing.completeness import NAMING, missing, session_and_user
 from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
 from evalkit.tracing.messages import ToolResult, tool_results
+from evalkit.tracing.offers import offered
 from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
 from evalkit.tracing.shapes import shape_of
@@ -199,11 +200,17 @@ def _completed(
         error=error,
         model_served=served,
         cost_usd=_cost(step, prices) if prices and step.cost_usd is None else step.cost_usd,
+        offered=_offered(step, span),
         span_id=step.span_id or span.span_id,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
         steps=steps,
     )
+
+
+def _offered(step: Step, span: Span) -> tuple[str, ...] | None:
+    chooses = step.offered is None and step.kind in ("llm", "agent")
+    return offered(span.attributes) if chooses else step.offered
 
 
 def _failed(span: Span) -> bool:

@@ -124,6 +124,8 @@ def called(name: str, **more: Any) -> Step:
         ((offers(), called("a")), ["a"]),
         ((offers(), called("a", actor="user")), []),
         ((called("a"),), None),
+        ((offers("a"), Step(kind="llm", name="m"), called("b")), []),
+        ((offers("a"), Step(kind="llm", name="m"), offers("a"), called("b")), ["b"]),
     ],
 )
 def test_a_call_is_hallucinated_that_nothing_had_offered_by_then(
