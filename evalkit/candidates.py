@@ -285,7 +285,7 @@ class Candidates:
 
     def _like(self, row: int) -> Hashable:
         """Equal for rows of the same options: these are kept once for all of them."""
-        return (self._stated[row] or id(self._rows[row].alternatives), self._most[row])
+        return (self._stated[row] or id(self._rows[row].alternatives), self._is_optional(row))
 
     def _fulls(self, row: int) -> dict[int, int]:
         """The steps that hold in full with a row of one name, and what each is worth; kept once
