@@ -146,6 +146,7 @@ def test_whatever_looks_like_json_ends(text: str) -> None:
 ENDLESS = """
 import resource, sys
 from evalkit.tracing.cutting import pieces
+from evalkit.tracing.reasons import Reasons
 
 SPAN = b'{"traceId": "%032x", "attributes": [' + b",".join([b'{"key": "k", "value": "v"}'] * 12)
 SPANS = b", ".join([SPAN % 7 + b"]}"] * 2000)
