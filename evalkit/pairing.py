@@ -1,9 +1,26 @@
-"""A column of its own for every row, where there is one for all."""
+"""Pairs: of equal ones, and a column of its own for every row, where there is one for all."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Hashable, Sequence
+
+
+def left_over(stated: Sequence[Hashable], found: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+    """The places of what is left in each when equal ones have paired off."""
+    left = Counter(stated)
+    extra = []
+    for place, key in enumerate(found):
+        if left.get(key, 0):
+            left[key] -= 1
+        else:
+            extra.append(place)
+    lacking = []
+    for place, key in enumerate(stated):
+        if left[key]:
+            left[key] -= 1
+            lacking.append(place)
+    return lacking, extra
 
 
 def pair_off(options: Sequence[Sequence[int]]) -> list[int] | None:

@@ -13,6 +13,7 @@ from typing import Any
 from evalkit.arguments import arguments_hold
 from evalkit.calls import check_arguments, check_modes, listed
 from evalkit.dataset import ArgumentsMode, MatchMode
+from evalkit.pairing import left_over
 from evalkit.predicates import literals, together, written
 from evalkit.scorers.trajectory_match import match
 
@@ -93,21 +94,11 @@ def _without_same(expected: Calls, actual: Calls) -> tuple[Calls, Calls] | None:
     found = written([one["args"] for one in actual])
     if None in stated:
         return None
-    same = Counter([(one["name"], text) for one, text in zip(expected, stated, strict=True)])
-    extra = []
-    for call, text in zip(actual, found, strict=True):
-        key = (call["name"], text)
-        if same.get(key, 0):
-            same[key] -= 1
-        else:
-            extra.append(call)
-    lacking = []
-    for call, text in zip(expected, stated, strict=True):
-        key = (call["name"], text)
-        if same[key]:
-            same[key] -= 1
-            lacking.append(call)
-    return lacking, extra
+    lacking, extra = left_over(
+        [(one["name"], text) for one, text in zip(expected, stated, strict=True)],
+        [(one["name"], text) for one, text in zip(actual, found, strict=True)],
+    )
+    return [expected[at] for at in lacking], [actual[at] for at in extra]
 
 
 def _holds(expected: Mapping[str, Any], actual: Mapping[str, Any], args: ArgumentsMode) -> bool:

@@ -26,7 +26,6 @@ all that is compared together (:func:`together`); what is beyond is not judged: 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -36,7 +35,7 @@ import msgspec
 
 from evalkit.dataset import PREDICATES
 from evalkit.errors import TooMuchError
-from evalkit.pairing import pair_off
+from evalkit.pairing import left_over, pair_off
 from evalkit.values import (
     MAX_DEPTH,
     NUMBERS,
@@ -349,21 +348,8 @@ def _without_equal(stated: Sequence[Any], found: Sequence[Any]) -> tuple[list[An
     Nothing is lost by it where nothing stated is a predicate, since to hold is transitive then:
     if an element equal to a stated one served another, what took its place serves that too.
     """
-    names = [canonical(one) for one in stated]
-    same = Counter(names)
-    extra = []
-    for value in found:
-        name = canonical(value)
-        if same.get(name, 0):
-            same[name] -= 1
-        else:
-            extra.append(value)
-    lacking = []
-    for one, name in zip(stated, names, strict=True):
-        if same[name]:
-            same[name] -= 1
-            lacking.append(one)
-    return lacking, extra
+    lacking, extra = left_over([*map(canonical, stated)], [*map(canonical, found)])
+    return [stated[at] for at in lacking], [found[at] for at in extra]
 
 
 def _contains(part: Any, found: Any, at: _Comparison, depth: int) -> bool:
