@@ -11,7 +11,8 @@ import numpy as np
 
 from evalkit.observations import ScoreRows, encoded, judged_rows, taken
 from evalkit.permutation import permutation_drop
-from evalkit.results import Finding, FindingKind, Recorded, StepChange
+from evalkit.reports import StepChange
+from evalkit.results import Finding, FindingKind, Recorded
 
 # Whose findings tell the step where a scorer itself found none: what was not as expected, then
 # what was done too often.

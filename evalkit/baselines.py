@@ -33,7 +33,8 @@ from evalkit.folders import (
 from evalkit.folders.arrays import arrow_schema
 from evalkit.folders.rows import COLUMNS
 from evalkit.folders.tables import read_parts
-from evalkit.results import Promotion, Run
+from evalkit.reports import Promotion
+from evalkit.results import Run
 from evalkit.store import Decision, Outcome, Store
 
 if TYPE_CHECKING:

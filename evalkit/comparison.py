@@ -24,14 +24,8 @@ from evalkit.observations import (
     trials_by_route,
 )
 from evalkit.reliability import passes_of_k
-from evalkit.results import (
-    CaseScore,
-    CaseSummary,
-    Estimate,
-    Recorded,
-    RouteSummary,
-    ScorerSummary,
-)
+from evalkit.reports import CaseScore, CaseSummary, Estimate, RouteSummary, ScorerSummary
+from evalkit.results import Recorded
 from evalkit.stats import mean_intervals, percentile
 
 

@@ -33,7 +33,7 @@ from typing import NamedTuple
 from evalkit.comparison import Paired
 from evalkit.observations import Observed
 from evalkit.permutation import DRAWS, PermutationTest, attainable_p
-from evalkit.results import Verdict
+from evalkit.reports import Verdict
 from evalkit.stand_in import Contradiction, contradictions
 from evalkit.stats import Interval, holm, trial_interval
 from evalkit.suspicion import KEEP_CASE, KEEP_ROUTE, Arms, Suspicion, p_of_mean, test_of_mean

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.observations import codes, encoded, floats, taken
-from evalkit.results import GateRow, StepChange
+from evalkit.reports import GateRow, StepChange
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from evalkit.measurement import Side
 from evalkit.observations import codes, floats
 from evalkit.ranks import signed_rank
-from evalkit.results import GateRow, Verdict
+from evalkit.reports import GateRow, Verdict
 from evalkit.stats import holm
 
 MEASURES = ("latency_s", "tokens", "cost_usd", "steps")

@@ -36,7 +36,8 @@ from evalkit.measurement import (
 )
 from evalkit.observations import Observed
 from evalkit.reliability import flaky_cases
-from evalkit.results import CaseChange, GateReport, GateRow, Recorded, Verdict
+from evalkit.reports import CaseChange, GateReport, GateRow, Verdict
+from evalkit.results import Recorded
 from evalkit.settling import Settled, settle
 from evalkit.suite import GatePolicy, score_name
 from evalkit.verdicts import judge

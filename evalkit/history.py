@@ -19,7 +19,8 @@ import numpy as np
 from evalkit.observations import Floats, Observed, cases_by_route, observations, score_rows
 from evalkit.permutation import permutation_drop
 from evalkit.reliability import flaky_cases
-from evalkit.results import FlakyCase, Recorded
+from evalkit.reports import FlakyCase
+from evalkit.results import Recorded
 from evalkit.stats import mean_interval
 
 CREDIBLE = 0.95

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from evalkit import phrasing
 from evalkit.console import table
 from evalkit.escaping import line
-from evalkit.results import RouteSummary, Run, ScorerSummary
+from evalkit.reports import RouteSummary, ScorerSummary
+from evalkit.results import Run
 
 if TYPE_CHECKING:
     from rich.table import Table

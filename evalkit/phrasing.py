@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable
 
-from evalkit.results import CaseChange, GateReport, GateRow, StepChange
+from evalkit.reports import CaseChange, GateReport, GateRow, StepChange
 
 UNKNOWN = "–"
 EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")

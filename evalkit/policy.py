@@ -20,7 +20,8 @@ from evalkit.confirming import Rerun
 from evalkit.gating import decide, exit_code
 from evalkit.observations import codes, observations, score_rows, taken
 from evalkit.phrasing import measured
-from evalkit.results import GateReport, GateRow, Recorded, Verdict
+from evalkit.reports import GateReport, GateRow, Verdict
+from evalkit.results import Recorded
 from evalkit.suite import GatePolicy, Quarantine
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from evalkit.confirming import goals
 from evalkit.observations import observations, score_rows
-from evalkit.results import PlannedCase, Recorded, RouteSummary
+from evalkit.reports import RouteSummary
+from evalkit.results import PlannedCase, Recorded
 from evalkit.suite import GatePolicy
 from evalkit.suspicion import KEEP_ROUTE
 

@@ -25,7 +25,8 @@ from evalkit.phrasing import blocking_rows
 from evalkit.planning import plan, read_settings
 from evalkit.protocols import TrialContext
 from evalkit.reporters.diff import render_diff, render_show
-from evalkit.results import GateReport, Report, Run, Score, Selection, Trial
+from evalkit.reports import GateReport, Report
+from evalkit.results import Run, Score, Selection, Trial
 from evalkit.scorers.trajectory_match import judge
 from evalkit.store import Store
 from evalkit.suite import Effects, Pipeline

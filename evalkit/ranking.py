@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.observations import Whole
-from evalkit.results import RouteSummary
+from evalkit.reports import RouteSummary
 from evalkit.versions import Cells, test
 
 _ALIKE = 1.05  # prices that differ by less are the same

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from evalkit.observations import Floats, Observed, Whole, medians
-from evalkit.results import FlakyCase, Trial
+from evalkit.reports import FlakyCase
+from evalkit.results import Trial
 from evalkit.stats import CONFIDENCE, mean_intervals, pass_at, pass_hat
 
 LISTED = 5

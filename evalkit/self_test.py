@@ -22,7 +22,8 @@ from evalkit.confirming import Row
 from evalkit.errors import InputError
 from evalkit.observations import Floats, Whole, score_rows
 from evalkit.policy import gate, set_apart
-from evalkit.results import GateReport, PlannedCase, Recorded
+from evalkit.reports import GateReport
+from evalkit.results import PlannedCase, Recorded
 from evalkit.suite import GatePolicy
 
 SECONDS = 30.0

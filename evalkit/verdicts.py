@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from evalkit.comparison import Paired
 from evalkit.permutation import DRAWS, DropTest, attainable_p, drop_test
-from evalkit.results import Verdict
+from evalkit.reports import Verdict
 from evalkit.stats import Interval, detectable, holm, trial_interval
 
 

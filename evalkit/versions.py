@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from evalkit.observations import Floats, Whole, score_rows, trial_rows
 from evalkit.permutation import permutation_drop
-from evalkit.results import Recorded, RouteSummary, Run
+from evalkit.reports import RouteSummary
+from evalkit.results import Recorded, Run
 from evalkit.stats import percentile
 
 _ENOUGH_CASES = 30  # that vary, for the normal limit of the permutation distribution

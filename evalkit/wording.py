@@ -11,7 +11,8 @@ from evalkit.confirming import Confirmed
 from evalkit.measurement import Side, name_some
 from evalkit.observations import score_rows
 from evalkit.phrasing import signed
-from evalkit.results import GateRow, Recorded
+from evalkit.reports import GateRow
+from evalkit.results import Recorded
 from evalkit.verdicts import Judgement
 
 _MOST_FLAKY = 3

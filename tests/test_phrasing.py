@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import phrasing
-from evalkit.results import CaseChange
+from evalkit.reports import CaseChange
 from tests.reporters import samples
 
 

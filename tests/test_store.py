@@ -18,7 +18,8 @@ from evalkit.errors import InputError, NotFoundError, StoreError
 from evalkit.folders import locks, run_folder
 from evalkit.folders.rows import COLUMNS
 from evalkit.journal import Journal
-from evalkit.results import GateReport, GateRow, Run, Trial
+from evalkit.reports import GateReport, GateRow
+from evalkit.results import Run, Trial
 from evalkit.store import Decision, Store
 from evalkit.store.schema import DATABASE, VIEWS
 from tests.test_journal import a_run, a_trial

@@ -13,7 +13,8 @@ from evalkit.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalkit.results import RouteSummary, Run
+    from evalkit.reports import RouteSummary
+    from evalkit.results import Run
 
 
 class CompareFormat(StrEnum):

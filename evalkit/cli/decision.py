@@ -9,7 +9,8 @@ from evalkit.errors import InputError
 
 if TYPE_CHECKING:
     from evalkit.confirming import Rerun
-    from evalkit.results import GateReport, GateRow, Recorded, Report, Run
+    from evalkit.reports import GateReport, GateRow, Report
+    from evalkit.results import Recorded, Run
     from evalkit.store import Store
     from evalkit.suite import Confirm
 
@@ -60,7 +61,7 @@ def read_run(store: Store, run_id: str, on: Sequence[str] = ()) -> Recorded:
 def report_of(recorded: Recorded, gate: GateReport | None, notes: Iterable[str] = ()) -> Report:
     """The run per route and case, with a decision on it and further notes."""
     from evalkit.comparison import summarize, summarize_cases
-    from evalkit.results import Report
+    from evalkit.reports import Report
     from evalkit.wording import say_unjudged
 
     return Report(

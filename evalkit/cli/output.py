@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypedDict
 from evalkit.errors import StoreError
 
 if TYPE_CHECKING:
-    from evalkit.results import Report, Run
+    from evalkit.reports import Report
+    from evalkit.results import Run
 
 
 class Screen(TypedDict):

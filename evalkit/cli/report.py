@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from evalkit.breakdown import RouteBreakdown
     from evalkit.dataset import Case
     from evalkit.history import RouteHistory
-    from evalkit.results import GateReport, Recorded, Report, RouteSummary, Run
+    from evalkit.reports import GateReport, Report, RouteSummary
+    from evalkit.results import Recorded, Run
     from evalkit.store import Store
 
 MOST_TRACES = 5_000

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from evalkit.confirm_run import Source
     from evalkit.confirming import Rerun, Row
     from evalkit.files import LoadedSuite
-    from evalkit.results import Report, Run
+    from evalkit.reports import Report
+    from evalkit.results import Run
     from evalkit.runner import Progress
     from evalkit.store import Store
     from evalkit.suite import Confirm

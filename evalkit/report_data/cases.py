@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evalkit.report_data.text import visible
-from evalkit.results import CaseScore, CaseSummary, GateReport, Recorded
+from evalkit.reports import CaseScore, CaseSummary, GateReport
+from evalkit.results import Recorded
 
 Standing = str
 STANDINGS: Mapping[Standing, str] = {

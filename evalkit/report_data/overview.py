@@ -14,7 +14,8 @@ from evalkit.history import RouteHistory
 from evalkit.report_data.cases import STANDINGS, Listed, columns
 from evalkit.report_data.text import visible
 from evalkit.reporters.json import gate_object, plain, run_object, summary_objects
-from evalkit.results import GateReport, GateRow, Report, RouteSummary, Run
+from evalkit.reports import GateReport, GateRow, Report, RouteSummary
+from evalkit.results import Run
 from evalkit.step_failures import StepFailures
 
 BINS = 24

@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit import phrasing
 from evalkit.escaping import line
-from evalkit.results import GateRow, Report
+from evalkit.reports import GateRow, Report
 
 
 def render(report: Report, /, *, lines: Mapping[str, int] | None = None) -> str:

@@ -13,7 +13,8 @@ from evalkit.console import fits, table, to_text
 from evalkit.escaping import code, line, markdown
 from evalkit.layout import operations, run_line, scorers, text
 from evalkit.ranking import Standing
-from evalkit.results import RouteSummary, Run
+from evalkit.reports import RouteSummary
+from evalkit.results import Run
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from evalkit import phrasing
 from evalkit.escaping import line
-from evalkit.results import GateReport, GateRow, Report
+from evalkit.reports import GateReport, GateRow, Report
 
 MAX_ANNOTATIONS = 10
 """GitHub shows ten annotations of a kind for each step."""

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalkit.reliability import flaky_trials
-from evalkit.results import (
-    GateReport,
-    GateRow,
-    Promotion,
-    Report,
-    RouteSummary,
-    Run,
-    Score,
-    Trial,
-)
+from evalkit.reports import GateReport, GateRow, Promotion, Report, RouteSummary
+from evalkit.results import Run, Score, Trial
 from evalkit.trajectory import Step
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from evalkit import phrasing
 from evalkit.escaping import line, lines
-from evalkit.results import CaseSummary, GateReport, GateRow, Report
+from evalkit.reports import CaseSummary, GateReport, GateRow, Report
 
 
 def render(report: Report, /) -> str:

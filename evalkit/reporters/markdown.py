@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from evalkit import phrasing
 from evalkit.escaping import code, line, markdown, shell
-from evalkit.results import GateReport, GateRow, Report, RouteSummary, ScorerSummary
+from evalkit.reports import GateReport, GateRow, Report, RouteSummary, ScorerSummary
 
 MAX_ROWS = 60
 MAX_DETAILS = 20

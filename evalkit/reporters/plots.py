@@ -16,7 +16,7 @@ from evalkit.breakdown import RouteBreakdown
 from evalkit.errors import StoreError
 from evalkit.escaping import line
 from evalkit.history import RouteHistory
-from evalkit.results import Report, RouteSummary
+from evalkit.reports import Report, RouteSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from evalkit import phrasing
 from evalkit.console import fits, table, to_text
 from evalkit.escaping import line, shell
 from evalkit.layout import NUMBERS, costs, named, operations, run_line, scorers, sizes, text
-from evalkit.results import (
+from evalkit.reports import (
     CaseScore,
     CaseSummary,
     GateReport,
@@ -17,9 +17,9 @@ from evalkit.results import (
     Promotion,
     Report,
     RouteSummary,
-    Run,
     ScorerSummary,
 )
+from evalkit.results import Run
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

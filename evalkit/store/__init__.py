@@ -39,7 +39,8 @@ from evalkit.folders.rows import (
 )
 from evalkit.folders.tables import as_tables, read_table, read_trials
 from evalkit.observations import codes, floats, integers, taken
-from evalkit.results import GateReport, Promotion, Recorded, Run, Told, Trial
+from evalkit.reports import GateReport, Promotion
+from evalkit.results import Recorded, Run, Told, Trial
 from evalkit.store import database
 from evalkit.store.promotions import PROMOTIONS, read_promotions
 from evalkit.store.schema import Decision, Outcome

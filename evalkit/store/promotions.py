@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from evalkit.errors import StoreError
-from evalkit.results import Promotion
+from evalkit.reports import Promotion
 
 PROMOTIONS = "baselines.jsonl"
 

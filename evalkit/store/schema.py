@@ -9,7 +9,8 @@ import msgspec
 
 from evalkit.folders import SCHEMA_VERSION
 from evalkit.folders.rows import COLUMNS
-from evalkit.results import GateReport, Run
+from evalkit.reports import GateReport
+from evalkit.results import Run
 
 RUNS: Mapping[str, str] = {
     "run": "VARCHAR",

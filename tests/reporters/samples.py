@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from evalkit.results import (
+from evalkit.reports import (
     CaseChange,
     CaseScore,
     CaseSummary,
     Estimate,
     GateReport,
     GateRow,
-    PlannedCase,
     Report,
     RouteSummary,
-    Run,
     ScorerSummary,
     StepChange,
 )
+from evalkit.results import PlannedCase, Run
 from evalkit.suite import Pipeline, Suite
 
 SCORERS = (

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from evalkit.reporters import terminal
-from evalkit.results import StepChange
+from evalkit.reports import StepChange
 from tests.reporters import samples
 
 
