@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import json
 import math
@@ -29,7 +30,7 @@ def render(report: Report, /) -> str:
     """The run with its routes and, where there is one, the gate: the object of ``run``."""
     gate = report.gate
     found = gate_object(gate) if gate else {"run": report.run.id, "baseline": None, "exit": None}
-    return to_json(
+    return _written(
         {
             **found,
             "label": report.run.label,
@@ -43,7 +44,7 @@ def render(report: Report, /) -> str:
 
 def render_gate(gate: GateReport, /) -> str:
     """The object of ``gate``."""
-    return to_json({**gate_object(gate), "notes": gate.notes})
+    return _written({**gate_object(gate), "notes": gate.notes})
 
 
 def render_runs(runs: Iterable[Run], /) -> str:
@@ -63,7 +64,7 @@ def render_compare(
     rows = [row for route in routes for row in summary_objects(route)]
     rows.sort(key=lambda row: (row["route"], order.get(row["run"], len(order))))
     found: dict[str, Any] = {"runs": [run_object(run) for run in runs], "routes": rows}
-    return to_json({**found, **(msgspec.structs.asdict(choice) if choice else {})})
+    return _written({**found, **(msgspec.structs.asdict(choice) if choice else {})})
 
 
 def render_baselines(
@@ -185,12 +186,27 @@ def trial_object(trial: Trial) -> dict[str, Any]:
 
 def to_json(value: Any) -> str:
     """``value`` as one JSON object in ASCII, so that no terminal acts on what is in it."""
-    made = plain(value)
+    return _written(plain(value))
+
+
+def _written(made: Any) -> str:
+    """What :func:`to_json` gives of JSON values, and of records that hold nothing recorded."""
     try:
-        # Python's own indenting takes five times as long.
-        return msgspec.json.format(json.dumps(made, allow_nan=False), indent=2) + "\n"
-    except msgspec.DecodeError:  # half a surrogate pair, which only Python's JSON has
-        return json.dumps(made, indent=2, allow_nan=False) + "\n"
+        found = msgspec.json.format(msgspec.json.encode(made), indent=2).decode()
+    except (UnicodeEncodeError, OverflowError):
+        # Half a surrogate pair and whole numbers over 64 bits: only Python's own JSON has them.
+        return json.dumps(plain(made), indent=2, allow_nan=False) + "\n"
+    return found.encode("ascii", _ESCAPED).decode() + "\n"
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """What is not ASCII as JSON's ``\\u`` escapes, for :func:`codecs.register_error`."""
+    assert isinstance(error, UnicodeEncodeError), "nothing else is written here"
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+_ESCAPED = "evalkit.json"
+codecs.register_error(_ESCAPED, _escape)
 
 
 def plain(value: Any, depth: int = 0) -> Any:
