@@ -214,7 +214,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None  # numpy's are floats too
     if depth > MAX_DEPTH:
         return "…"
     # Most values are plain already: of those, not even this function is called. What is no

@@ -1,6 +1,8 @@
 import json
 import math
 
+import msgspec
+
 from evalkit.reporters import json as reporter
 from evalkit.results import Finding, Score, Trial
 from evalkit.trajectory import Step, Trajectory
@@ -65,6 +67,19 @@ def test_one_ascii_object_whatever_is_in_it():
     out = reporter.to_json({"a": samples.HOSTILE + "\ud800", "b": float("-inf"), 3: {1}})
     assert out.isascii() and "\x1b" not in out
     assert json.loads(out) == {"a": samples.HOSTILE + "\ud800", "b": None, "3": [1]}
+
+
+def test_records_are_written_like_plain_values():
+    gate = msgspec.structs.replace(samples.failed_gate(), notes=("é − 😀 \x1b", samples.HOSTILE))
+    gate = msgspec.structs.replace(
+        gate, rows=(msgspec.structs.replace(gate.rows[0], p=math.nan, low=1e-7), *gate.rows[1:])
+    )
+    out = reporter.render_gate(gate)
+    assert out.isascii() and "\x1b" not in out
+    found = json.loads(out, parse_constant=lambda _: 1 / 0)
+    assert found["notes"] == list(gate.notes)
+    assert found["routes"][0]["p"] is None and found["routes"][0]["low"] == 1e-7
+    assert out == reporter.to_json({**reporter.gate_object(gate), "notes": gate.notes})
 
 
 def test_values_nested_beyond_reason_are_cut_off():
