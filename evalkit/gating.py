@@ -265,7 +265,7 @@ def _judge_open(
             found[one.route, one.scorer] = settle(one.paired, judgement, confirmed)
     if before is None:
         return tuple(place for place in places if isinstance(place, GateRow))
-    explained = Explained(after.recorded, after.scores), Explained(before.recorded, before.scores)
+    explained = Explained(after), Explained(before)
     return tuple(
         place
         if isinstance(place, GateRow)

@@ -21,7 +21,7 @@ from evalkit.observations import (
     score_rows,
     trial_rows,
 )
-from evalkit.permutation import permutation_drop
+from evalkit.permutation import passes_drop
 from evalkit.results import PlannedCase, Recorded
 
 _MOST_NAMED = 10
@@ -215,12 +215,8 @@ def _doubt_of_silence(
     nothing, trials = silent[:, both].sum(axis=1), (scored + silent)[:, both].sum(axis=1)
     if not len(both) or abs(np.diff(nothing / trials)[0]) <= limit:
         return None
-    found = permutation_drop(
-        *(
-            [[1.0] * int(arm[0, at]) + [0.0] * int(arm[1, at]) for at in both]
-            for arm in np.stack((scored, silent), axis=1)
-        )
-    )
+    (was, now), (then, here) = scored[:, both], (scored + silent)[:, both]
+    found = passes_drop(was, then, now, here)
     if min(found.p, found.p_rise) > _BY_CHANCE:
         return None
     named = [common[at] for at in both if silent[0, at] != silent[1, at]]

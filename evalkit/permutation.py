@@ -29,11 +29,13 @@ from evalkit.splits import (
     TIE,
     Arm,
     Case,
+    Counts,
     Floats,
     Kind,
     Lattice,
     listed_ways,
     pool,
+    pool_counts,
     power,
     sums,
     sums_of_ways,
@@ -87,6 +89,15 @@ def permutation_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> Pe
     cases = pool(baseline, candidate)
     found = null_lattice(cases)
     return _from_lattice(found) if found else _from_splits(cases, draws)
+
+
+def passes_drop(
+    passed_before: Counts, before: Counts, passed_after: Counts, after: Counts
+) -> PermutationTest:
+    """:func:`permutation_drop` of scores of 0 and 1, given as each case's passes and trials."""
+    cases = pool_counts(passed_before, before, passed_after, after)
+    found = null_lattice(cases)
+    return _from_lattice(found) if found else _from_splits(cases, DRAWS)
 
 
 def mean_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> PermutationTest:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Arm = Sequence[Sequence[float]]
 Floats = NDArray[np.float64]
+Counts = NDArray[np.intp]
 
 TIE = 1e-9
 """Two sums that differ by less are the same sum, added up in another order."""
@@ -120,6 +121,26 @@ def pool(
     }
 
 
+def pool_counts(
+    passed_before: Counts, before: Counts, passed_after: Counts, after: Counts
+) -> dict[Case, Kind]:
+    """:func:`pool` of cases with at least one trial in each arm, whose scores are 0 or 1."""
+    arms = (passed_before, before, passed_after, after)
+    found: dict[Case, Kind] = {}
+    seen = Counter(zip(*(arm.tolist() for arm in arms), strict=True))
+    for (was, n_b, now, n_c), times in seen.items():
+        case = _of_counts(n_b, n_c, was + now)
+        if case.varies:
+            cases, total = found.get(case, (0, 0.0))
+            found[case] = Kind(cases + times, total + times * now)
+    return found
+
+
+@cache
+def _of_counts(n_b: int, n_c: int, passes: int) -> Case:
+    return Case(n_b, n_c, (0.0,) * (n_b + n_c - passes) + (1.0,) * passes)
+
+
 @lru_cache(maxsize=4096)  # a large run has few different cases
 def _case(
     before: tuple[float, ...], after: tuple[float, ...], *passed: tuple[float, ...]
@@ -215,7 +236,7 @@ def lattice(cases: Mapping[Case, Kind]) -> Lattice | None:
             for case, kind in cases.items()
         ]
         if longest * sum(kind.cases * own.different for _, kind, own in kinds) <= MOST_WORK:
-            return _convolved(kinds, unit, denominator)
+            return _convolved(kinds, denominator, unit)
     return None
 
 
@@ -261,20 +282,28 @@ def _steps(case: Case, weight: int, denominator: int) -> _Steps:
     return _Steps(weight, least, steps - least, len(set(steps.tolist())), chances)
 
 
-def _convolved(kinds: Sequence[tuple[Case, Kind, _Steps]], unit: int, denominator: int) -> Lattice:
+class _Grid(NamedTuple):
+    """Where the weighted sums of a case lie: so many times its ``denominator``, ``unit`` apart."""
+
+    weight: int
+    denominator: int
+    unit: int
+
+
+def _convolved(kinds: Sequence[tuple[Case, Kind, _Steps]], denominator: int, unit: int) -> Lattice:
     plain, whole = np.ones(1), np.ones(1)
     flippable: list[tuple[Floats, int, float]] = []
     here = 0
-    for case, kind, (weight, least, steps, _, chances) in kinds:
+    for case, kind, (weight, least, _, _, _) in kinds:
         here += round(kind.total * denominator) * weight - kind.cases * least
-        own: Floats = np.bincount(steps // unit, weights=chances).astype(float)
+        grid = _Grid(weight, denominator, unit)
         if case.flip is None:
-            plain = _add(plain, own, kind.cases)
+            plain = _add(plain, case, grid, kind.cases)
             continue
-        whole = _add(whole, own, kind.cases)
+        whole = _add(whole, case, grid, kind.cases)
         flip = (round(case.flip * denominator) * weight - least) // unit
         chance = 1 / math.comb(case.n_b + case.n_c, case.n_c)
-        flippable += [(own, flip, chance)] * kind.cases
+        flippable += [(_own(case, grid), flip, chance)] * kind.cases
     return Lattice(np.convolve(plain, whole), here // unit, plain, flippable)
 
 
@@ -309,17 +338,31 @@ def _denominator(cases: Iterable[Case]) -> int | None:
     return found
 
 
-def _add(chances: Floats, own: Floats, count: int) -> Floats:
-    """The distribution of a sum with ``count`` more independent draws of ``own``."""
+def _add(chances: Floats, case: Case, grid: _Grid, count: int) -> Floats:
+    """The distribution of a sum with ``count`` more independent cases of this kind."""
+    own = _own(case, grid)
     places = np.flatnonzero(own)
     if len(places) * 4 > len(own):  # dense: by repeated squaring
-        return np.convolve(chances, power(own, count))
+        return np.convolve(chances, _several(case, grid, count))
     for _ in range(count):
         longer = np.zeros(len(chances) + len(own) - 1)
         for at in places.tolist():
             longer[at : at + len(chances)] += own[at] * chances
         chances = longer
     return chances
+
+
+@lru_cache(maxsize=4096)
+def _own(case: Case, grid: _Grid) -> Floats:
+    """The chance of each step of the grid above a case's smallest sum."""
+    steps = _steps(case, grid.weight, grid.denominator)
+    found: Floats = np.bincount(steps.steps // grid.unit, weights=steps.chances).astype(float)
+    return found
+
+
+@lru_cache(maxsize=1024)  # routes and scorers have about as many cases of a kind
+def _several(case: Case, grid: _Grid, count: int) -> Floats:
+    return power(_own(case, grid), count)
 
 
 def power(chances: Floats, count: int) -> Floats:

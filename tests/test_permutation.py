@@ -16,6 +16,7 @@ from evalkit.permutation import (
     drop_test,
     fewer_passes,
     mean_drop,
+    passes_drop,
     permutation_drop,
 )
 from evalkit.ranks import signed_rank
@@ -99,6 +100,14 @@ def test_order_of_cases_and_trials_does_not_matter(both, random):
     after = permutation_drop(*shuffled)
     assert after.p == pytest.approx(before.p, abs=1e-9)
     assert 0 < after.p <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(arms(binary))
+def test_passes_by_their_number_are_tested_like_passes_one_by_one(both):
+    counts = [np.array([of(arm) for arm in side]) for side in both for of in (sum, len)]
+    alike = permutation_drop(*both)
+    assert passes_drop(*(one.astype(int) for one in counts)) == pytest.approx(alike)
 
 
 @settings(deadline=None)
