@@ -12,13 +12,12 @@ all baseline trials and fail in all candidate trials, sees a few broken cases am
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +115,7 @@ def _of_continuous(
     cases: Mapping[Case, Kind], baseline: Arm, candidate: Arm, draws: int
 ) -> PermutationTest:
     within = _from_splits(cases, draws)
-    differences = [_difference(*arms) for arms in zip(baseline, candidate, strict=True)]
+    differences = list(_differences(baseline, candidate))
     drop, rise = signed_rank([-one for one in differences]), signed_rank(differences)
     return PermutationTest(
         min(1.0, 2 * min(within.p, drop)),
@@ -127,25 +126,24 @@ def _of_continuous(
     )
 
 
-def _difference(before: Sequence[float], after: Sequence[float]) -> float:
-    """The difference of a case's means, symmetric about zero under H0.
+def _differences(baseline: Arm, candidate: Arm) -> Iterator[float]:
+    """Of each case's means, symmetric about zero under H0.
 
-    With unequal counts it would not be: the longer arm then lends as many trials as the other
-    has, drawn by a generator that the case's scores seed.
+    With unequal counts they would not be: the longer arm then lends as many trials as the other
+    has, chosen by their place. A choice that looks at the scores could favour one arm in all cases
+    that have the same ones.
     """
-    fewest = min(len(before), len(after))
-    if len(before) != len(after):
-        rng = _seeded(sorted((*before, *after)))
-        before, after = (
-            rng.choice(sorted(arm), fewest, replace=False).tolist() if len(arm) > fewest else arm
-            for arm in (before, after)
-        )
-    return (math.fsum(after) - math.fsum(before)) / fewest
+    for number, arms in enumerate(zip(baseline, candidate, strict=True)):
+        fewest = min(map(len, arms))
+        was, now = (math.fsum(_lent(arm, fewest, number)) for arm in arms)
+        yield (now - was) / fewest
 
 
-def _seeded(data: object) -> Any:
-    seed = hashlib.sha256(repr(data).encode()).digest()
-    return np.random.default_rng(int.from_bytes(seed[:8], "big"))
+def _lent(arm: Sequence[float], count: int, number: int) -> Sequence[float]:
+    if len(arm) == count:
+        return arm
+    places = np.random.default_rng([number, len(arm), count]).permutation(len(arm))[:count]
+    return [arm[place] for place in places.tolist()]
 
 
 @cache

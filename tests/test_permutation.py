@@ -351,6 +351,17 @@ def test_an_outlier_hides_a_drop_from_the_mean_and_not_from_the_gate():
     assert mean_drop(*arms).p < 0.001
 
 
+@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 4)])
+def test_unequal_trials_of_few_scores_off_any_grid_keep_their_level(before, after):
+    rng = np.random.default_rng(12)
+    found = []
+    for _ in range(100):
+        arms = ((rng.random((100, trials)) < 0.7) * 0.7071 for trials in (before, after))
+        found.append(mean_drop(*(arm.tolist() for arm in arms), draws=999))
+    for p in ([one.p for one in found], [one.p_rise for one in found]):
+        assert np.mean(np.array(p) <= 0.05) <= 0.11
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("unequal", [False, True])
 @pytest.mark.parametrize("tail", ["lognormal", "pareto", "skewed"])
