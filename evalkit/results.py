@@ -177,7 +177,8 @@ CONFIRMING = " (confirm)"
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of a suite for one version of the pipeline.
 
-    ``planned`` are the cases it set out to try, each ``trials`` times; ``settings`` are those
+    ``planned`` are the cases it set out to try, each ``trials`` times, or of recorded traces those
+    that they are; ``settings`` are those
     that the pipeline was given; ``notes`` say what the suite leaves to a guess and what the
     capture warns of. ``started`` and ``finished`` are seconds since the epoch.
     """

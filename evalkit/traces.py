@@ -178,7 +178,6 @@ def _finish(folder: Path, run: Run, counts: dict[str, int], tally: Tally) -> Non
         run,
         status="complete",
         finished=time.time(),
-        planned=tuple(tally.planned()),
         scopes=tally.scopes,
     )
     write_manifest(folder, Manifest(run=finished, counts=counts))

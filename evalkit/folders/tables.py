@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from evalkit.errors import StoreError
-from evalkit.folders import TABLES, replacing, table_path
+from evalkit.folders import TABLES, read_manifest, replacing, table_path
 from evalkit.folders.arrays import arrow_schema, record_batch
 from evalkit.folders.rows import COLUMNS, Row, table_rows, text_size, trial_of
-from evalkit.results import Trial
+from evalkit.results import PlannedCase, Run, Trial
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,6 +119,19 @@ def read_table(folder: Path, table: str, columns: Sequence[str]) -> pa.Table:
         if name not in there:
             found = found.append_column(name, pa.nulls(found.num_rows, known.field(name).type))
     return found.select(list(columns))
+
+
+def read_run(folder: Path) -> Run:
+    """The run of a folder, with its cases. Raises StoreError where it is damaged.
+
+    The manifest of recorded traces names none: each trace is a case, and there may be millions.
+    """
+    run = read_manifest(folder).run
+    if run.planned or run.status != "complete":
+        return run
+    found = read_table(folder, "trials", ("case", "route"))
+    named = zip(*(column.to_pylist() for column in found.columns), strict=True)
+    return replace(run, planned=tuple([PlannedCase(case, route, "") for case, route in named]))
 
 
 def read_parts(folder: Path, table: str) -> Iterator[pa.Table]:

@@ -23,7 +23,6 @@ from evalkit.folders import (
     locks,
     read_counts,
     read_listed,
-    read_manifest,
     run_folder,
     run_folders,
     sync_folder,
@@ -37,7 +36,7 @@ from evalkit.folders.rows import (
     SCORE_NUMBERS,
     TRIAL_NUMBERS,
 )
-from evalkit.folders.tables import as_tables, read_table, read_trials
+from evalkit.folders.tables import as_tables, read_run, read_table, read_trials
 from evalkit.observations import codes, floats, integers, taken
 from evalkit.reports import GateReport, Promotion
 from evalkit.results import Recorded, Run, Told, Trial
@@ -72,7 +71,7 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All readable runs, newest first, finished or not. Damaged folders are left out."""
-        return self._newest_first(lambda folder: read_manifest(folder).run)
+        return self._newest_first(read_run)
 
     def stored_trials(self) -> dict[str, int]:
         """How many trials each complete run holds; a run's plan may not tell, as of re-runs."""
@@ -89,7 +88,7 @@ class Store:
         found = []
         for folder in run_folders(self.path):
             try:
-                read_manifest(folder)
+                read_run(folder)
             except StoreError as error:
                 found.append((folder.name, str(error)))
         return found
@@ -317,7 +316,7 @@ class Store:
         folder = run_folder(self.path, run_id)
         if not folder.is_dir():
             raise NotFoundError(self._not_found(run_id, None, self._listed(), []))
-        return folder, read_manifest(folder).run
+        return folder, read_run(folder)
 
     @contextmanager
     def _locked(self, *, shared: bool = False) -> Iterator[None]:

@@ -17,6 +17,7 @@ from evalkit.folders import (
     MANIFEST,
     SCHEMA_VERSION,
     TABLES,
+    Manifest,
     read_manifest,
     run_folders,
     sync_folder,
@@ -24,7 +25,6 @@ from evalkit.folders import (
 )
 from evalkit.folders.arrays import record_batch
 from evalkit.folders.tables import read_parts
-from evalkit.results import Run
 from evalkit.store.schema import (
     DATABASE,
     Decision,
@@ -43,6 +43,9 @@ _QUERY_MEMORY = "1GB"
 _WRITING_MEMORY = "300MB"
 _AT_ONCE = 8
 _CASES_AT_ONCE = 20_000
+_TRACES_AS_CASES = """
+    INSERT INTO {table} BY NAME
+    SELECT run, "case", route, '[]' AS tags, '' AS digest FROM trials WHERE run = ?"""
 _PATTERN = re.compile(r"[*?[]")
 
 STORAGE_VERSION = "v1.4.0"
@@ -183,15 +186,19 @@ def _load_together(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path
     """Puts runs in, all or none. Raises StoreError for the first that is damaged."""
     with _transaction(connection):
         for folder in folders:
-            _insert_run(connection, read_manifest(folder).run)
             for table in TABLES:
                 _insert_file(connection, folder, table)
+            _insert_run(connection, read_manifest(folder))
             _insert_verdicts(connection, folder)
 
 
-def _insert_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
-    """A run and its cases, of which there may be very many: only here they are all held."""
-    _insert(connection, "runs", _table("runs", run_rows(run)))
+def _insert_run(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+    """A run whose trials are there, and its cases, of which there may be very many."""
+    run = manifest.run
+    many = len(run.planned) or manifest.counts.get("trials", 0)
+    _insert(connection, "runs", _table("runs", run_rows(run, many)))
+    if not run.planned:
+        _execute(connection, _TRACES_AS_CASES, "cases", run.id)
     for first in range(0, len(run.planned), _CASES_AT_ONCE):
         cases = case_rows(run, first, _CASES_AT_ONCE)
         _insert(connection, "cases", _table("cases", cases))

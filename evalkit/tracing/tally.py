@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Iterator
 
 import msgspec
 
-from evalkit.results import PlannedCase, Trial
+from evalkit.results import Trial
 from evalkit.tracing.assembly import Reading
-from evalkit.tracing.ids import TRACE_BYTES
 from evalkit.tracing.reasons import NO_TRACE, UNJOINED
 from evalkit.trajectory import Coverage
 
@@ -54,12 +51,8 @@ class Tally:
     """Adds up what became of the spans of many traces."""
 
     def __init__(self, reading: Reading) -> None:
-        # Of each trace only its id, packed, and its route's number are held: there may be millions.
-        self._ids = bytearray()
-        self._numbers = array("L")
-        self._routes: dict[str, int] = {}
         self.scopes: dict[str, str] = {}
-        self.spans = 0
+        self.traces = self.spans = 0
         self._no_steps = 0
         self._reading = reading
         self._sums: Counter[str] = Counter()
@@ -72,8 +65,7 @@ class Tally:
         """Counts one trace."""
         assert trial.trajectory is not None
         found: Coverage = trial.trajectory.coverage
-        self._ids += bytes.fromhex(trial.case)
-        self._numbers.append(self._routes.setdefault(trial.route, len(self._routes)))
+        self.traces += 1
         self.spans += found.spans
         self._no_steps += not trial.trajectory.steps
         self._sums["wrappers"] += found.wrappers
@@ -90,18 +82,6 @@ class Tally:
             self._unknown = Counter(dict(self._unknown.most_common(MAX_DISTINCT_KEYS // 2)))
         if len(self.scopes) < MAX_KEYS:
             self.scopes.update(found.scopes)
-
-    @property
-    def traces(self) -> int:
-        """How many there were."""
-        return len(self._numbers)
-
-    def planned(self) -> Iterator[PlannedCase]:
-        """Each trace as the case that it is, in the order in which they were added."""
-        routes = list(self._routes)
-        for at, number in enumerate(self._numbers):
-            trace_id = self._ids[TRACE_BYTES * at : TRACE_BYTES * (at + 1)].hex()
-            yield PlannedCase(trace_id, routes[number], "")
 
     def report(self, run_id: str, files: dict[str, str], steps: int) -> Report:
         """What all of them were; ``steps`` as they were stored."""
