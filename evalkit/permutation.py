@@ -189,14 +189,16 @@ def drop_test(
     drop and flips. It is never above Bonferroni's 2m and close to m where both parts say the
     same, as when nothing but the broken cases moved. Where the joint distribution is out of
     reach (scores off any small grid) or m is above 0.25 and cannot matter, p is 2m; it is m
-    where no case can flip.
+    where no case can flip, and with one trial a case, where both are McNemar's test.
     """
     sparse, broken = broken_cases(baseline_passed, candidate_passed)
     cases = pool(baseline, candidate, baseline_passed, candidate_passed)
     found = null_lattice(cases)
     linear = _from_lattice(found) if found else _of_continuous(cases, baseline, candidate, draws)
     smaller = min(linear.p, sparse)
-    parts = 2 if any(case.flip is not None for case in cases) else 1
+    # One trial in each arm, passed or failed: both parts are McNemar's test, and are one.
+    same = len(cases) == 1 and next(iter(cases)).design == (1, 1)
+    parts = 2 if not same and any(case.flip is not None for case in cases) else 1
     p = _joint(found, smaller) if found and smaller <= 0.25 else None
     p = parts * smaller if p is None else max(p, smaller)
     return DropTest(_chance(p), linear, sparse, broken)

@@ -118,12 +118,15 @@ def test_identical_data_are_no_drop(scores):
     assert drop_test(scores, scores, passed, passed).p >= 0.5
 
 
-def test_one_trial_a_case_is_exact_mcnemar():
-    fixed, broke, same = 1, 18, 31
-    baseline = [[0.0]] * fixed + [[1.0]] * broke + [[1.0]] * same
-    candidate = [[1.0]] * fixed + [[0.0]] * broke + [[1.0]] * same
-    expected = sum(math.comb(19, k) for k in range(fixed + 1)) / 2**19
+@pytest.mark.parametrize(("broke", "fixed"), [(18, 1), (3, 1), (4, 4), (1, 0), (2, 6), (0, 3)])
+def test_one_trial_a_case_is_exact_mcnemar(broke, fixed):
+    from scipy.stats import binomtest
+
+    baseline = [[0.0]] * fixed + [[1.0]] * (broke + 31)
+    candidate = [[1.0]] * fixed + [[0.0]] * broke + [[1.0]] * 31
+    expected = binomtest(broke, broke + fixed, alternative="greater").pvalue
     assert permutation_drop(baseline, candidate).p == pytest.approx(expected)
+    assert drop_test(baseline, candidate, baseline, candidate).p == pytest.approx(expected)
 
 
 def test_one_case_is_fisher_and_hypergeometric():
@@ -145,6 +148,24 @@ def test_one_case_of_continuous_scores_is_scipys_permutation_test():
         (candidate, baseline), lambda a, b: np.mean(a) - np.mean(b), alternative="less"
     )
     assert permutation_drop([baseline], [candidate]).p == pytest.approx(theirs.pvalue)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 1000])
+def test_one_trial_of_several_cases_is_scipys_permutation_test_of_pairs(steps):
+    from scipy.stats import permutation_test
+
+    rng = np.random.default_rng(13)
+    baseline, candidate = rng.integers(0, steps + 1, (2, 9)) / steps
+    theirs = permutation_test(
+        (candidate, baseline),
+        lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples",
+        alternative="less",
+        vectorized=True,
+    )
+    ours = permutation_drop(baseline[:, None].tolist(), candidate[:, None].tolist())
+    assert ours.exact
+    assert ours.p == pytest.approx(theirs.pvalue)
 
 
 # Ways to deal few enough to list, and too many; two different scores, and three.
