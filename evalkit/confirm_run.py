@@ -350,7 +350,6 @@ def keep(
 def _keep(run: Run, made: list[Trial], candidate: Run, store: Path) -> Run:
     now = time.time()
     tried = {trial.case for trial in made}
-    told = [trial.trajectory.coverage.scopes for trial in made if trial.trajectory]
     journal = Journal.start(
         store,
         replace(
@@ -360,7 +359,6 @@ def _keep(run: Run, made: list[Trial], candidate: Run, store: Path) -> Run:
             settings=run.settings,
             commit=run.commit,
             uncommitted=run.uncommitted,
-            scopes={name: version for scopes in told for name, version in scopes.items()},
             planned=tuple(case for case in candidate.planned if case.id in tried),
             trials=1 + max(trial.trial for trial in made),
             started=min((trial.started for trial in made if trial.started), default=now),

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -147,7 +147,6 @@ class Journal:
         self,
         status: Literal["complete", "interrupted"] = "complete",
         *,
-        scopes: Mapping[str, str] | None = None,
         stray_spans: int = 0,
         notes: Iterable[str] = (),
     ) -> Run:
@@ -162,14 +161,15 @@ class Journal:
             self.run,
             status=status,
             finished=time.time(),
-            scopes={**self.run.scopes, **(scopes or {})},
             stray_spans=self.run.stray_spans + stray_spans,
             notes=tuple(dict.fromkeys((*self.run.notes, *notes))),
         )
         try:
             self._stop_writer()
             if status == "complete":
-                counts = write_tables(self.folder, read_journal(self._path))
+                scopes: dict[str, str] = {}
+                counts = write_tables(self.folder, _noting(scopes, read_journal(self._path)))
+                run = msgspec.structs.replace(run, scopes=scopes)
                 write_manifest(self.folder, Manifest(run=run, counts=counts))
                 for name in (JOURNAL, RUN_RECORD):
                     (self.folder / name).unlink(missing_ok=True)
@@ -244,6 +244,14 @@ class Journal:
                     os.ftruncate(self._file, self._end)
                 raise StoreError(self._broken) from error
             self._end += len(data)
+
+
+def _noting(scopes: dict[str, str], trials: Iterable[Trial]) -> Iterator[Trial]:
+    """The trials; what instrumented them is put into ``scopes``: names, and the last version."""
+    for trial in trials:
+        if trial.trajectory is not None:
+            scopes.update(trial.trajectory.coverage.scopes)
+        yield trial
 
 
 def _open_at(path: Path, end: int) -> int:

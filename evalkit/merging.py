@@ -50,8 +50,7 @@ def merge(store: Store, run_ids: Sequence[str], label: str | None = None) -> Run
     )
     with Journal.start(store.path, merged) as journal:
         journal.extend(chain.from_iterable(store.trials(run.id) for run in runs))
-        scopes = {name: version for run in runs for name, version in run.scopes.items()}
-        finished = journal.finish(scopes=scopes, stray_spans=sum(run.stray_spans for run in runs))
+        finished = journal.finish(stray_spans=sum(run.stray_spans for run in runs))
     store.add(finished.id)
     return finished
 

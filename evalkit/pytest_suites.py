@@ -246,9 +246,7 @@ class Reports:
         against, notes = resolve(store, baseline, loaded.suite.name) if baseline else (None, ())
         journal = Journal.start(store.path, planned)
         journal.extend(trials)
-        seen = [one.trajectory.coverage.scopes for one in trials if one.trajectory]
-        scopes = {name: version for one in seen for name, version in one.items()}
-        finished = journal.finish(scopes=scopes)
+        finished = journal.finish()
         store.add(finished.id)
         if against is None:
             return report_on(store, finished.id)

@@ -63,7 +63,7 @@ def rescore(
         try:
             for batch in _batches(opened.trials(origin.id), cases):
                 journal.extend(asyncio.run(_scored(batch, cases, scorers, concurrency)))
-            finished = journal.finish(scopes=origin.scopes, stray_spans=origin.stray_spans)
+            finished = journal.finish(stray_spans=origin.stray_spans)
         except BaseException:
             journal.close()
             shutil.rmtree(journal.folder, ignore_errors=True)

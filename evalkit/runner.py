@@ -138,7 +138,6 @@ class _Session:
         on_progress: OnProgress | None,
     ) -> None:
         cases = {case.id: case for case in loaded.dataset}
-        self._scopes: dict[str, str] = {}
         self._missing: Counter[str] = Counter()
         self._trajectories = self._spans = 0
         self._run, self._suite, self._trials = run, run.suite, trials
@@ -156,7 +155,6 @@ class _Session:
     def seen(self) -> dict[str, Any]:
         """What the whole run's spans tell, for the run's record."""
         return {
-            "scopes": self._scopes,
             "stray_spans": self._trials.capture.stray_spans,
             "notes": [*self._trials.capture.notes, *self._untold()],
         }
@@ -207,7 +205,6 @@ class _Session:
         self._completed += judged.status == "completed"
         self._infrastructure += judged.status != "completed"
         if judged.trajectory:
-            self._scopes.update(judged.trajectory.coverage.scopes)
             self._missing.update(set(judged.trajectory.coverage.missing))
             self._trajectories += bool(judged.trajectory.steps)
             self._spans += judged.trajectory.coverage.spans

@@ -59,7 +59,12 @@ def a_trial(case: str = "c0", trial: int = 0, **changes: object) -> Trial:
         route="vendor",
         started=1_790_000_000.5,
         latency_s=0.125,
-        trajectory=Trajectory(steps=steps, output={"decision": "escalate"}, route="vendor"),
+        trajectory=Trajectory(
+            steps=steps,
+            output={"decision": "escalate"},
+            route="vendor",
+            coverage=Coverage(scopes={"openinference": "0.1"}),
+        ),
         scores=(
             Score("task_completion", 1.0, True, "all checks met", data={"checks": 2}),
             Score("trajectory_match", 0.5, False, "one missing", (Finding("missing", "x", 1),)),
@@ -166,7 +171,7 @@ def test_a_finished_run_is_three_tables_and_a_manifest(tmp_path: Path) -> None:
     journal = Journal.start(tmp_path, a_run())
     trials = [a_trial(f"c{n // 3}", n % 3) for n in range(30)]
     append_all(journal, trials)
-    run = journal.finish(scopes={"openinference": "0.1"}, stray_spans=2)
+    run = journal.finish(stray_spans=2)
 
     folder = run_folder(tmp_path, run.id)
     assert {path.name for path in folder.iterdir()} == {
@@ -182,6 +187,16 @@ def test_a_finished_run_is_three_tables_and_a_manifest(tmp_path: Path) -> None:
     assert (run.status, run.stray_spans, run.scopes) == ("complete", 2, {"openinference": "0.1"})
     assert sorted(read_trials(folder), key=lambda t: t.key) == trials
     assert list(read_trials(folder, "c3", 1)) == [a_trial("c3", 1)]
+
+
+def test_a_resumed_run_tells_what_instrumented_all_of_its_trials(tmp_path: Path) -> None:
+    with Journal.start(tmp_path, a_run()) as journal:
+        journal.extend([a_trial(trial=0)])
+    with Journal.resume(tmp_path, a_run().id) as journal:
+        unseen = Trajectory(coverage=Coverage(scopes={"mcp": "1"}))
+        journal.extend([a_trial(trial=1, trajectory=None), a_trial(trial=2, trajectory=unseen)])
+        assert journal.finish().scopes == {"openinference": "0.1", "mcp": "1"}
+    assert Store(tmp_path).find("main").scopes == {"openinference": "0.1", "mcp": "1"}
 
 
 def test_extend_records_what_is_there_already(tmp_path: Path) -> None:
