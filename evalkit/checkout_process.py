@@ -20,7 +20,7 @@ from evalkit.capture import SETTLE_SECONDS
 from evalkit.checkouts import PROTOCOL, Job, Opening, Ready, Said
 from evalkit.dataset import Case
 from evalkit.errors import EvalkitError, InputError
-from evalkit.files import read_suite
+from evalkit.files import suite_alone
 from evalkit.folders.lines import encode_trial
 from evalkit.planning import version
 from evalkit.suite import Suite
@@ -65,15 +65,13 @@ def _take_channel() -> tuple[IO[bytes], IO[bytes]]:
 def _suite(opening: Opening) -> Suite:
     if opening.protocol != PROTOCOL:
         raise InputError(f"this evalkit ({version()}) does not fit the candidate's")
-    found = read_suite(Path(opening.suite))
-    if found.suite is None or found.problems:
-        raise InputError("; ".join(map(str, found.problems)))
-    if found.suite.pipeline.target in ("http", "traces"):
+    suite = suite_alone(Path(opening.suite))
+    if suite.pipeline.target in ("http", "traces"):
         raise InputError(
-            f"its pipeline is reached by `{found.suite.pipeline.target}`, so that the code in a "
+            f"its pipeline is reached by `{suite.pipeline.target}`, so that the code in a "
             "checkout is not what runs"
         )
-    return found.suite
+    return suite
 
 
 def _patience(suite: Suite) -> float:

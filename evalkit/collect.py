@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.errors import EvalkitError, InputError, NotFoundError, StoreError
-from evalkit.files import SuiteFile
 from evalkit.folders import JOURNAL, LOCK, locks, read_manifest, run_folder
 from evalkit.journal import Journal
 from evalkit.results import Run
+from evalkit.suite import Suite
 from evalkit.traces import OnProgress, Report, as_trial, planned_run, read_trace, write_run
+from evalkit.tracing import tokens
 from evalkit.tracing.assembly import Reading
 from evalkit.tracing.collecting import Collecting, Patience
 from evalkit.tracing.otlp_grpc import GrpcServer
@@ -74,9 +75,9 @@ class _Filling:
     """A run while spans come for it."""
 
     def __init__(
-        self, store: Path, label: str, suite: SuiteFile | None, patience: Patience, extent: Extent
+        self, store: Path, label: str, suite: Suite | None, patience: Patience, extent: Extent
     ) -> None:
-        self.run = planned_run(label, "otlp", suite.suite if suite else None)
+        self.run = planned_run(label, "otlp", suite)
         self.journal = Journal.start(store, self.run)
         self.spool = Spool(self.journal.folder / SPOOL)
         self.state = Collecting(self.spool, patience, extent.max_bytes)
@@ -107,7 +108,7 @@ def collect(
     store: Path,
     stop: threading.Event,
     on_ready: Callable[[Listening], None],
-    suite: SuiteFile | None = None,
+    suite: Suite | None = None,
     patience: Patience = DEFAULT_PATIENCE,
     extent: Extent = DEFAULT_EXTENT,
 ) -> Report:
@@ -115,9 +116,11 @@ def collect(
 
     When a run is full by ``extent``, spans go to another one of the same label from then on, and
     the full one is finished meanwhile; ``on_ready`` is told of each. Raises InputError for an
-    address that cannot be had, or one beyond loopback without a token; NotFoundError where no
-    span came; StoreError where the disk refuses.
+    address that cannot be had, or one beyond loopback without a token, and for a token that no
+    header carries; NotFoundError where no span came; StoreError where the disk refuses.
     """
+    if endpoint.token is not None:
+        tokens.check(endpoint.token)
     if endpoint.host not in _LOOPBACK and endpoint.token is None:
         raise InputError(
             f"{endpoint.host} can be reached from other machines: give a token that senders must "

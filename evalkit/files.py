@@ -69,6 +69,17 @@ def read_suite(path: Path) -> SuiteFile:
     return SuiteFile(suite, document, problems, frozenset(where for where, _ in invalid))
 
 
+def suite_alone(path: Path) -> Suite:
+    """The suite in a YAML file, for what looks at neither its dataset nor its pipeline.
+
+    Raises FileError with every problem of its keys and values.
+    """
+    file = read_suite(path)
+    if file.suite is None or file.problems:
+        raise FileError(*file.problems)
+    return file.suite
+
+
 def read_dataset(path: Path) -> tuple[Dataset, list[Problem]]:
     """The cases of a JSON Lines file that could be read, and all problems of the others."""
     try:

@@ -18,7 +18,6 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from evalkit.errors import EvalkitError, InputError, StoreError
-from evalkit.files import SuiteFile
 from evalkit.folders import (
     LOCK,
     RUN_RECORD,
@@ -65,7 +64,7 @@ def ingest_traces(
     label: str,
     store: Path,
     form: str | None = None,
-    suite: SuiteFile | None = None,
+    suite: Suite | None = None,
     on_progress: OnProgress | None = None,
     budget: int = BUDGET,
 ) -> Report:
@@ -81,13 +80,13 @@ def ingest_traces(
     forms = {str(file): form or formats.detect(file) for file in files}
     if formats.TAU in forms.values():
         raise InputError("results of tau-bench are read alone: one file, without traces beside it")
-    reading = _reading(suite.suite if suite else None)
+    reading = _reading(suite)
 
     def parts() -> Iterator[Part]:
         for file in files:
             yield from formats.read_parts(file, forms[str(file)], reading.refused)
 
-    run = planned_run(label, ", ".join(map(str, files)), suite.suite if suite else None)
+    run = planned_run(label, ", ".join(map(str, files)), suite)
     with _new_folder(store, run):
         return write_run(store, run, parts, reading, forms, on_progress, budget)
 

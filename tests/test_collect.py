@@ -250,8 +250,23 @@ def test_only_senders_who_know_the_token_are_heard(tmp_path: Path) -> None:
         for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "open sesame"}):
             status, _, headers = post(url, export(span(1, 1)), {**JSON_TYPE, **given})
             assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
-        known = {**JSON_TYPE, "Authorization": "Bearer open sesame"}
-        assert post(url, export(span(1, 1)), known)[0] == 200
+        for scheme in ("Bearer", "bearer", "BEARER"):  # RFC 9110: in any case
+            known = {**JSON_TYPE, "Authorization": f"{scheme} open sesame"}
+            assert post(url, export(span(1, 1)), known)[0] == 200
+
+
+@pytest.mark.parametrize("token", ["s3cret-tökén", "", " padded", "two\nlines", "é", "x" * 5000])
+def test_a_token_that_no_header_carries_is_refused_at_start(tmp_path: Path, token: str) -> None:
+    with pytest.raises(InputError, match="visible ASCII characters") as refused:
+        collect(
+            Endpoint(token=token),
+            label="x",
+            store=tmp_path,
+            stop=threading.Event(),
+            on_ready=lambda _: pytest.fail("it listens"),
+        )
+    assert not token or token not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_beyond_loopback_a_token_is_needed(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_without_the_token_nothing_is_read(tmp_path: Path) -> None:
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
             assert "Authorization: Bearer" in caught.value.details()
         assert collector.listening.state.refusals == 3
-        send(target, GOOD, metadata=[("authorization", "Bearer open sesame")])
+        send(target, GOOD, metadata=[("authorization", "bearer open sesame")])
         assert collector.stop().spans == 1
 
 

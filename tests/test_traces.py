@@ -13,7 +13,7 @@ import pytest
 from evalkit import traces
 from evalkit.cli.ingest import coverage
 from evalkit.errors import FileError, InputError
-from evalkit.files import read_suite
+from evalkit.files import suite_alone
 from evalkit.folders import tables
 from evalkit.reporters import diff
 from evalkit.reporters.json import render_show
@@ -114,7 +114,7 @@ def test_the_suite_says_how_routes_are_read(tmp_path: Path) -> None:
     routed = tool(7, 1)
     routed["attributes"].append(attribute("app.route", "refund"))
     file = written(tmp_path, line(routed), line(tool(8, 1)))
-    report = ingest_traces([file], label="x", store=tmp_path / "store", suite=read_suite(suite))
+    report = ingest_traces([file], label="x", store=tmp_path / "store", suite=suite_alone(suite))
     assert report.routes_from == {"attribute app.route": 1, "nothing": 1}
     assert "routes read from: attribute app.route 1, nothing 1" in coverage(report)
     store = Store(tmp_path / "store")

@@ -62,11 +62,13 @@ def collect(  # noqa: PLR0913  every option of the command is a parameter
 ) -> int:
     """Receive OTLP over HTTP (gRPC if asked) until Ctrl-C, then print what came, like `ingest`."""
     from evalkit import collect as collecting
-    from evalkit.files import read_suite
+    from evalkit.files import suite_alone
     from evalkit.tracing.collecting import Patience
     from evalkit.tracing.otlp_http import Endpoint
 
     if finish is not None:
+        if suite is not None:
+            raise InputError(f"run {finish} keeps the suite it was begun with: leave out --suite")
         return _say(collecting.finish(finish, store=store))
     report = collecting.collect(
         Endpoint(host, port, token, _certificate(tls_cert, tls_key), connections, grpc_port),
@@ -74,7 +76,7 @@ def collect(  # noqa: PLR0913  every option of the command is a parameter
         store=store,
         stop=_stopped(seconds),
         on_ready=_ready,
-        suite=read_suite(suite) if suite else None,
+        suite=suite_alone(suite) if suite else None,
         patience=Patience(quiet, timeout),
         extent=collecting.Extent(int(max_gb * 1024**3), roll * 3600 if roll else None),
     )

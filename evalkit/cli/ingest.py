@@ -53,6 +53,8 @@ def ingest(
     kind = form.value if form else _kind(files)
     name = label if label is not None else files[0].name.partition(".")[0]
     if kind == formats.TAU:
+        if suite is not None:
+            raise InputError("--suite says how traces are read: results of tau-bench need none")
         return _tau(files, name, trials, dataset, store)
     if trials is not None or dataset is not None:
         raise InputError("--trials and --dataset belong to results of tau-bench (--format tau)")
@@ -96,18 +98,17 @@ def _traces(
 
     from evalkit.cli.output import say
     from evalkit.cli.progress import told
-    from evalkit.files import read_suite
+    from evalkit.files import suite_alone
     from evalkit.reporters import json
     from evalkit.traces import ingest_traces
 
-    loaded = read_suite(suite) if suite else None
     with told() as tell:
         report = ingest_traces(
             files,
             label=label,
             store=store,
             form=form,
-            suite=loaded,
+            suite=suite_alone(suite) if suite else None,
             on_progress=lambda now: tell(_said(now)),
         )
     sys.stderr.write(coverage(report))

@@ -13,15 +13,14 @@ from typing import Any
 from evalkit.errors import InputError
 from evalkit.tracing.otlp_http import (
     MAX_BODY,
-    UNAUTHORIZED,
     Answer,
     Endpoint,
     Export,
     Signal,
     Sink,
-    is_authorized,
     partial_success,
 )
+from evalkit.tracing.tokens import UNAUTHORIZED, is_authorized
 
 _METHODS: dict[str, Signal] = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",

@@ -6,7 +6,6 @@ the time, and a slow client holds up only itself.
 
 from __future__ import annotations
 
-import hmac
 import json
 import socket
 import ssl
@@ -21,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 from evalkit.errors import InputError
 from evalkit.tracing.compression import inflate
 from evalkit.tracing.room import NoRoomError, Room
+from evalkit.tracing.tokens import UNAUTHORIZED, is_authorized
 
 MAX_BODY = 16 * 1024 * 1024
 """Larger request bodies, compressed or not, are refused. Bytes."""
@@ -103,8 +103,6 @@ class Endpoint(NamedTuple):
     connections: int = MAX_CONNECTIONS
     grpc_port: int | None = None
 
-
-UNAUTHORIZED = "send the collector's token as `Authorization: Bearer ...`"
 
 Sink = Callable[[Export], Answer]
 """Takes a request and answers it; called from many threads. Raises nothing."""
@@ -378,12 +376,6 @@ def _inflated(raw: bytes, room: int) -> bytes:
         if room < MAX_BODY:
             raise _LargerError from None
         raise _Refused(413, str(error)) from None
-
-
-def is_authorized(given: str, token: str) -> bool:
-    """Whether an ``Authorization`` header bears the token; as slow for a near miss as for any."""
-    expected = f"Bearer {token}"
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
 def partial_success(answer: Answer) -> bytes:

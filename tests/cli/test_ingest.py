@@ -61,3 +61,45 @@ def test_what_is_wrong_is_said_and_nothing_is_stored(
     assert said in capsys.readouterr().err
     runs = tmp_path / "store" / "runs"
     assert not runs.exists() or not list(runs.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, ["suite.yaml: no such file"]),
+        ("garbage: [", ["suite.yaml:1:11: "]),
+        (
+            "name: x\npipeline: {traces: t}\ndataset: d\nroute_form: {}\nprices: {m: {input: -1}}\n",
+            ["suite.yaml:4:1: ", "route_form", "suite.yaml:5:", "input"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["ingest", "collect"])
+def test_a_suite_that_cannot_be_used_is_refused_with_all_its_problems(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    text: str | None,
+    said: list[str],
+) -> None:
+    suite = tmp_path / "suite.yaml"
+    if text is not None:
+        suite.write_text(text)
+    given = {"ingest": [str(written(tmp_path))], "collect": ["--port", "0", "--for", "0"]}[command]
+    arguments = [*given, "--suite", str(suite), "--store", str(tmp_path / "store")]
+    assert main([command, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in said) and "listening" not in error
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_suite_is_refused_where_it_would_not_be_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("name: x\npipeline: {traces: t}\ndataset: d\n")
+    file = str(written(tmp_path))
+    assert main(["ingest", file, "--format", "tau", "--suite", str(suite)]) == 2
+    assert "results of tau-bench need none" in capsys.readouterr().err
+    assert main(["collect", "--finish", "run", "--suite", str(suite)]) == 2
+    assert "keeps the suite it was begun with" in capsys.readouterr().err
