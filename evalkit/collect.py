@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from evalkit.tracing.assembly import Reading
 from evalkit.tracing.collecting import Collecting, Patience
 from evalkit.tracing.otlp_grpc import GrpcServer
 from evalkit.tracing.otlp_http import Answer, Endpoint, Export, Server, Sink
+from evalkit.tracing.parts import Part, unpack_counts
 from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.spool import Spool, read_spool
 
@@ -97,8 +98,7 @@ class _Filling:
         if not self.spool.size:
             _remove(self.journal.folder)
             return None
-        state = self.state
-        return finish(self.run.id, store=self._store, reasons=state.reasons, secrets=state.secrets)
+        return finish(self.run.id, store=self._store)
 
 
 def collect(
@@ -170,8 +170,6 @@ def finish(
     run_id: str,
     *,
     store: Path,
-    reasons: Reasons | None = None,
-    secrets: Counter[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Writes the run of a collector that stopped or was killed from its spool, then removes that.
@@ -186,12 +184,10 @@ def finish(
         with locks.held(folder / LOCK, wait=1.0):
             run = read_manifest(folder).run
             reading = _reading(run)
-            reading.refused.update(reasons or {})
-            reading.secrets.update(secrets or {})
             report = write_run(
                 store,
                 run,
-                lambda: read_spool(folder / SPOOL),
+                lambda: _spooled(folder / SPOOL, reading),
                 reading,
                 {"otlp": "otlp"},
                 on_progress=on_progress,
@@ -201,6 +197,17 @@ def finish(
     except locks.LockHeldError as error:
         raise InputError(f"run {run_id} is still collecting: {error.holder}") from None
     return report
+
+
+def _spooled(spool: Path, reading: Reading) -> Iterator[Part]:
+    """The parts of traces; what was refused and redacted before they came to disk is counted."""
+    for part in read_spool(spool):
+        if part.codec != "counts":
+            yield part
+            continue
+        counts = unpack_counts(part.data)
+        reading.refused.update(counts.refused)
+        reading.secrets.update(counts.secrets)
 
 
 def _servers(

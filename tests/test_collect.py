@@ -503,6 +503,21 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         finish(run.id, store=tmp_path)
 
 
+def test_what_was_redacted_and_refused_is_told_after_a_kill_too(tmp_path: Path) -> None:
+    process, url = start(tmp_path)
+    secret = [{"key": "api_key", "value": {"stringValue": "sk-proj-Ab12Cd34Ef56Gh78Ij90Kl12"}}]
+    nowhere = span(1, 9, traceId="nonsense")
+    for spans in ([nowhere], [span(1, 1, attributes=secret), nowhere], [nowhere]):
+        assert post(url, export(*spans))[0] == 200
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    [run] = Store(tmp_path).runs()
+    report = finish(run.id, store=tmp_path)
+    assert (report.traces, report.spans, report.quarantined) == (1, 1, 3)
+    assert list(report.reasons.values()) == [3]
+    assert report.secrets == {"secret": 1}
+
+
 def test_a_polite_stop_flushes_and_reports(tmp_path: Path) -> None:
     process, url = start(tmp_path, "--label", "polite")
     assert post(url, export(span(1, 1)))[0] == 200

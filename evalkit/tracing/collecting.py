@@ -18,7 +18,7 @@ from evalkit.tracing.cutting import BATCH, pieces
 from evalkit.tracing.formats import otlp_json, otlp_protobuf, read_document
 from evalkit.tracing.otlp_http import Answer, Export
 from evalkit.tracing.otlp_protobuf import read_logs_protobuf
-from evalkit.tracing.parts import Part, parts_of_logs
+from evalkit.tracing.parts import Part, part_of_counts, parts_of_logs
 from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.spool import Place, Spool, SpoolFullError
 
@@ -49,13 +49,12 @@ class Collecting:
     """Takes exports (:meth:`export` is the server's sink) into a spool. Thread-safe.
 
     ``spans`` counts those acknowledged, ``rejected`` those refused, ``refusals`` the requests
-    that were, ``reasons`` why, ``secrets`` what was redacted, by kind.
+    that were. Why spans were refused, and what was redacted, goes to the spool as they do.
     """
 
     def __init__(self, spool: Spool, patience: Patience, max_bytes: int) -> None:
         self.spans = self.requests = self.rejected = self.refusals = 0
-        self.reasons = Reasons()
-        self.secrets: Counter[str] = Counter()
+        self._early = Reasons()
         self._spool = spool
         self._patience = patience
         self._max_bytes = max_bytes
@@ -72,48 +71,51 @@ class Collecting:
         except InputError as error:
             self.refuse()
             return Answer(400, str(error))
-        parts = self._scrubbed(parts)
-        answer = self._spooled(parts) if parts else Answer()
+        clean, secrets = _scrubbed(parts)
+        answer = self._spooled(clean, refused, secrets)
         if answer.status == 200:
+            rejected = refused.refused()
             with self._lock:
                 self.requests += 1
                 self.spans += sum(part.spans for part in parts)
-                self.reasons.update(refused)
-                if rejected := refused.refused():
-                    self.rejected += rejected.total()
+                self.rejected += rejected.total()
             if rejected:
                 return Answer(200, "; ".join(rejected)[:500], rejected.total())
         return answer
-
-    def _scrubbed(self, parts: list[Part]) -> list[Part]:
-        """The parts without secrets: none may reach the disk."""
-        clean = []
-        for one, secrets in map(scrubbed, parts):
-            clean.append(one)
-            if secrets:
-                with self._lock:
-                    self.secrets.update(secrets)
-        return clean
 
     def refuse(self) -> None:
         """Counts a request that was refused as a whole."""
         with self._lock:
             self.refusals += 1
 
-    def _spooled(self, parts: list[Part]) -> Answer:
+    def _spooled(self, parts: list[Part], refused: Reasons, secrets: Counter[str]) -> Answer:
+        """The answer once the parts are on disk, and beside them what was done to the others."""
         if self._spool.size > self._max_bytes:
             self.refuse()
             return Answer(429, "the collector's disk budget is used up", retry_after=60)
+        if not parts and not (refused and self._spool.size):
+            self._hold(refused)  # a run begins with the first span that it keeps
+            return Answer()
+        with self._lock:
+            early, self._early = self._early, Reasons()
+        counted = early + refused
+        told = [part_of_counts(counted, secrets)] if counted or secrets else []
         try:
-            places = self._spool.append(parts)
-        except SpoolFullError as error:
-            self.refuse()
-            return Answer(429, str(error), retry_after=1)
+            places = self._spool.append([*parts, *told])
         except StoreError as error:
+            self._hold(early)
             self.refuse()
+            if isinstance(error, SpoolFullError):
+                return Answer(429, str(error), retry_after=1)
             return Answer(503, str(error), retry_after=30)
-        self._watch(parts, places)
+        self._watch(parts, places[: len(parts)])
         return Answer()
+
+    def _hold(self, refused: Reasons) -> None:
+        """Keeps for the next span that is kept why others were not."""
+        if refused:
+            with self._lock:
+                self._early.update(refused)
 
     def _watch(self, parts: list[Part], places: list[Place]) -> None:
         now = time.monotonic()
@@ -146,6 +148,15 @@ class Collecting:
         if watched.has_root and now - watched.last >= self._patience.quiet:
             return True
         return now - watched.first >= self._patience.timeout
+
+
+def _scrubbed(parts: list[Part]) -> tuple[list[Part], Counter[str]]:
+    """The parts without secrets, since none may reach the disk, and how many of each kind were."""
+    clean, found = [], Counter[str]()
+    for one, secrets in map(scrubbed, parts):
+        clean.append(one)
+        found.update(secrets)
+    return clean, found
 
 
 def _parts(export: Export, refused: Reasons) -> list[Part]:

@@ -7,7 +7,7 @@ reason, never dropped in silence.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,8 +23,9 @@ MAX_SPAN = 4 * 1024 * 1024
 class Part(NamedTuple):
     """Some spans, log records or a whole trajectory of one trace.
 
-    ``codec`` says what ``data`` is: ``spans``, ``logs`` or ``trajectory``, as MessagePack; spans
-    may lie there as they are, until they go to disk. ``spans`` is how many it holds; ``root``
+    ``codec`` says what ``data`` is: ``spans``, ``logs`` or ``trajectory``, as MessagePack, or
+    ``counts`` of what befell others, of no trace; spans may lie there as they are, until they go
+    to disk. ``spans`` is how many it holds; ``root``
     whether one of them has no parent; ``size`` about how many bytes it takes.
     """
 
@@ -44,17 +45,25 @@ class LogEvent(msgspec.Struct, frozen=True, gc=False):
     event: SpanEvent
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """What was done to spans before they went to disk: refusals by reason, secrets by kind."""
+
+    refused: dict[str, int] = {}
+    secrets: dict[str, int] = {}
+
+
 _SPAN_SIZE = 1000
 
 HEAD = struct.Struct("<32sB?II")
 """What stands before a part's data on disk: trace id, codec, root, spans, size of the data."""
 
-_CODECS = ("spans", "logs", "trajectory")
+_CODECS = ("spans", "logs", "trajectory", "counts")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_spans = msgspec.msgpack.Decoder(list[Span]).decode
 _decode_logs = msgspec.msgpack.Decoder(list[LogEvent]).decode
 _decode_trajectory = msgspec.msgpack.Decoder(Trajectory).decode
+_decode_counts = msgspec.msgpack.Decoder(Counts).decode
 
 
 def parts_of_spans(spans: Iterable[Span], size: int = _SPAN_SIZE) -> list[Part]:
@@ -93,6 +102,12 @@ def part_of_trajectory(trace_id: str, trajectory: Trajectory) -> Part:
     return Part(trace_id, "trajectory", trajectory.coverage.spans, data)
 
 
+def part_of_counts(refused: Mapping[str, int], secrets: Mapping[str, int]) -> Part:
+    """What was refused and redacted of a request, as a part beside those that it gave."""
+    said = {clean_text(reason): count for reason, count in refused.items()}
+    return Part("", "counts", 0, _packed(Counts(said, dict(secrets))))
+
+
 def unpack_spans(data: bytes | Sequence[Span]) -> Sequence[Span]:
     """The spans of a ``spans`` part."""
     return _decode_spans(data) if isinstance(data, bytes) else data
@@ -106,6 +121,11 @@ def unpack_logs(data: Any) -> list[LogEvent]:
 def unpack_trajectory(data: Any) -> Trajectory:
     """The trajectory of a ``trajectory`` part."""
     return _decode_trajectory(data)
+
+
+def unpack_counts(data: Any) -> Counts:
+    """The counts of a ``counts`` part."""
+    return _decode_counts(data)
 
 
 def _packed(value: object) -> bytes:

@@ -69,7 +69,8 @@ def test_what_is_wrong_is_said_and_nothing_is_stored(
         (None, ["suite.yaml: no such file"]),
         ("garbage: [", ["suite.yaml:1:11: "]),
         (
-            "name: x\npipeline: {traces: t}\ndataset: d\nroute_form: {}\nprices: {m: {input: -1}}\n",
+            "name: x\npipeline: {traces: t}\ndataset: d\n"
+            "route_form: {}\nprices: {m: {input: -1}}\n",
             ["suite.yaml:4:1: ", "route_form", "suite.yaml:5:", "input"],
         ),
     ],

@@ -30,6 +30,7 @@ from evalkit.tracing.reasons import (
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TRACE, ROOT, CHILD = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+OTHER = "00000000000000aa"
 START = 1_760_000_000_000_000_000
 
 
@@ -170,6 +171,27 @@ def test_jaeger_logs_are_events(tmp_path: Path) -> None:
     assert span.events[0].name == "exception"
     assert span.events[0].attributes == {"exception.message": "no such order"}
     assert "otel.status_code" not in span.attributes
+
+
+@pytest.mark.parametrize(
+    ("references", "parent"),
+    [
+        ([("FOLLOWS_FROM", TRACE[1:], ROOT)], ROOT),
+        ([("FOLLOWS_FROM", TRACE, OTHER), ("CHILD_OF", TRACE[1:], ROOT)], ROOT),
+        ([("FOLLOWS_FROM", "f" * 32, ROOT)], None),
+        ([("CHILD_OF", "f" * 32, OTHER), ("FOLLOWS_FROM", None, ROOT)], ROOT),
+        ([("SAME_AS", TRACE, ROOT)], None),
+    ],
+)
+def test_jaeger_parents_are_what_a_span_of_the_trace_is_caused_by(
+    tmp_path: Path, references: list[tuple[str, str | None, str]], parent: str | None
+) -> None:
+    [trace] = JAEGER["data"]
+    [span] = trace["spans"]
+    named = [dict(zip(("refType", "traceID", "spanID"), one, strict=True)) for one in references]
+    changed = {"data": [{**trace, "spans": [{**span, "references": named}]}]}
+    _, [found], _ = read(written(tmp_path, changed))
+    assert found.parent_id == parent
 
 
 def test_langfuse_knows_more_than_the_instrumentation(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _span(found: Mapping[str, Any], processes: Mapping[str, Any], refused: Reaso
     return Span(
         trace_id=trace_id,
         span_id=span_id,
-        parent_id=_parent(found),
+        parent_id=_parent(found, trace_id),
         name=text(found.get("operationName")) or "",
         start_ns=start,
         end_ns=end,
@@ -73,11 +73,13 @@ def _span(found: Mapping[str, Any], processes: Mapping[str, Any], refused: Reaso
     )
 
 
-def _parent(found: Mapping[str, Any]) -> str | None:
+def _parent(found: Mapping[str, Any], trace_id: str) -> str | None:
+    """The span that this one is a child of, else the one that it follows from, of its trace."""
+    named: dict[Any, str | None] = {}
     for one in map(as_map, as_list(found.get("references"))):
-        if one.get("refType") == "CHILD_OF":
-            return _id(one.get("spanID"), 16)
-    return _id(found.get("parentSpanID"), 16)
+        if one.get("traceID") is None or _id(one["traceID"], 32) == trace_id:
+            named.setdefault(text(one.get("refType")), _id(one.get("spanID"), 16))
+    return named.get("CHILD_OF") or _id(found.get("parentSpanID"), 16) or named.get("FOLLOWS_FROM")
 
 
 def _id(value: Any, digits: int) -> str | None:
