@@ -97,7 +97,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of one case. ``route`` is the case's; the trajectory holds the one taken.
 
     A status other than ``completed`` is an infrastructure failure: not a wrong answer.
-    ``started`` is seconds since the epoch; ``latency_s`` is wall time of the last attempt.
+    ``started`` is seconds since the epoch; ``latency_s`` is wall time of the last attempt, of a
+    recording what its own steps tell.
     """
 
     case: str

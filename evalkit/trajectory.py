@@ -25,6 +25,9 @@ STEP_KINDS: tuple[str, ...] = get_args(StepKind)
 MAX_DEPTH = 100
 """Steps nest at most this deep; the normalizer lifts deeper ones to this level."""
 
+MAX_NS = 2**63 - 1
+"""The last moment, in nanoseconds since the epoch, that is stored: in the year 2262."""
+
 
 # A step is no part of what it holds: the cyclic collector need not look at it.
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -181,6 +184,22 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         """Cost in US dollars, summed over the innermost steps that report it."""
         total: float | None = self._summed("cost_usd")
         return total
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first start to the last end that the steps tell; None where they do not.
+
+        Nor do they where a step starts later than any is known to end, or all in one moment, or
+        at what is no time in nanoseconds since the epoch.
+        """
+        steps = self.flat().steps
+        starts = [step.start_ns for step in steps if step.start_ns is not None]
+        ends = [step.end_ns for step in steps if step.end_ns is not None]
+        if not starts or not ends:
+            return None
+        first, last = min(starts), max(ends)
+        told = 0 <= first < last <= MAX_NS and max(starts) <= last
+        return (last - first) / 1e9 if told else None
 
     def _summed(self, field: str) -> Any:
         visits = list(self.walk())

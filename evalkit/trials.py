@@ -79,6 +79,7 @@ class Trials:
         self._read_state = read_state
         self._suite, self._settings = suite, settings
         self._target, self._scorers = target, scorers
+        self._replays = target.spans_from == "recording"
 
     def with_settings(self, settings: Mapping[str, Setting]) -> Trials:
         """The same pipeline, called with other settings; what it holds is shared."""
@@ -162,7 +163,8 @@ class Trials:
             error=str(failure) if failure else None,
             attempts=attempts,
             started=attempt.started,
-            latency_s=attempt.latency_s,
+            # How long a recording took to read says nothing of what it records.
+            latency_s=trajectory.seconds if self._replays else attempt.latency_s,
             trajectory=trajectory,
             scores=scores,
         )

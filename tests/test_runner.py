@@ -368,6 +368,31 @@ def test_recorded_trajectories_are_scored_without_running_anything(tmp_path: Pat
     assert all(score.passed is not False for trial in trials for score in trial.scores)
 
 
+def test_the_latency_of_a_recording_is_what_its_steps_tell(tmp_path: Path) -> None:
+    def took(*times: tuple[int | None, int | None]) -> float | None:
+        steps = [
+            {"kind": "tool", "name": "look_up", "start_ns": start, "end_ns": end}
+            for start, end in times
+        ]
+        lines = [{"case": case["id"], "trajectory": {"steps": steps}} for case in CASES]
+        (tmp_path / "recorded.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+        store = tmp_path / f"store {len(list(tmp_path.iterdir()))}"
+        loaded = load_project(tmp_path, pipeline={"traces": "recorded.jsonl"}, trials=2)
+        finished = run(loaded, label="x", store=store)
+        trials = list(Store(store).trials(finished.id))
+        assert {trial.latency_s for trial in trials if trial.status == "no_trace"} == {None}
+        (known,) = {trial.latency_s for trial in trials if trial.status == "completed"}
+        return known
+
+    second = 10**9
+    assert took((5 * second, 7 * second), (None, None), (6 * second, 8 * second)) == 3.0
+    assert took((None, None)) is None
+    assert took((5 * second, 6 * second), (7 * second, None)) is None  # nobody knows how long
+    assert took((5, 5), (5, 5)) is None
+    assert took((9, 5)) is None
+    assert took((5, 10**400)) is None
+
+
 SERVER = """
 import json, os, threading, time, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
