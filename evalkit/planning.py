@@ -34,6 +34,7 @@ def plan(
         raise InputError(f"--trials {trials}: at least 1")
     suite, dataset = loaded.suite, loaded.dataset
     selection = selection or Selection()
+    chosen = select(dataset, selection)
     now = time.time()
     return Run(
         id=new_run_id(now),
@@ -42,10 +43,11 @@ def plan(
         suite_path=str(loaded.path),
         dataset_path=dataset.path,
         dataset_digest=dataset.digest,
-        planned=tuple(PlannedCase.of(case) for case in select(dataset, selection)),
+        planned=tuple(PlannedCase.of(case) for case in chosen),
         trials=trials or suite.trials,
         settings=merge_settings(suite, settings or {}),
-        selection=selection,
+        # One that leaves no case out is none: such a run can be a baseline.
+        selection=selection if len(chosen) < len(dataset) else Selection(),
         started=now,
         commit=git.commit(loaded.folder),
         uncommitted=git.uncommitted(loaded.folder),

@@ -217,6 +217,14 @@ def test_a_selection_leaves_the_cases_asked_for(tmp_path: Path) -> None:
     assert [case.id for case in finished.planned] == ["case-1", "case-3"]
 
 
+def test_a_selection_that_leaves_no_case_out_is_none(tmp_path: Path) -> None:
+    loaded = load_project(tmp_path)
+    for selection in (Selection(limit=1000), Selection(routes=("odd", "even"))):
+        finished = run(loaded, label="x", store=tmp_path / "s", selection=selection)
+        assert not finished.selection
+        assert len(finished.planned) == len(loaded.dataset)
+
+
 @pytest.mark.parametrize(
     ("selection", "says"),
     [
