@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -32,13 +32,41 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 20
+_INFLATED = 1 << 16
 _CUT_OFF = "the rest of a file: it is cut off, or no OTLP protobuf"
-_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+class _Inflated(io.RawIOBase):
+    """What a gzip file holds, up to where it stops to inflate; ``damage`` is told why it does."""
+
+    def __init__(self, file: gzip.GzipFile, damage: Callable[[str], None]) -> None:
+        self._file = file
+        self._damage = damage
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._ended:
+            return 0
+        try:
+            # All that is inflated in one go is lost with what is damaged.
+            found = self._file.read1(min(len(buffer), _INFLATED))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            self._damage(str(error))
+            self._ended = True
+            return 0
+        buffer[: len(found)] = found
+        return len(found)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, inflated if it is gzipped. Raises FileError if it cannot be opened."""
+def opened(path: Path, damage: Callable[[str], None]) -> Iterator[BinaryIO]:
+    """The file's bytes, inflated if it is gzipped. Raises FileError if it cannot be opened.
+
+    A file that stops to inflate ends there, and ``damage`` is told why.
+    """
     try:
         with path.open("rb", _CHUNK) as raw:
             magic = raw.read(4)
@@ -50,22 +78,19 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             if not magic.startswith(_GZIP):
                 yield raw
                 return
-            # Whoever wrote the file wrote it in pieces: large reads spare a call for each.
             with gzip.open(raw) as inflated:
-                yield io.BufferedReader(cast(io.RawIOBase, inflated), _CHUNK)
+                yield io.BufferedReader(_Inflated(inflated, damage), _CHUNK)
     except OSError as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise FileError(Problem(str(path), f"does not inflate: {error}")) from None
         raise FileError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
 
 
 def head(path: Path) -> bytes:
     """The first bytes of a file, inflated. Raises FileError if there are none to be had."""
-    with opened(path) as file:
-        try:
-            found = file.read(HEAD)
-        except _DAMAGED as error:
-            raise FileError(Problem(str(path), f"does not inflate: {error}")) from None
+    damage: list[str] = []
+    with opened(path, damage.append) as file:
+        found = file.read(HEAD)
+    if damage and not found:
+        raise FileError(Problem(str(path), f"does not inflate: {damage[0]}"))
     if not found.strip():
         raise FileError(Problem(str(path), "is empty"))
     return found.removeprefix(_BOM)
@@ -77,8 +102,8 @@ def json_documents(path: Path, refused: Reasons, shape: Shape | None = None) -> 
     Large ones of a known ``shape`` come in pieces. What is cut off, does not inflate or is over
     MAX_DOCUMENT is counted in ``refused``.
     """
-    with opened(path) as file:
-        yield from _undamaged(_json(file, refused, shape), refused)
+    with opened(path, _counted(refused)) as file:
+        yield from _json(file, refused, shape)
 
 
 def _json(file: BinaryIO, refused: Reasons, shape: Shape | None) -> Iterator[bytes]:
@@ -136,12 +161,11 @@ def _looks_like_lines(first: bytes, rest: bytes) -> bool:
     )
 
 
-def _undamaged(documents: Iterator[bytes], refused: Reasons) -> Iterator[bytes]:
-    """The documents up to where the file stops to inflate."""
-    try:
-        yield from documents
-    except _DAMAGED as error:
-        refused[f"the rest of a file: it does not inflate ({error})"] += 1
+def _counted(refused: Reasons) -> Callable[[str], None]:
+    def damage(why: str) -> None:
+        refused[f"the rest of a file: it does not inflate ({why})"] += 1
+
+    return damage
 
 
 def binary_documents(path: Path, refused: Reasons) -> Iterator[bytes]:
@@ -150,8 +174,8 @@ def binary_documents(path: Path, refused: Reasons) -> Iterator[bytes]:
     Raises FileError if the file cannot be read at all.
     """
     frames = framing(head(path)) or "whole"
-    with opened(path) as file:
-        yield from _undamaged(_messages(file, frames, refused), refused)
+    with opened(path, _counted(refused)) as file:
+        yield from _messages(file, frames, refused)
 
 
 def _messages(file: BinaryIO, frames: Framing, refused: Reasons) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,10 +313,36 @@ def test_every_format_counts_what_it_mends(tmp_path: Path, form: str) -> None:
 
 def test_gzip_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
     lines = [json.dumps(otlp(f"{number:016x}", CHILD)).encode() for number in range(1, 20_000)]
-    cut = gzip.compress(b"\n".join(lines))[:-2000]
+    inflated, cut = cut_off(b"\n".join(lines))
     _, spans, refused = read(written(tmp_path, cut))
-    assert len(spans) > 1000
+    whole = inflated.count(b"\n")
+    assert whole > 10_000
+    assert len(spans) - 2 * whole in (0, 1)  # of the last line, the first span may be there
     assert any("does not inflate" in reason for reason in refused)
+
+
+def test_one_document_that_stops_to_inflate_is_read_up_to_there(tmp_path: Path) -> None:
+    document = json.dumps(otlp(*(f"{number:016x}" for number in range(1, 5001)))).encode()
+    inflated, cut = cut_off(document)
+    _, spans, refused = read(written(tmp_path, cut))
+    assert len(spans) == inflated.count(b'"spanId"') - 1 > 4000
+    assert any("does not inflate" in reason for reason in refused)
+
+
+def test_protobuf_that_stops_to_inflate_is_read_up_to_there(tmp_path: Path) -> None:
+    requests = [protobuf(f"{number:016x}") for number in range(1, 5001)]
+    framed = b"".join(len(one).to_bytes(4, "big") + one for one in requests)
+    inflated, cut = cut_off(framed)
+    _, spans, refused = read(written(tmp_path, cut))
+    assert len(spans) - len(inflated) // (len(requests[0]) + 4) in (0, 1)
+    assert len(spans) > 4000
+    assert any("does not inflate" in reason for reason in refused)
+
+
+def cut_off(content: bytes) -> tuple[bytes, bytes]:
+    """What is left of content whose gzip lost its end, and that gzip."""
+    cut = gzip.compress(content)[:-500]
+    return zlib.decompressobj(wbits=31).decompress(cut), cut
 
 
 def test_a_bomb_is_refused_in_bounded_memory(
