@@ -7,6 +7,11 @@ from typing import Any, NamedTuple
 
 from evalkit.tracing.attributes import as_list, as_map, first, label, parsed, step_name, structured
 
+_RESPONSE = frozenset(
+    {"candidates", "choices", "content", "message", "output", "usage", "usage_metadata"}
+)
+"""Keys of which an SDK's response has one; a model's own JSON may speak of models too."""
+
 
 class ModelAnswer(NamedTuple):
     """What a model said, the tools it called, why it stopped, which model it was."""
@@ -31,8 +36,8 @@ def model_answer(value: Any) -> ModelAnswer:
         model = model or first(meta, ("model_name", "model"))
         texts += _texts(message)
         calls += _calls(message)
-    if isinstance(value, Mapping):
-        model = model or first(value, ("model", "model_version"))
+    if isinstance(value, Mapping) and not _RESPONSE.isdisjoint(value):
+        model = model or first(value, ("model", "model_version", "modelVersion"))
     return ModelAnswer("\n".join(texts) or None, calls, reason, model)
 
 

@@ -7,6 +7,7 @@ the framework works and not what the pipeline does.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from evalkit.spans import Span
 from evalkit.trajectory import StepKind
@@ -23,9 +24,11 @@ _LLAMA_METHODS = re.compile(
 _LLAMA_RERANK = re.compile(r"_?a?postprocess_nodes")
 
 
+@lru_cache(maxsize=1024)
 def framework(scope: str) -> str:
     """The framework that an instrumentation's scope names at its end, as ``dspy``."""
-    return scope.rpartition(".")[2].removeprefix("traceai_")
+    name = scope.rpartition(".")[2].rpartition("openinference-instrumentation-")[2]
+    return name.removeprefix("traceai_").replace("-", "_")
 
 
 def inner_chain(span: Span) -> bool:

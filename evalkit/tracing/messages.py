@@ -14,8 +14,9 @@ from evalkit.tracing.attributes import as_list, as_map, first, indexed, label, s
 from evalkit.tracing.genai_messages import message_calls, raw_messages
 from evalkit.tracing.readings import only_text
 
-_LISTS = ("ai.prompt.messages", "mastra.model_step.input", "langfuse.observation.input")
+_LISTS = ("ai.prompt.messages", "mastra.model_step.input")
 _ENVELOPES = (
+    "langfuse.observation.input",
     "haystack.agent.step.llm.input",
     "haystack.component.input",
     "gen_ai.prompt",

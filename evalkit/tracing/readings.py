@@ -292,6 +292,20 @@ def _document(value: Any) -> Any:
     return {key: item for key, item in found.items() if item not in (None, {})}
 
 
+def named_arguments(value: Any) -> Any:
+    """The arguments of a call that is recorded as ``{"args": [..], "kwargs": {..}}``; else as is.
+
+    A single one given by its place is its bare value; the names of several cannot be told: None.
+    """
+    if not isinstance(value, Mapping) or "kwargs" not in value or set(value) - {"args", "kwargs"}:
+        return value
+    placed, named = as_list(value.get("args")), as_map(value["kwargs"])
+    if not placed:
+        return named
+    is_bare = len(placed) == 1 and not named and not isinstance(placed[0], Mapping)
+    return placed[0] if is_bare else None
+
+
 def query(value: Any) -> Any:
     """A bare query as the argument that it is, so that an expectation can name it."""
     return {"query": value} if isinstance(value, str) else value

@@ -23,12 +23,16 @@ from evalkit.tracing.attributes import (
     structured,
 )
 from evalkit.tracing.langchain import chain_kind, tool_message, without_envelopes
-from evalkit.tracing.readings import documents, query, usage
+from evalkit.tracing.readings import documents, named_arguments, query, usage
 from evalkit.trajectory import Step
 
 KIND = "langfuse.observation.type"
 _O = "langfuse.observation."
 _METADATA = "langfuse.observation.metadata."
+_OPENAI_PARAMETERS = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
+"""What the wrapper of OpenAI's SDK writes of every chat, given or not."""
+
+_CACHES = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class Langfuse:
@@ -95,26 +99,64 @@ def _failure(span: Span) -> tuple[Any, str | None]:
 
 
 def _used(span: Span) -> dict[str, Any]:
-    """Models, tokens and cost. ``input`` leaves out cached tokens, ``output`` reasoning ones."""
+    """Models, tokens and cost."""
     found = span.attributes
     used = as_map(found.get(_O + "usage_details"))
     if not used and _O + "model.name" not in found:
         return usage(found)
+    requested, served = _models(span)
+    cost = amount(as_map(found.get(_O + "cost_details")).get("total"))
+    return {
+        "model_requested": requested,
+        "model_served": served,
+        "provider": label(parsed(found.get(_METADATA + "ls_provider"))),
+        **_tokens(used),
+        "cost_usd": cost or None,
+    }
+
+
+def _models(span: Span) -> tuple[str | None, str | None]:
+    """The model asked for, and the one that answered where that can be told.
+
+    ``model.name`` is the one asked for; the integrations of LangChain and of OpenAI's SDK put the
+    response's in its place.
+    """
+    found = span.attributes
     named = label(found.get(_O + "model.name"))
     asked = label(parsed(found.get(_METADATA + "ls_model_name")))
-    failed = _failure(span)[0] == "error"
-    cost = as_map(found.get(_O + "cost_details")).get("total")
+    is_answer = _is_openai(span) if asked is None else named != asked
+    if not is_answer or _failure(span)[0] == "error":
+        return asked or named, None
+    return asked, named
+
+
+def _is_openai(span: Span) -> bool:
+    """Whether Langfuse's own wrapper of OpenAI's SDK wrote it, under its name or another."""
+    if span.name == "OpenAI-generation":
+        return True
+    parameters = as_map(span.attributes.get(_O + "model.parameters"))
+    return span.scope.startswith("langfuse") and set(parameters) >= _OPENAI_PARAMETERS
+
+
+def _tokens(used: Mapping[str, Any]) -> dict[str, int | None]:
+    """Tokens, cached ones within those that went in, and reasoning within those that came out.
+
+    Langfuse's names (``input``, ``input_cache_read``) and Anthropic's leave each other out;
+    OpenAI's count the details in.
+    """
+    given = as_map(first(used, ("prompt_tokens_details", "input_tokens_details")))
+    said = as_map(first(used, ("completion_tokens_details", "output_tokens_details")))
+    tokens_in = count(*map(used.get, ("prompt_tokens", "input_tokens")))
+    tokens_in = _sum(used, "input") if "input" in used else tokens_in
+    apart = [count(used.get(key)) or 0 for key in _CACHES]
+    tokens_out = count(*map(used.get, ("completion_tokens", "output_tokens")))
+    cached = (*map(used.get, ("input_cache_read", "input_cached_tokens", *_CACHES[:1])),)
+    reasoning = (*map(used.get, ("output_reasoning", "output_reasoning_tokens")),)
     return {
-        "model_requested": asked or (named if failed else None),
-        "model_served": None if failed else named,
-        "provider": label(parsed(found.get(_METADATA + "ls_provider"))),
-        "tokens_in": _sum(used, "input"),
-        "tokens_out": _sum(used, "output"),
-        "tokens_cached": count(used.get("input_cache_read"), used.get("input_cached_tokens")),
-        "tokens_reasoning": count(
-            used.get("output_reasoning"), used.get("output_reasoning_tokens")
-        ),
-        "cost_usd": amount(cost) if cost else None,
+        "tokens_in": None if tokens_in is None else tokens_in + sum(apart),
+        "tokens_out": _sum(used, "output") if "output" in used else tokens_out,
+        "tokens_cached": count(*cached, given.get("cached_tokens")),
+        "tokens_reasoning": count(*reasoning, said.get("reasoning_tokens")),
     }
 
 
@@ -155,7 +197,9 @@ def _tool(span: Span) -> Step:
 
 def _arguments(value: Any) -> Any:
     """LangChain's tools are given their arguments as Python shows them."""
-    return literal(value) if isinstance(value, str) and value.startswith("{'") else value
+    if isinstance(value, str) and value.startswith("{'"):
+        return literal(value)
+    return named_arguments(value)
 
 
 def _retriever(span: Span) -> Step:
@@ -164,7 +208,7 @@ def _retriever(span: Span) -> Step:
     return Step(
         kind="retriever",
         name=step_name(span.name),
-        arguments=plain(query(_value(span, "input"))),
+        arguments=plain(query(named_arguments(_value(span, "input")))),
         output=plain(documents(value) if isinstance(value, list) else value),
         status=status,
         error=error,

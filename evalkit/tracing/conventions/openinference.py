@@ -32,13 +32,13 @@ from evalkit.tracing.attributes import (
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
 from evalkit.tracing.langchain import chain_kind, tool_message, without_envelopes
-from evalkit.tracing.readings import agent_name, first_token, only_text, usage
+from evalkit.tracing.readings import agent_name, first_token, named_arguments, only_text, usage
 from evalkit.trajectory import Step
 
 KIND = "openinference.span.kind"
 
-# Instrumentations that write the model asked for, not the model that answered, as the model.
-_REQUESTED_MODEL_SCOPES = ("litellm", "dspy", "strands", "adk", "pydantic_ai", "llama_index")
+_ANSWERING = frozenset({"openai", "groq", "mistralai", "ollama", "portkey", "together", "haystack"})
+"""Whose instrumentations take ``llm.model_name`` from the response; others from the request."""
 
 _HANDOFF = "handoff to "
 _FUNCTION_RESPONSE = frozenset({"id", "name", "response", "will_continue", "scheduling", "parts"})
@@ -186,31 +186,46 @@ def _used(span: Span) -> dict[str, Any]:
 
 
 def _models(span: Span) -> tuple[str | None, str | None]:
-    """The model asked for, and the model that answered where that can be told."""
+    """The model asked for, and the model that answered where that can be told.
+
+    ``llm.model_name`` is the one asked for, unless the instrumentation is known to take it from
+    the response, or it is another than the call's own parameters name.
+    """
     found = span.attributes
-    is_response = span.scope.endswith("openai_agents") and span.name == "response"
-    # The Responses API echoes its parameters: that is the model which answered.
-    asked = {} if is_response else as_map(found.get("llm.invocation_parameters"))
     if "gen_ai.operation.name" in found and "gen_ai.request.model" in found:
         return label(found["gen_ai.request.model"]), label(found.get("gen_ai.response.model"))
-    requested = (
-        label(found.get("llm.request.model_name"))
-        or label(asked.get("model"))
-        or label(asked.get("model_name"))
-    )
-    served = label(found.get("llm.response.model_name"))
     named = label(found.get("llm.model_name"))
-    tells_request = (
-        span.error
-        or span.scope.endswith(_REQUESTED_MODEL_SCOPES)
-        or (span.scope.endswith("openai_agents") and span.name == "generation")
-    )
-    if tells_request:
+    requested, served = _stated_models(span)
+    if span.error or named is None or served is not None:
         return requested or named, served
-    if served is None and named == requested and span.scope.endswith("langchain"):
-        # Of a streamed answer only the answer itself tells: the name is the one asked for.
-        served = label(model_answer(_value(span, "output")).model)
-    return requested, served or named
+    answered = framework(span.scope) in _ANSWERING or _is_response(span)
+    if answered or (requested is not None and _model_of(requested) != _model_of(named)):
+        return requested, named
+    return requested or named, label(model_answer(_value(span, "output")).model)
+
+
+def _stated_models(span: Span) -> tuple[str | None, str | None]:
+    """The models that attributes name which mean but one of the two."""
+    found = span.attributes
+    # The Responses API echoes its parameters: that is the model which answered.
+    asked = {} if _is_response(span) else as_map(found.get("llm.invocation_parameters"))
+    requested = (
+        label(first(found, ("llm.request.model_name", "ai.model.id")))
+        or label(first(asked, ("model", "model_name")))
+        or label(as_map(found.get("metadata")).get("ls_model_name"))
+    )
+    served = first(found, ("llm.response.model_name", "gen_ai.response.model", "ai.response.model"))
+    return requested, label(served)
+
+
+def _is_response(span: Span) -> bool:
+    """Whether the span is the Agents SDK's of a response, which has the response's model."""
+    return span.name == "response" and framework(span.scope) == "openai_agents"
+
+
+def _model_of(name: str) -> str:
+    """A model's name without its provider's."""
+    return name.rpartition("/")[2]
 
 
 def _content(messages: list[dict[str, Any]]) -> str | None:
@@ -278,8 +293,7 @@ def _arguments(span: Span) -> Any:
         # Some instrumentations keep the tool's JSON Schema here, others the call's arguments.
         value = as_map(span.attributes.get("tool.parameters"))
         return None if not value or "properties" in value else value
-    if isinstance(value, Mapping) and "kwargs" in value and set(value) <= {"args", "kwargs"}:
-        value = value["kwargs"]
+    value = named_arguments(value)
     if isinstance(value, Mapping) and framework(span.scope) in _LLAMA:
         return {key: item for key, item in value.items() if key != "ctx"}  # the workflow's own
     return value

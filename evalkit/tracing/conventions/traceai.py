@@ -29,7 +29,7 @@ from evalkit.tracing.attributes import (
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
 from evalkit.tracing.langchain import as_outcome, chain_kind
-from evalkit.tracing.readings import documents, model_call, query, tool_call, usage
+from evalkit.tracing.readings import documents, model_call, named_arguments, query, tool_call, usage
 from evalkit.trajectory import Step
 
 _KINDS = ("fi.span.kind", "gen_ai.span.kind", "pydantic_ai.span_kind")
@@ -141,13 +141,12 @@ def _tool(span: Span) -> Step:
         return Step(kind="handoff", name=name, arguments={"from": None, "to": name})
     step = tool_call(span)
     given = parsed(found.get("input.value")) if step.arguments is None else step.arguments
-    if isinstance(given, Mapping) and set(given) == {"kwargs"}:
-        given = given["kwargs"]
     output = step.output
     call_id = step.call_id
     if output is None:
         output, said = _result(found.get("output.value"))
         call_id = call_id or said
+    given = named_arguments(given)
     return replace(step, arguments=plain(given), output=plain(output), call_id=call_id)
 
 

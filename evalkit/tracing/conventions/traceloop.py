@@ -9,9 +9,18 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.attributes import as_map, first, label, literal, plain, step_name, structured
+from evalkit.tracing.attributes import (
+    as_map,
+    first,
+    label,
+    literal,
+    parsed,
+    plain,
+    step_name,
+    structured,
+)
 from evalkit.tracing.langchain import as_outcome, chain_kind, tool_message, without_envelopes
-from evalkit.tracing.readings import documents, model_call, tool_call, usage
+from evalkit.tracing.readings import documents, model_call, named_arguments, tool_call, usage
 from evalkit.trajectory import Step, StepKind
 
 KIND = "traceloop.span.kind"
@@ -135,7 +144,7 @@ def _bare(span: Span) -> str:
 
 
 def _inside(found: Mapping[str, Any], key: str, envelope: str) -> Any:
-    value = structured(found.get(key))
+    value = parsed(found.get(key))
     if isinstance(value, Mapping) and envelope in value:
         value = value[envelope]
     return without_envelopes(value)
@@ -146,7 +155,8 @@ def _tool(span: Span) -> Step:
     step = tool_call(span, label(first(found, ("gen_ai.tool.name", "tool.name"))) or _bare(span))
     given = structured(first(found, ("gen_ai.tool.call.arguments", "tool.arguments")))
     given = given or structured(found.get("traceloop.entity.input"))
-    result = structured(first(found, ("gen_ai.tool.call.result", "traceloop.entity.output")))
+    result = found.get("gen_ai.tool.call.result")
+    result = structured(parsed(found.get("traceloop.entity.output")) if result is None else result)
     if isinstance(result, Mapping) and set(result) in ({"output"}, {"result"}):
         result = structured(next(iter(result.values())))
     elif isinstance(result, Mapping) and "output" in result and "kwargs" in result:
@@ -170,10 +180,10 @@ def _arguments(given: Any) -> Any:
         return given
     if isinstance(said := given.get("input_str"), str):
         return literal(said) if said[:1] in "{[" else said
-    for key in ("arguments", "kwargs"):
-        if isinstance(given.get(key), Mapping):
-            return given[key]
-    return given
+    if isinstance(given.get("arguments"), Mapping):
+        return given["arguments"]
+    is_call = isinstance(given.get("kwargs"), Mapping) and "args" not in given
+    return given["kwargs"] if is_call else named_arguments(given)
 
 
 def _retriever(span: Span) -> Step:

@@ -15,7 +15,7 @@ import msgspec
 from evalkit.errors import InputError
 from evalkit.spans import Span
 from evalkit.tracing import ids
-from evalkit.tracing.attributes import as_list, as_map, label, plain, text
+from evalkit.tracing.attributes import as_list, as_map, count, first, label, plain, text
 from evalkit.tracing.cutting import Shape
 from evalkit.tracing.formats.times import to_ns
 from evalkit.tracing.mending import bounded, in_order
@@ -87,7 +87,7 @@ def _attributes(
     refused: Reasons,
 ) -> dict[str, Any]:
     given: dict[str, Any] = bounded(as_map(metadata.get("attributes")), refused)
-    usage, cost = as_map(found.get("usageDetails")), as_map(found.get("costDetails"))
+    usage, cost = _usage(found), _cost(found)
     told: dict[str, Any] = {
         f"langfuse.observation.metadata.{key}": value
         for key, value in metadata.items()
@@ -98,6 +98,7 @@ def _attributes(
         "langfuse.observation.input": found.get("input"),
         "langfuse.observation.output": found.get("output"),
         "langfuse.observation.model.name": label(found.get("model")),
+        "langfuse.observation.model.parameters": found.get("modelParameters"),
         "langfuse.observation.usage_details": usage or None,
         "langfuse.observation.cost_details": cost or None,
         "input.value": found.get("input"),
@@ -110,6 +111,29 @@ def _attributes(
     }
     known = {key: bounded(value, refused) for key, value in told.items() if value is not None}
     return {**known, **given}
+
+
+def _usage(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tokens in detail, or as older exports have them: with a unit, or as single fields."""
+    if details := as_map(found.get("usageDetails")):
+        return details
+    older = as_map(found.get("usage"))
+    if older.get("unit") not in (None, "TOKENS"):
+        return {}
+    told = {
+        "input": count(older.get("input"), older.get("promptTokens"), found.get("promptTokens")),
+        "output": count(
+            older.get("output"), older.get("completionTokens"), found.get("completionTokens")
+        ),
+    }
+    return {side: tokens for side, tokens in told.items() if tokens is not None}
+
+
+def _cost(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What it cost in US dollars: in detail, or the total that older exports have."""
+    total = first(found, ("calculatedTotalCost", "totalCost"))
+    total = as_map(found.get("usage")).get("totalCost") if total is None else total
+    return as_map(found.get("costDetails")) or ({} if total is None else {"total": total})
 
 
 def _id(value: Any, digits: int) -> str | None:

@@ -11,6 +11,7 @@ CHECK = Call("compliance_tool", VENDOR, NEEDS)
 LATE = Call("compliance_tool", VENDOR, failed=True)
 REBUILT = ("tool spans",)
 OI = ("openai/gpt-4o", None)
+OI_CALLING = ("openai/gpt-4o", BIG[1])
 TRACEAI = ("openai/gpt-4o", BIG[1])
 OI_SMALL = ("openai/gpt-4o-mini", None)
 BARE = ("arguments", "outputs")
@@ -32,10 +33,11 @@ EXPECTED: dict[str, Run] = {
         inferred="call",
         missing=REBUILT,
     ),
+    # What answered stands in the response, which is recorded whole where it calls a tool.
     "litellm__openinference__good": Run(
         GOOD,
         (),
-        (OI,) * 5,
+        (*(OI_CALLING,) * 4, OI),
         tokens=(1330, 126),
         inferred="call",
         missing=("tool spans", "served model"),
@@ -44,7 +46,7 @@ EXPECTED: dict[str, Run] = {
     "litellm__openinference__bad": Run(
         BAD,
         (),
-        (*(OI,) * 8, OI_SMALL),
+        (*(OI_CALLING,) * 6, *(OI,) * 2, OI_SMALL),
         2,
         (2781, 166),
         inferred="call",
@@ -53,7 +55,7 @@ EXPECTED: dict[str, Run] = {
     "litellm__openinference__silent": Run(
         GOOD,
         (),
-        (("openai/gpt-4o-silent", None),) * 5,
+        (*(("openai/gpt-4o-silent", SMALL[1]),) * 4, ("openai/gpt-4o-silent", None)),
         tokens=(1330, 126),
         inferred="call",
         missing=("tool spans", "served model"),
