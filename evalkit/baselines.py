@@ -187,7 +187,9 @@ def standing(decisions: Sequence[Decision], against: str | None = None) -> int |
     reports.sort(key=lambda report: report.confirmed)  # stable: the newest of each kind is last
     rows = {(row.route, row.scorer): row for report in reports for row in report.rows}
     verdicts = [row.verdict for row in rows.values() if row.blocking]
-    return int(exit_code(verdicts)) if reports else None
+    if not reports:
+        return None
+    return int(exit_code(verdicts)) if verdicts else reports[-1].exit
 
 
 def overruling(earlier: Sequence[Outcome], against: str) -> str | None:

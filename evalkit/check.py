@@ -26,7 +26,7 @@ from evalkit.files import (
 from evalkit.phrasing import plural
 from evalkit.strict_yaml import Path as Key
 from evalkit.strict_yaml import show_path
-from evalkit.suite import Pipeline, Suite, score_name
+from evalkit.suite import GatePolicy, Pipeline, RoutePolicy, Suite, score_name
 from evalkit.values import regex_problem
 
 COMPLETION = "task_completion"
@@ -152,6 +152,8 @@ def _suite_problems(suite: Suite, file: SuiteFile, path: Path) -> Iterator[Probl
     for key, name in _named_by_the_gate(suite):
         if listed and name not in names:
             yield at(key, _unknown("scorer", name, names))
+    if not _within(file.bad, "gate"):
+        yield from (at(key, message) for key, message in _both_ways(suite.gate, file))
     if suite.state is not None:
         try:
             end_states.load(suite.state, path.parent)
@@ -192,6 +194,19 @@ def _named_by_the_gate(suite: Suite) -> Iterator[tuple[Key, str]]:
             limit = limits.read_limit(text)
             if limit.of_scorer:
                 yield (*place, at), limit.of
+
+
+def _both_ways(gate: GatePolicy, file: SuiteFile) -> Iterator[tuple[Key, str]]:
+    """Scorers of which one place of the policy says both that they block and that they advise."""
+    policies: list[tuple[Key, RoutePolicy | GatePolicy]] = [(("gate",), gate)]
+    policies += [(("gate", "routes", route), own) for route, own in gate.routes.items()]
+    for place, policy in policies:
+        stated = file.document is not None and (*place, "on") in file.document.marks
+        default = "" if stated else " by default: state `on` without it"
+        for at, name in enumerate(policy.advise or ()):
+            if name in (policy.on or ()):
+                message = f"{name!r} cannot both advise and block, and it is in `on`{default}"
+                yield (*place, "advise", at), message
 
 
 def check_pipeline(pipeline: Pipeline, folder: Path) -> None:

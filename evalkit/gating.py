@@ -6,13 +6,13 @@ measured is judged by :func:`evalkit.verdicts.judge`, all routes and scorers as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import numpy as np
 from msgspec.structs import replace
 
 from evalkit.attribution import Explained, step_changes
+from evalkit.case_changes import changed_cases, lost_cases
 from evalkit.comparison import Paired, common_cases, pair
 from evalkit.confirming import Comparison, Confirmed, Rerun, confirm
 from evalkit.efficiency import Efficiency, compare_efficiency
@@ -29,17 +29,16 @@ from evalkit.measurement import (
     lost_for_sure,
     lost_routes,
     missing_cases,
-    name_some,
     read_side,
     unmeasured_cases,
-    unselected_cases,
 )
 from evalkit.observations import Observed
 from evalkit.reliability import flaky_cases
-from evalkit.reports import CaseChange, GateReport, GateRow, Verdict
+from evalkit.reports import FAILED, UNDECIDED, GateReport, GateRow, Verdict
 from evalkit.results import Recorded
 from evalkit.settling import Settled, settle
 from evalkit.suite import GatePolicy, score_name
+from evalkit.uncompared import only_what_was_run, say_released, uncompared
 from evalkit.verdicts import judge
 from evalkit.wording import (
     report_notes,
@@ -49,9 +48,6 @@ from evalkit.wording import (
     say_unmeasured,
     say_verdict,
 )
-
-FAILING: frozenset[Verdict] = frozenset({"regressed", "broken", "missing", "breached"})
-UNDECIDED: frozenset[Verdict] = frozenset({"unmeasurable", "inconclusive", "unproven"})
 
 
 class _Open(NamedTuple):
@@ -89,23 +85,73 @@ def decide(
     """Judges a run against its baseline, per route and scorer of ``policy.on``.
 
     Exit 1 if anything regressed, broke or is missing; else 3 if anything is unmeasurable or
-    inconclusive, or nothing at all was judged; else 0. Without a baseline every measurable route
-    is ``new``. Raises InputError for a scorer that neither run knows.
+    inconclusive, or nothing at all was judged; else 0, also where the policy lets nothing block.
+    Without a baseline every measurable route is ``new``. Raises InputError for a scorer that
+    neither run knows.
 
     With ``rerun`` the stored trials only raise suspicions, which :func:`evalkit.confirming.confirm`
     settles on fresh trials of both arms, within the budget of ``policy.confirm``.
 
     Last come rows that never block: latency, tokens, cost and steps that clearly changed.
     """
+    after, before = read_sides(candidate, baseline, policy)
+    common = common_cases(candidate, baseline) if baseline else {}
+    rows, told = judge_routes(after, before, common, policy, rerun)
+    notes = report_notes(after, before)
+    if before:
+        notes += say_released(after, before, policy)
+        rows = uncompared(rows, before, policy)
+    notes += told
+    gated = any(policy.of(route).on for route in after.routes)
+    if not gated:
+        notes.append("nothing that is compared blocks: `on` is empty for every route of this run")
+    elif not rows:
+        notes.append("nothing was judged: no route has scores of " + ", ".join(policy.all_on))
+    notes += say_flaky(rows)
+    spent = Efficiency((), ())
+    if before:
+        spent = compare_efficiency(after, before, common, policy.alpha)
+    advice = [replace(row, owners=_owners(after, before, row.route)) for row in spent.rows]
+    notes += spent.notes
+    return GateReport(
+        run=candidate.run.id,
+        label=candidate.run.label,
+        baseline=baseline.run.id if baseline else None,
+        baseline_label=baseline.run.label if baseline else None,
+        exit=int(exit_code(row.verdict for row in rows) if rows or gated else ExitCode.PASSED),
+        alpha=policy.alpha,
+        rows=(*rows, *advice),
+        notes=tuple(notes),
+        confirmed=rerun is not None,
+    )
+
+
+def read_sides(
+    candidate: Recorded, baseline: Recorded | None, policy: GatePolicy
+) -> tuple[Side, Side | None]:
+    """Both runs, for the scorers that block; InputError for one that neither run knows."""
     after = read_side(candidate, policy.all_on)
     before = read_side(baseline, policy.all_on) if baseline else None
     _check_scorers(policy, after, before)
-    notes = report_notes(after, before)
+    return after, before
+
+
+def judge_routes(
+    after: Side,
+    before: Side | None,
+    common: Mapping[str, tuple[str, ...]],
+    policy: GatePolicy,
+    rerun: Rerun | None = None,
+) -> tuple[tuple[GateRow, ...], list[str]]:
+    """A row for each route and scorer of ``policy.on``, and notes where there is nothing to judge.
+
+    ``common`` are the cases that are the same in both runs, by route.
+    """
+    notes: list[str] = []
     lost: dict[str, Loss] = {}
-    if baseline and candidate.told is not None and baseline.told is not None:
-        lost = losses(candidate.told, baseline.told)
-        notes += untold(candidate.told, baseline.told)
-    common = common_cases(candidate, baseline) if baseline else {}
+    if before and after.recorded.told is not None and before.recorded.told is not None:
+        lost = losses(after.recorded.told, before.recorded.told)
+        notes += untold(after.recorded.told, before.recorded.told)
     places: list[GateRow | _Open] = []
     for route in [*after.routes, *lost_routes(after, before)]:
         for scorer in policy.of(route).on or ():
@@ -117,46 +163,16 @@ def decide(
             else:
                 places.append(place)
     rows = _judge_open(places, after, before, policy, rerun)
-    if before:
-        rows = tuple(_covered(row, unselected_cases(after, before, row.route)) for row in rows)
-    if not rows:
-        notes.append("nothing was judged: no route has scores of " + ", ".join(policy.all_on))
-    notes += say_flaky(rows)
-    spent = Efficiency((), ())
-    if before:
-        spent = compare_efficiency(after, before, common, policy.alpha)
-    told = [replace(row, owners=_owners(after, before, row.route)) for row in spent.rows]
-    notes += spent.notes
-    return GateReport(
-        run=candidate.run.id,
-        label=candidate.run.label,
-        baseline=baseline.run.id if baseline else None,
-        baseline_label=baseline.run.label if baseline else None,
-        exit=int(exit_code(row.verdict for row in rows)),
-        alpha=policy.alpha,
-        rows=(*rows, *told),
-        notes=tuple(notes),
-        confirmed=rerun is not None,
-    )
-
-
-def _covered(row: GateRow, uncovered: tuple[str, ...]) -> GateRow:
-    """The row, but never a pass where the baseline tried only a selection of the route."""
-    if not uncovered or row.verdict in FAILING | UNDECIDED:
-        return row
-    reason = (
-        f"{name_some(uncovered)}: not in the baseline, of which only a selection was run; gate "
-        f"against a whole run. Of the others: {row.reason}"
-    )
-    return replace(row, verdict="inconclusive", reason=reason)
+    return only_what_was_run(rows, after, before) if before else rows, notes
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> ExitCode:
     """What a gate with these verdicts returns to the shell; no verdict at all is no pass."""
     found = set(verdicts)
-    if found & FAILING:
+    if found.intersection(FAILED):
         return ExitCode.GATE_FAILED
-    return ExitCode.INCOMPLETE if found & UNDECIDED or not found else ExitCode.PASSED
+    undecided = found.intersection(UNDECIDED) or not found
+    return ExitCode.INCOMPLETE if undecided else ExitCode.PASSED
 
 
 def _check_scorers(policy: GatePolicy, after: Side, before: Side | None) -> None:
@@ -288,17 +304,17 @@ def _row(
     reason = say_verdict(shown, moved, found, was, now, after.judged(one.route, one.scorer))
     if confirmed:
         reason = say_confirmed(reason, confirmed, stored)
-    if one.missing and verdict not in FAILING:
+    if one.missing and verdict not in FAILED:
         verdict, reason = "missing", f"{say_missing(one.missing)}; of the others, {reason}"
     elif one.missing:
         reason = f"{reason}; {say_missing(one.missing)}"
-    elif one.lost and verdict not in FAILING and not confirmed:
+    elif one.lost and verdict not in FAILED and not confirmed:
         verdict, reason = "unmeasurable", f"{say_unmeasured(one.lost)}; of the others, {reason}"
-    elif one.doubt and verdict not in FAILING:
+    elif one.doubt and verdict not in FAILED:
         verdict, reason = "inconclusive", f"{one.doubt}; {reason}"
-    told = verdict in FAILING or verdict == "improved"
-    changes = _changes(moved, after, rising=verdict == "improved") if told else ()
-    worse = found.verdict in FAILING
+    told = verdict in FAILED or verdict == "improved"
+    changes = changed_cases(moved, after, rising=verdict == "improved") if told else ()
+    worse = found.verdict in FAILED
     arms = zip(moved.cases, moved.baseline, moved.candidate, strict=True)
     flaky, many = flaky_cases({case: both for case, *both in arms})
     return GateRow(
@@ -320,7 +336,7 @@ def _row(
         stored=stored,
         reason=reason,
         owners=_owners(after, before, one.route),
-        changes=(*_lost(one.missing, before, one.scorer), *changes),
+        changes=(*lost_cases(one.missing, before, one.scorer), *changes),
         steps=step_changes(*explained, one.scorer, one.paired.cases) if worse else (),
         flaky=flaky,
         flaky_cases=many,
@@ -355,44 +371,7 @@ def _settled(
         trials=sum(len(one.values) for one in seen.values()),
         reason=reason,
         owners=_owners(after, before, route),
-        changes=_lost(missing, before, scorer),
-    )
-
-
-def _changes(paired: Paired, after: Side, *, rising: bool) -> tuple[CaseChange, ...]:
-    """The cases whose mean moved, the largest drop (or rise) first."""
-    moves = paired.differences
-    changes = [
-        CaseChange(
-            case=paired.cases[at],
-            owner=after.owners[paired.cases[at]],
-            baseline_passed=int(sum(paired.baseline[at].passed)),
-            baseline_trials=len(paired.baseline[at].passed),
-            candidate_passed=int(sum(paired.candidate[at].passed)),
-            candidate_trials=len(paired.candidate[at].passed),
-            difference=float(moves[at]),
-        )
-        for at in np.flatnonzero(moves).tolist()
-    ]
-    return tuple(sorted(changes, key=lambda change: change.difference, reverse=rising))
-
-
-def _lost(missing: tuple[str, ...], before: Side | None, scorer: str) -> tuple[CaseChange, ...]:
-    """Missing cases as changes: no candidate trials, and all of the baseline's mean lost."""
-    if before is None or not missing:
-        return ()
-    known = before.observed[scorer]
-    return tuple(
-        CaseChange(
-            case=case,
-            owner=before.owners[case],
-            baseline_passed=int(sum(known[case].passed)) if case in known else 0,
-            baseline_trials=len(known[case].passed) if case in known else 0,
-            candidate_passed=0,
-            candidate_trials=0,
-            difference=-known[case].mean if case in known else 0.0,
-        )
-        for case in missing
+        changes=lost_cases(missing, before, scorer),
     )
 
 

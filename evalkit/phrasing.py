@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable
 
-from evalkit.reports import CaseChange, GateReport, GateRow, StepChange
+from evalkit.reports import FAILED, UNDECIDED, CaseChange, GateReport, GateRow, StepChange
 
 UNKNOWN = "–"
 EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")
@@ -22,10 +22,6 @@ AGAIN = (
     "of routes, are of the stored trials"
 )
 """What the mark beside a row's means says."""
-
-FAILED = ("broken", "regressed", "missing", "breached")
-UNDECIDED = ("unmeasurable", "inconclusive", "unproven")
-"""The verdicts that keep a gate from passing: it failed, or it could not be decided."""
 
 VERDICT_MARKS = {
     "broken": "✗",
@@ -272,6 +268,8 @@ def headline(gate: GateReport, say: Callable[[object], str] = str) -> str:
     """The decision in one sentence, the first thing that a release engineer reads."""
     blocking = blocking_rows(gate)
     if gate.exit == 0:
+        if not any(row.blocking for row in gate.rows):
+            return "passed: nothing blocks here"
         rest = _tally(gate.rows, ("improved", "new"))
         return "passed: no route got worse" + (f" ({rest})" if rest else "")
     word = "FAILED" if gate.exit == 1 else "NOT DECIDED"

@@ -17,7 +17,7 @@ import numpy as np
 from evalkit import limits
 from evalkit.comparison import common_cases, pair
 from evalkit.confirming import Rerun
-from evalkit.gating import decide, exit_code
+from evalkit.gating import decide, exit_code, judge_routes, read_sides
 from evalkit.observations import codes, observations, score_rows, taken
 from evalkit.phrasing import measured
 from evalkit.reports import GateReport, GateRow, Verdict
@@ -115,11 +115,12 @@ def apply_policy(
             rows.append(found)
     notes += _quarantined(candidate, baseline, policy, today)
     rows = _by_route(_owned(row, policy) for row in rows)
+    blocking = [row.verdict for row in rows if row.blocking]
     return msgspec.structs.replace(
         report,
         rows=tuple(rows),
         notes=tuple(notes),
-        exit=int(exit_code(row.verdict for row in rows if row.blocking)),
+        exit=int(exit_code(blocking)) if blocking else report.exit,
     )
 
 
@@ -148,25 +149,19 @@ def _with_margin(row: GateRow, margin: float | None) -> GateRow:
 
 def _advice(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> list[GateRow]:
     """The scorers that advise, as a family of their own: never blocking."""
-    routes = dict.fromkeys(case.route for case in kept.run.planned)
-    advisers = {route: policy.of(route).advise or () for route in routes}
-    every = tuple(dict.fromkeys(name for names in advisers.values() for name in names))
+    planned = (*kept.run.planned, *(before.run.planned if before else ()))
+    advisers = {route: policy.of(route) for route in dict.fromkeys(case.route for case in planned)}
+    every = tuple(dict.fromkeys(name for own in advisers.values() for name in own.advise or ()))
     if not every:
         return []
-    own = {
-        route: msgspec.structs.replace(
-            policy.routes[route] if route in policy.routes else policy.of(route),
-            on=names or None,
-            margin=None,
-        )
-        for route, names in advisers.items()
+    routes = {
+        route: msgspec.structs.replace(own, on=own.advise, advise=())
+        for route, own in advisers.items()
     }
-    report = decide(kept, before, msgspec.structs.replace(policy, on=every, routes=own))
-    return [
-        msgspec.structs.replace(row, blocking=False)
-        for row in report.rows
-        if row.scorer in advisers.get(row.route, ())
-    ]
+    policy = msgspec.structs.replace(policy, on=every, advise=(), routes=routes)
+    common = common_cases(kept, before) if before else {}
+    rows, _ = judge_routes(*read_sides(kept, before, policy), common, policy)
+    return [msgspec.structs.replace(row, blocking=False) for row in rows]
 
 
 def _limits(kept: Recorded, policy: GatePolicy) -> Iterator[GateRow | str]:

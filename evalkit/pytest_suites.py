@@ -149,7 +149,7 @@ class CaseItem(pytest.Item):
             raise NoAnswer(f"{self.trials[0].status}: {self.trials[0].error}")
         if self.config.getoption("--evalkit-baseline"):
             return
-        for scorer in session.planned.suite.gate.on:
+        for scorer in session.planned.suite.gate.of(self.case.route).on or ():
             scores = [one for trial in answered for one in trial.scores if one.scorer == scorer]
             passed = sum(score.passed is True for score in scores)
             judged = sum(score.passed is not None for score in scores)
@@ -165,7 +165,7 @@ class CaseItem(pytest.Item):
         if not isinstance(excinfo.value, CaseFailed):
             return super().repr_failure(excinfo, style)
         session = self.suite_session
-        gating = session.planned.suite.gate.on
+        gating = session.planned.suite.gate.of(self.case.route).on or ()
         failing = [
             trial
             for trial in self.trials

@@ -69,6 +69,11 @@ Verdict = Literal[
 ]
 
 
+FAILED: tuple[Verdict, ...] = ("broken", "regressed", "missing", "breached")
+UNDECIDED: tuple[Verdict, ...] = ("unmeasurable", "inconclusive", "unproven")
+"""The verdicts that keep a gate from passing: it failed, or it could not be decided."""
+
+
 class CaseChange(msgspec.Struct, frozen=True, kw_only=True):
     """A case whose scores differ between baseline and candidate; ``difference`` of means."""
 

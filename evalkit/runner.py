@@ -200,7 +200,8 @@ class _Session:
 
     def _count(self, judged: Trial) -> None:
         self._done += 1
-        gating = [score for score in judged.scores if score.scorer in self._suite.gate.on]
+        blocking = self._suite.gate.of(judged.route).on or ()
+        gating = [score for score in judged.scores if score.scorer in blocking]
         self._failed += any(score.passed is False for score in gating)
         self._completed += judged.status == "completed"
         self._infrastructure += judged.status != "completed"

@@ -122,7 +122,7 @@ def _comparing(policy: GatePolicy) -> GatePolicy:
     """The policy without what does not compare or does not block."""
     replace_ = msgspec.structs.replace
     routes = {
-        route: replace_(own, limits=() if own.limits else None, advise=() if own.advise else None)
+        route: replace_(own, on=policy.of(route).on, limits=() if own.limits else None, advise=None)
         for route, own in policy.routes.items()
     }
     return replace_(policy, limits=(), advise=(), quarantine=(), routes=routes)
@@ -131,6 +131,7 @@ def _comparing(policy: GatePolicy) -> GatePolicy:
 def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
     """The completed trials with all that the gating scorers said of them, case by case."""
     digests = {case.id: case.digest for case in runs[0].run.planned}
+    gating = {case.id: policy.of(case.route).on or () for case in runs[0].run.planned}
     trials: dict[str, list[Trial]] = {}
     for recorded in runs:
         same = {case.id for case in recorded.run.planned if digests.get(case.id) == case.digest}
@@ -141,11 +142,12 @@ def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
             rows.case.tolist(), rows.scorer.tolist(), number.tolist(), rows.value.tolist(),
             rows.passed.tolist(), rows.judged.tolist(), strict=True,
         ):  # fmt: skip
-            if judged and rows.scorers[scorer] in policy.all_on and rows.cases[case] in same:
-                one = by_trial.setdefault((rows.cases[case], trial), {})
+            name = rows.cases[case]
+            if judged and name in same and rows.scorers[scorer] in gating[name]:
+                one = by_trial.setdefault((name, trial), {})
                 one[rows.scorers[scorer]] = (value, passed == 1)
-        for (name, _), said in by_trial.items():
-            trials.setdefault(name, []).append(said)
+        for (tried, _), said in by_trial.items():
+            trials.setdefault(tried, []).append(said)
     cases = tuple(case for case in runs[0].run.planned if case.id in trials)
     if not cases:
         of = "of a case that is not in quarantine " if policy.quarantine else ""

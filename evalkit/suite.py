@@ -159,9 +159,12 @@ def _name_scores(policy: RoutePolicy | GatePolicy) -> None:
 
 
 class RoutePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is different for one route; what is not stated is as in the rest of the gate."""
+    """What is different for one route; what is not stated is as in the rest of the gate.
 
-    on: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
+    With ``on`` empty nothing that is compared blocks there.
+    """
+
+    on: tuple[str, ...] | None = None
     advise: tuple[str, ...] | None = None
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     limits: tuple[Limit, ...] | None = None
@@ -226,11 +229,19 @@ class GatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         return frozenset(one.case for one in self.quarantine if one.until >= today)
 
     def of(self, route: str) -> RoutePolicy:
-        """The policy of one route, everything stated; ``alpha`` only where it has its own."""
+        """The policy of one route, everything stated; ``alpha`` only where it has its own.
+
+        A scorer blocks or advises, never both: what the route itself says of it counts, before
+        the rest of the gate; where both are said in one place, it blocks.
+        """
         own = self.routes.get(route, RoutePolicy())
+        on = own.on
+        if on is None:
+            on = tuple(name for name in self.on if name not in (own.advise or ()))
+        advise = self.advise if own.advise is None else own.advise
         return RoutePolicy(
-            on=self.on if own.on is None else own.on,
-            advise=self.advise if own.advise is None else own.advise,
+            on=on,
+            advise=tuple(name for name in advise if name not in on),
             alpha=own.alpha,
             limits=self.limits if own.limits is None else own.limits,
             margin=self.margin if own.margin is None else own.margin,

@@ -154,3 +154,18 @@ def test_what_cases_state_and_nobody_judges_is_noted(tmp_path: Path) -> None:
         )
         == []
     )
+
+
+def test_a_scorer_that_one_place_lets_block_and_advise_is_refused(tmp_path: Path) -> None:
+    def found(gate: dict[str, Any]) -> list[str]:
+        return problems_of(write_project(tmp_path, gate=gate))
+
+    both = {"on": ["routing"], "advise": ["routing"]}
+    (top,) = found(both)
+    assert "'routing' cannot both advise and block" in top and "$.gate.advise[0]" in top
+    (route,) = found({"routes": {"odd": both}})
+    assert "$.gate.routes.odd.advise[0]" in route
+    (default,) = found({"advise": ["task_completion"]})
+    assert "it is in `on` by default: state `on` without it" in default
+    assert found({"on": ["routing"], "routes": {"odd": {"advise": ["routing"]}}}) == []
+    assert found({"routes": {"odd": {"on": []}}}) == []

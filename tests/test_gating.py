@@ -17,7 +17,7 @@ from evalkit.confirming import Row
 from evalkit.errors import InputError
 from evalkit.gating import decide
 from evalkit.results import PlannedCase, Selection
-from evalkit.suite import GatePolicy
+from evalkit.suite import GatePolicy, RoutePolicy
 from tests.recordings import of_tau, of_values, recorded, score, tau, trial
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -179,7 +179,7 @@ def test_scores_that_vanished_are_unmeasurable_and_none_at_all_is_no_pass():
     scored = [score(case.id, 0, "task_completion", 1.0) for case in cases]
     baseline, candidate = recorded(cases, trials, scored), recorded(cases, trials, [])
     assert decide(candidate, baseline, ON).rows[0].verdict == "unmeasurable"
-    assert decide(baseline, candidate, ON).rows[0].verdict == "new"
+    assert decide(baseline, candidate, ON).exit == 3
     nothing = decide(candidate, candidate, ON)
     assert (nothing.exit, [row.verdict for row in nothing.rows]) == (3, ["unmeasurable"])
     assert "no trial has a score named task_completion" in nothing.rows[0].reason
@@ -198,6 +198,60 @@ def test_without_a_baseline_or_its_route_everything_is_new():
     more = of_values({"r": route(3, [1]), "added": {"n": [0]}})
     report = decide(more, run, ON)
     assert (report.exit, verdicts(report)[("added", "task_completion")]) == (0, "new")
+
+
+def by(scorers, *, on, routes=("r",)):
+    """A run judged by these scorers, values by name, of a suite whose gate blocks on ``on``."""
+    cases = [PlannedCase(f"{name}{at}", name, "x") for name in routes for at in range(6)]
+    trials = [trial(case.id, number, case.route) for case in cases for number in range(3)]
+    scores = [
+        score(row["case"], row["trial"], name, value, row["route"])
+        for row in trials
+        for name, value in scorers.items()
+    ]
+    made = recorded(cases, trials, scores, scorers=tuple(scorers))
+    suite = msgspec.structs.replace(made.run.suite, gate=on)
+    return dataclasses.replace(made, run=msgspec.structs.replace(made.run, suite=suite))
+
+
+def test_a_scorer_that_blocks_no_longer_is_told_with_what_became_of_it():
+    both = GatePolicy(on=("g", "h"))
+    before = by({"g": 1.0, "h": 1.0}, on=both, routes=("r", "s"))
+
+    def told(scorers, policy):
+        report = decide(by(scorers, on=policy, routes=("r", "s")), before, policy)
+        assert report.exit == 0
+        return [note for note in report.notes if "blocked in the baseline's suite" in note]
+
+    assert told({"g": 1.0, "h": 1.0}, both) == []
+    (gone,) = told({"h": 1.0}, GatePolicy(on=("h",)))
+    assert gone.startswith("g blocked") and "has no scores of it" in gone and "r, s" in gone
+    (idle,) = told({"g": 0.0, "h": 1.0}, GatePolicy(on=("h",)))
+    assert "it has no say (routes r, s)" in idle
+    (advises,) = told({"g": 0.0, "h": 1.0}, GatePolicy(on=("h",), advise=("g",)))
+    assert "it advises" in advises
+    (here,) = told({"g": 1.0, "h": 1.0}, GatePolicy(on=("g", "h"), routes={"s": OWN}))
+    assert here.startswith("g blocked") and "(route s)" in here
+    kept = by({"g": 1.0, "h": 1.0}, on=both, routes=("r", "s"))
+    assert not any(
+        "blocked in" in note for note in decide(kept, before, GatePolicy(on=("h",))).notes
+    )
+
+
+OWN = RoutePolicy(on=("h",))
+
+
+def test_a_route_that_no_scorer_in_common_blocks_on_is_not_decided():
+    before = by({"g": 1.0}, on=GatePolicy(on=("g",)))
+    policy = GatePolicy(on=("h",))
+    report = decide(by({"h": 1.0}, on=policy), before, policy)
+    assert (report.exit, report.rows[0].verdict) == (3, "inconclusive")
+    assert "evalkit score run" in report.rows[0].reason
+    more = GatePolicy(on=("g", "h"))  # one more scorer is new, and the other is compared
+    report = decide(by({"g": 1.0, "h": 1.0}, on=more), before, more)
+    assert (report.exit, verdicts(report)["r", "h"]) == (0, "new")
+    added = decide(by({"h": 1.0}, on=policy, routes=("r", "n")), before, policy)
+    assert verdicts(added) == {("r", "h"): "inconclusive", ("n", "h"): "new"}
 
 
 def test_changed_cases_are_not_compared():

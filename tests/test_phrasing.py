@@ -47,6 +47,8 @@ def test_the_headline_groups_by_route():
     assert phrasing.headline(gate) == "FAILED: a is broken on x and regressed on y"
     better = samples.gate(samples.row("a", "x", "improved"), exit_code=0)
     assert phrasing.headline(better) == "passed: no route got worse (1 improved)"
+    told = samples.gate(msgspec.structs.replace(better.rows[0], blocking=False), exit_code=0)
+    assert phrasing.headline(told) == "passed: nothing blocks here"
     nothing = samples.gate(exit_code=3, notes=("one.", "two."))
     assert phrasing.headline(nothing) == "NOT DECIDED: nothing was judged; see the notes"
 

@@ -180,6 +180,36 @@ def test_a_route_has_scorers_alpha_limits_and_owners_of_its_own():
     assert strict.rows[0].verdict == "inconclusive"
 
 
+def test_a_route_may_let_nothing_block_and_is_judged_all_the_same():
+    before = two_scorers({ON: 4, "step_efficiency": 4})
+    after = two_scorers({ON: 0, "step_efficiency": 4})
+    stated = msgspec.convert({"r": {"on": [], "advise": [ON]}}, dict[str, RoutePolicy])
+    report = judged(after, before, routes=stated)
+    (row,) = report.rows
+    assert (row.verdict, row.blocking, report.exit) == ("regressed", False, 0)
+    assert any("nothing that is compared blocks" in note for note in report.notes)
+    assert judged(after, before, routes=stated, limits=(f"pass_rate({ON}) >= 0.5",)).exit == 1
+    gone = recordings.of_values({"r": {"c0": [1.0]}}), recordings.of_values({"other": {"c": [1.0]}})
+    every = {row.route: row for row in judged(gone[1], gone[0], routes=stated).rows}
+    assert (every["r"].verdict, every["r"].blocking) == ("missing", False)
+
+
+def test_what_a_route_says_of_a_scorer_goes_before_what_the_gate_says():
+    before = two_scorers({ON: 4, "step_efficiency": 4})
+    after = two_scorers({ON: 0, "step_efficiency": 0})
+    advising = {"r": RoutePolicy(advise=(ON,))}
+    report = judged(after, before, routes=advising)
+    assert [(row.scorer, row.blocking) for row in report.rows] == [(ON, False)]
+    assert report.exit == 0
+    blocking = {"r": RoutePolicy(on=("step_efficiency", ON))}
+    report = judged(after, before, advise=("step_efficiency",), routes=blocking)
+    assert [(row.scorer, row.blocking) for row in report.rows] == [
+        ("step_efficiency", True),
+        (ON, True),
+    ]
+    assert [row.blocking for row in judged(after, before, advise=(ON,)).rows] == [True]
+
+
 def test_only_replaces_every_scorer_that_is_named():
     stated = GatePolicy(on=(ON,), advise=("b",), routes={"r": RoutePolicy(on=("c",), margin=0.1)})
     chosen = policy.only(stated, ["routing"])

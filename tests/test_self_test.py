@@ -5,7 +5,7 @@ import pytest
 
 from evalkit.errors import InputError
 from evalkit.self_test import self_test
-from evalkit.suite import Confirm, GatePolicy, Quarantine
+from evalkit.suite import Confirm, GatePolicy, Quarantine, RoutePolicy
 from tests import recordings
 
 ON = GatePolicy(on=("task_completion",))
@@ -108,3 +108,11 @@ def test_cases_in_quarantine_have_no_part():
         judged([stored([6], routes=("a",))], kept)
     over = msgspec.structs.replace(ON, quarantine=(Quarantine("a-0", datetime.date(2026, 11, 20)),))
     assert rows(judged([recorded], over, repeats=1))["one case broken"].repeats == 1
+
+
+def test_a_route_that_nothing_blocks_on_has_no_part():
+    alone = judged([stored([6] * 5 + [3] * 4)], repeats=2)
+    open_route = GatePolicy(on=ON.on, routes={"b": RoutePolicy(advise=ON.on)})
+    found = judged([stored([6] * 5 + [3] * 4)], open_route, repeats=2)
+    one = judged([stored([6] * 5 + [3] * 4, routes=("a",))], repeats=2)
+    assert found.rows == one.rows != alone.rows

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from evalkit import phrasing
 from evalkit.escaping import line, lines
-from evalkit.reports import CaseSummary, GateReport, GateRow, Report
+from evalkit.reports import FAILED, UNDECIDED, CaseSummary, GateReport, GateRow, Report
 
 
 def render(report: Report, /) -> str:
@@ -48,7 +48,7 @@ def _case(suite: ET.Element, case: CaseSummary, report: Report, blamed: dict[str
     if case.latency_s is not None:
         test.set("time", f"{case.latency_s:.3f}")
     lost = sum(case.infrastructure.values())
-    on = report.run.suite.gate.on
+    on = report.run.suite.gate.of(case.route).on or ()
     if lost and lost >= case.trials:
         kinds = ", ".join(f"{kind} {many}" for kind, many in sorted(case.infrastructure.items()))
         _outcome(test, "error", f"no trial gave an answer: {kinds}", case.error or "")
@@ -75,8 +75,8 @@ def _gate_row(suite: ET.Element, row: GateRow) -> None:
     ]
     said += ["owners: " + ", ".join(line(owner) for owner in row.owners)] if row.owners else []
     text = "\n".join(filter(None, said))
-    if row.blocking and row.verdict in (*phrasing.FAILED, *phrasing.UNDECIDED):
-        kind = "failure" if row.verdict in phrasing.FAILED else "error"
+    if row.blocking and row.verdict in (*FAILED, *UNDECIDED):
+        kind = "failure" if row.verdict in FAILED else "error"
         _outcome(test, kind, f"{row.verdict}: {row.reason}", text)
     else:
         ET.SubElement(test, "system-out").text = lines(f"{row.verdict}\n{text}", 4000)

@@ -16,7 +16,7 @@ from evalkit.breakdown import RouteBreakdown
 from evalkit.errors import StoreError
 from evalkit.escaping import line
 from evalkit.history import RouteHistory
-from evalkit.reports import Report, RouteSummary
+from evalkit.reports import FAILED, Report, RouteSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,7 +141,7 @@ def _differences(report: Report, label: str, old: str) -> Figure | None:
     for at, row in enumerate(rows):
         assert row.difference is not None, "rows without a difference are left out"
         assert row.low is not None and row.high is not None, "and those without an interval"
-        worse = row.verdict in phrasing.FAILED
+        worse = row.verdict in FAILED
         axes.plot([row.low, row.high], [at, at], color=BAD if worse else INK, lw=1.6)
         axes.plot(
             row.difference, at, marker="D" if worse else "o", color=BAD if worse else INK, ms=5
