@@ -103,8 +103,11 @@ def mean_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> Permutati
     """The gate's linear part: :func:`permutation_drop`, with a second look at continuous scores.
 
     Scores off any small grid may have heavy tails, where one outlier hides a drop from every mean.
-    So they are also tested case by case, Wilcoxon's signed ranks of the differences, and p is
-    twice the smaller of both (Bonferroni).
+    So they are also tested case by case, and p is twice the smaller of both (Bonferroni). Where
+    each case has as many trials in both arms, by Wilcoxon's signed ranks of the differences of
+    means. Else these are not symmetric if nothing changed, and no ranks of them have a known
+    distribution: the sum of the differences, each cut off at the spread of the median case
+    (Huber's), is tested as their mean is, by dealing trials anew.
     """
     cases = pool(baseline, candidate)
     found = null_lattice(cases)
@@ -114,36 +117,34 @@ def mean_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> Permutati
 def _of_continuous(
     cases: Mapping[Case, Kind], baseline: Arm, candidate: Arm, draws: int
 ) -> PermutationTest:
-    within = _from_splits(cases, draws)
-    differences = list(_differences(baseline, candidate))
-    drop, rise = signed_rank([-one for one in differences]), signed_rank(differences)
+    differences = _differences(baseline, candidate)
+    if all(case.n_b == case.n_c for case in cases):
+        within = _from_splits(cases, draws)
+        by_case = _rank_test(differences)
+    else:
+        within, by_case = _from_splits_both(cases, differences, draws)
     return PermutationTest(
-        min(1.0, 2 * min(within.p, drop)),
-        min(1.0, 2 * min(within.mid_p, drop)),
-        min(1.0, 2 * min(within.p_rise, rise)),
+        min(1.0, 2 * min(within.p, by_case.p)),
+        min(1.0, 2 * min(within.mid_p, by_case.mid_p)),
+        min(1.0, 2 * min(within.p_rise, by_case.p_rise)),
         within.exact,
-        2 * within.standard_error if within.p < drop else 0.0,
+        2 * (within if within.p < by_case.p else by_case).standard_error,
     )
 
 
-def _differences(baseline: Arm, candidate: Arm) -> Iterator[float]:
-    """Of each case's means, symmetric about zero under H0.
-
-    With unequal counts they would not be: the longer arm then lends as many trials as the other
-    has, chosen by their place. A choice that looks at the scores could favour one arm in all cases
-    that have the same ones.
-    """
-    for number, arms in enumerate(zip(baseline, candidate, strict=True)):
-        fewest = min(map(len, arms))
-        was, now = (math.fsum(_lent(arm, fewest, number)) for arm in arms)
-        yield (now - was) / fewest
+def _differences(baseline: Arm, candidate: Arm) -> Floats:
+    """Of each case's means, candidate's minus baseline's."""
+    return np.array(
+        [
+            math.fsum(after) / len(after) - math.fsum(before) / len(before)
+            for before, after in zip(baseline, candidate, strict=True)
+        ]
+    )
 
 
-def _lent(arm: Sequence[float], count: int, number: int) -> Sequence[float]:
-    if len(arm) == count:
-        return arm
-    places = np.random.default_rng([number, len(arm), count]).permutation(len(arm))[:count]
-    return [arm[place] for place in places.tolist()]
+def _rank_test(differences: Floats) -> PermutationTest:
+    drop = signed_rank(-differences)
+    return PermutationTest(drop, drop, signed_rank(differences), True, 0.0)
 
 
 @cache
@@ -253,22 +254,40 @@ def _joint(lattice: Lattice, smaller: float) -> float | None:
 
 def _from_splits(cases: Mapping[Case, Kind], draws: int) -> PermutationTest:
     """Every combination of splits where there are few, drawn ones otherwise."""
+    return _dealt_anew(cases, [math.inf], [observed_sum(cases)], draws)[0]
+
+
+def _from_splits_both(
+    cases: Mapping[Case, Kind], differences: Floats, draws: int
+) -> list[PermutationTest]:
+    """The test of the mean, and that of differences cut off at the spread of the median case."""
+    spreads = [
+        case.spread for case, kind in cases.items() if case.varies for _ in range(kind.cases)
+    ]
+    cuts = [math.inf, float(np.median(spreads))]
+    seen = [math.fsum(np.clip(differences, -cut, cut).tolist()) for cut in cuts]
+    return _dealt_anew(cases, cuts, seen, draws)
+
+
+def _dealt_anew(
+    cases: Mapping[Case, Kind], cuts: Sequence[float], seen: Sequence[float], draws: int
+) -> list[PermutationTest]:
+    """For each cut, the test of the sum of differences that are cut off there, and what is seen."""
     every = sorted(
         (case for case, kind in cases.items() for _ in range(kind.cases)),
         key=lambda case: (case.design, case.scores),
     )
-    observed = observed_sum(cases)
     if _combinations(every) <= MOST_WORK // 100:
-        return _enumerate(every, observed)
+        return [_enumerate(every, *test) for test in zip(cuts, seen, strict=True)]
     # A p that is not small is good enough from few draws. A smaller one is drawn afresh, from
     # more, which keeps P(p <= x) <= x for every x.
     for fewer, enough in _SCREENS:
         if fewer >= draws:
             break
-        found = _draw(every, observed, fewer)
-        if min(found.p, found.p_rise) > enough:
+        found = _draw(every, cuts, seen, fewer)
+        if min(min(one.p, one.p_rise) for one in found) > enough:
             return found
-    return _draw(every, observed, draws)
+    return _draw(every, cuts, seen, draws)
 
 
 def _combinations(cases: Sequence[Case]) -> int:
@@ -281,11 +300,11 @@ def _combinations(cases: Sequence[Case]) -> int:
     return found
 
 
-def _enumerate(cases: Sequence[Case], observed: float) -> PermutationTest:
+def _enumerate(cases: Sequence[Case], cut: float, observed: float) -> PermutationTest:
     totals, chances = np.zeros(1), np.ones(1)
     for case in cases:
         own, own_chances = sums(case)
-        totals = np.add.outer(totals, own * case.weight).ravel()
+        totals = np.add.outer(totals, np.clip(case.differences(own), -cut, cut)).ravel()
         chances = np.multiply.outer(chances, own_chances).ravel()
     tied = float(chances[np.abs(totals - observed) <= TIE].sum())
     below = float(chances[totals < observed - TIE].sum())
@@ -303,14 +322,28 @@ def _chance(p: float) -> float:
     return min(1.0, max(_SMALLEST, p))
 
 
-def _draw(cases: Sequence[Case], observed: float, draws: int) -> PermutationTest:
+def _draw(
+    cases: Sequence[Case], cuts: Sequence[float], seen: Sequence[float], draws: int
+) -> list[PermutationTest]:
     """From so many draws of a split for each of the cases, which are in order of design."""
-    totals = np.zeros(draws)
-    for number, (case, own) in enumerate(_with_sums(cases)):
+    totals = np.zeros((len(cuts), draws))
+    for number, (case, own) in enumerate(_with_differences(cases)):
         if own is None:
-            totals += _sums_dealt(number, case, draws) * case.weight
+            dealt = case.differences(_sums_dealt(number, case, draws))
         else:
-            totals += (own * case.weight)[_ways_dealt(number, case.design, draws)]
+            dealt = own[_ways_dealt(number, case.design, draws)]
+        for row, cut in enumerate(cuts):
+            totals[row] += dealt if math.isinf(cut) else _cut(dealt, cut)
+    return [_of_drawn(*one) for one in zip(totals, seen, strict=True)]
+
+
+def _cut(differences: Floats, at: float) -> Floats:
+    found: Floats = np.minimum(np.maximum(differences, -at), at)  # faster than clip on few
+    return found
+
+
+def _of_drawn(totals: Floats, observed: float) -> PermutationTest:
+    draws = len(totals)
     tied = int((np.abs(totals - observed) <= TIE).sum())
     below = int((totals < observed - TIE).sum())
     above = draws - tied - below
@@ -324,16 +357,16 @@ def _draw(cases: Sequence[Case], observed: float, draws: int) -> PermutationTest
     )
 
 
-def _with_sums(cases: Sequence[Case]) -> Iterator[tuple[Case, Floats | None]]:
-    """Each case with its sums in all ways to deal; None where they are too many to list."""
+def _with_differences(cases: Sequence[Case]) -> Iterator[tuple[Case, Floats | None]]:
+    """Each case with its differences of means in all ways to deal; None for too many to list."""
     for design, alike in groupby(cases, key=lambda case: case.design):
         group = list(alike)
         for start in range(0, len(group), _AT_ONCE):
             some = group[start : start + _AT_ONCE]
             if listed_ways(design):
-                yield from zip(
-                    some, sums_of_ways(design, [case.scores for case in some]), strict=True
-                )
+                own = sums_of_ways(design, [case.scores for case in some]) * group[0].weight
+                own -= np.array([[case.centre] for case in some])
+                yield from zip(some, own, strict=True)
             else:
                 yield from ((case, None) for case in some)
 

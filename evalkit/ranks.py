@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ _MOST_EXACT = 100
 def signed_rank(differences: NDArray[np.float64] | Sequence[float]) -> float:
     """Wilcoxon's one-sided p, (0, 1], that the differences lie above zero; zeros tell nothing.
 
-    Exact up to 100 differences, ties by mean ranks; normal beyond.
+    Exact up to 100 differences, ties by mean ranks; normal beyond, and never below the least that
+    p can be.
     """
     known = np.asarray(differences, dtype=float)
     known = known[known != 0]
@@ -27,7 +28,8 @@ def signed_rank(differences: NDArray[np.float64] | Sequence[float]) -> float:
     seen = int(ranks[known > 0].sum())
     if len(known) > _MOST_EXACT:
         spread = math.sqrt(float((ranks.astype(float) ** 2).sum())) / 2
-        return max(1e-300, 1 - NormalDist().cdf((seen - 1 - float(ranks.sum()) / 2) / spread))
+        away = (seen - 1 - float(ranks.sum()) / 2) / spread
+        return max(math.erfc(away / math.sqrt(2)) / 2, 2.0 ** -len(known), sys.float_info.min)
     chances = np.ones(1)
     for rank in ranks.tolist():
         longer = np.zeros(len(chances) + rank)

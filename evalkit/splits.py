@@ -56,6 +56,22 @@ class Case(NamedTuple):
         return (self.n_b + self.n_c) / (self.n_b * self.n_c)
 
     @property
+    def centre(self) -> float:
+        """What the weighted sum of the candidate has above the difference of means."""
+        return math.fsum(self.scores) / self.n_b
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the difference of means over all ways to deal."""
+        trials, mean = len(self.scores), math.fsum(self.scores) / len(self.scores)
+        squares = math.fsum((score - mean) ** 2 for score in self.scores)
+        return math.sqrt(squares / (trials - 1) * self.weight)
+
+    def differences(self, own: Floats) -> Floats:
+        """The differences of means that such sums of the candidate make."""
+        return own * self.weight - self.centre
+
+    @property
     def design(self) -> tuple[int, int]:
         """How many trials the baseline and the candidate have."""
         return self.n_b, self.n_c
@@ -157,8 +173,10 @@ def _case(
 
 
 def observed(cases: Mapping[Case, Kind]) -> float:
-    """The weighted sum of the candidate's scores: the difference of means but for a constant."""
-    return math.fsum(case.weight * kind.total for case, kind in cases.items())
+    """The sum over cases of the candidate's mean minus the baseline's."""
+    return math.fsum(
+        case.weight * kind.total - case.centre * kind.cases for case, kind in cases.items()
+    )
 
 
 def _flip_sum(

@@ -116,7 +116,18 @@ def test_signed_rank_agrees_with_scipy_on_many_differences():
     differences = np.random.default_rng(3).normal(0.2, 1, 120)
     theirs = wilcoxon(differences, alternative="greater", method="approx", correction=True).pvalue
     assert signed_rank(differences) == pytest.approx(theirs, rel=0.05)
-    assert signed_rank(np.full(300, 1.0)) < 1e-12
+
+
+@pytest.mark.parametrize("cases", [101, 111, 300, 5000])
+def test_signed_rank_of_many_is_small_and_never_below_the_least_that_it_can_be(cases):
+    from scipy.stats import norm
+
+    for differences in (np.arange(1.0, cases + 1), np.full(cases, 1.0)):
+        found = signed_rank(differences)
+        assert max(2.0**-cases, 1e-308) <= found < 1e-15
+    ranks = np.arange(1.0, cases + 1)
+    expected = norm.sf((ranks.sum() / 2 - 0.5) / (np.sqrt(np.sum(ranks**2)) / 2))
+    assert signed_rank(ranks) == pytest.approx(expected, rel=1e-6, abs=1e-300)
 
 
 def agents(name, **chosen):

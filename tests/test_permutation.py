@@ -372,15 +372,92 @@ def test_an_outlier_hides_a_drop_from_the_mean_and_not_from_the_gate():
     assert mean_drop(*arms).p < 0.001
 
 
-@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 4)])
-def test_unequal_trials_of_few_scores_off_any_grid_keep_their_level(before, after):
+off_grid = st.sampled_from([0.3183, 0.3679, 0.7071, 0.9123])
+
+
+@settings(max_examples=60, deadline=None)
+@given(arms(off_grid, 3), off_grid)
+def test_unequal_trials_are_also_tested_by_differences_that_are_cut_off(both, more):
+    baseline, candidate = both[0] + [[0.3183]], both[1] + [[0.9123, more]]
+    spreads, dealt = [], []
+    for before, after in zip(baseline, candidate, strict=True):
+        pooled = [*before, *after]
+        ways = itertools.combinations(range(len(pooled)), len(after))
+        means = [sum(pooled[at] for at in way) / len(after) for way in ways]
+        own = [
+            now - (sum(pooled) - now * len(after)) / len(before)  # candidate's minus baseline's
+            for now in means
+        ]
+        dealt.append(own)
+        if min(pooled) != max(pooled):
+            spreads.append(np.std(own))
+    if all(len(b) == len(a) for b, a in zip(baseline, candidate, strict=True) if {*b} != {*a}):
+        return
+    cut = np.median(spreads)
+    here = [np.mean(a) - np.mean(b) for b, a in zip(baseline, candidate, strict=True)]
+    sums = np.clip(list(itertools.product(*dealt)), -cut, cut).sum(axis=1)
+    seen = np.clip(here, -cut, cut).sum()
+    within, found = permutation_drop(baseline, candidate), mean_drop(baseline, candidate)
+    assert found.exact
+    drop, rise = np.mean(sums <= seen + 1e-9), np.mean(sums >= seen - 1e-9)
+    assert found.p == pytest.approx(min(1, 2 * min(within.p, drop)))
+    assert found.p_rise == pytest.approx(min(1, 2 * min(within.p_rise, rise)))
+
+
+def few_scores(rng, trials):
+    return rng.choice([0.3183, 0.3679, 0.9123], trials, p=[0.2, 0.3, 0.5])
+
+
+def heavy(rng, trials):
+    return np.minimum(1, rng.lognormal(-4, 1.5, trials))
+
+
+def sevenths(rng, trials):
+    return rng.choice([1, 7 / 8, 7 / 9, 7 / 11, 7 / 13], trials, p=[0.6, 0.1, 0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("draw", "trials", "cases"),
+    [
+        (few_scores, (1, 2), 100),
+        (few_scores, (5, 1), 6),
+        (sevenths, (1, 3), 60),
+        (sevenths, (3, 5), 60),
+        (heavy, (2, 3), 30),
+        (heavy, None, 40),  # some trials are lost
+    ],
+)
+def test_unequal_trials_keep_their_level(draw, trials, cases):
     rng = np.random.default_rng(12)
     found = []
-    for _ in range(100):
-        arms = ((rng.random((100, trials)) < 0.7) * 0.7071 for trials in (before, after))
-        found.append(mean_drop(*(arm.tolist() for arm in arms), draws=999))
+    for _ in range(60):
+        sizes = [trials or 4 - rng.binomial(2, 0.3, 2) for _ in range(cases)]
+        both = ([draw(rng, size[arm]).tolist() for size in sizes] for arm in (0, 1))
+        found.append(mean_drop(*both, draws=299))
+    # 0.05 and three standard errors
     for p in ([one.p for one in found], [one.p_rise for one in found]):
-        assert np.mean(np.array(p) <= 0.05) <= 0.11
+        assert np.mean(np.array(p) <= 0.05) <= 0.134
+
+
+def test_all_trials_count_where_one_arm_has_more():
+    rng = np.random.default_rng(14)
+    seen = 0
+    for _ in range(40):
+        spread = rng.lognormal(0, 1, (40, 1)) * 0.01
+        baseline, candidate = (0.5 + spread * rng.normal(0, 1, (40, trials)) for trials in (5, 1))
+        found = mean_drop(baseline.tolist(), (candidate - 0.008).tolist(), draws=999)
+        seen += found.p <= 0.05
+    assert seen >= 37  # of single trials of both arms: 32
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_unequal_trials_does_not_matter(random):
+    rng = np.random.default_rng(15)
+    arms = [rng.random((12, trials)).tolist() for trials in (4, 2)]
+    order = random.sample(range(12), 12)
+    shuffled = [[random.sample(arm[at], len(arm[at])) for at in order] for arm in arms]
+    assert mean_drop(*shuffled) == mean_drop(*arms)
 
 
 @pytest.mark.slow
