@@ -147,7 +147,7 @@ def test_a_node_with_two_calls_of_its_name_stays() -> None:
 
 def test_one_model_call_seen_twice_is_one_step() -> None:
     spans = [
-        span(1, "ChatOpenAI", attributes=oi("LLM", **{"llm.model_name": "m-2025"})),
+        span(1, "ChatOpenAI", attributes=oi("LLM", **{"llm.response.model_name": "m-2025"})),
         span(
             2,
             "chat m",
