@@ -21,6 +21,7 @@ _SESSION = (
     "metadata.sessionId",
     "langfuse.trace.metadata.session_id",
     "langfuse.session.id",
+    "gcp.vertex.agent.session_id",
 )
 _USER = (
     "user.id",

@@ -143,7 +143,11 @@ def _old_value(value: Any) -> list[Mapping[str, Any]]:
     found = structured(value)
     if isinstance(found, str):
         return [{"content": found}]
-    return [found] if isinstance(found, Mapping) else _maps(found)
+    listed = [found] if isinstance(found, Mapping) else _maps(found)
+    are_parts = bool(listed) and all(
+        "role" not in part and ("text" in part or "toolUse" in part) for part in listed
+    )
+    return [{"role": "assistant", "content": listed}] if are_parts else listed
 
 
 def _maps(value: Any) -> list[Mapping[str, Any]]:

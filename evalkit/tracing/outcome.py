@@ -30,6 +30,8 @@ def _last_word(steps: Sequence[Step]) -> Any:
             said = _last_word(step.steps) if step.output is None else step.output
             if said is not None:
                 return said
+        if step.kind == "llm" and (said := _last_word(step.steps)) is not None:
+            return said  # by an agent that took over; it may be recorded within the call
         if step.kind == "llm" and step.status == "ok":
             return step.output if isinstance(step.output, str) else None
         if step.kind in ("tool", "handoff", "node"):

@@ -248,7 +248,7 @@ TOLD: dict[str, Told] = {
         tokens=(1822, 43),
         output="To help you effectively, could you please specify the namespace",
         session="ctx-3b29a420-6082-478a-af27-404b9a588c9e",
-        wrappers=2,
+        wrappers=1,  # `call_llm` is the model's call, seen twice
         not_understood=68,
     ),
     "agentevals/k8s.json": Told(
@@ -257,7 +257,7 @@ TOLD: dict[str, Told] = {
         tokens=(2203, 139),
         output="To list all Helm releases, I would typically use Helm CLI",
         session=ANY,  # type: ignore[arg-type]  # any is as good
-        wrappers=2,
+        wrappers=1,  # `call_llm` is the model's call, seen twice
         not_understood=69,
     ),
     "agentevals/tempo_export_with_batches.json": Told(

@@ -14,27 +14,27 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import ModelAnswer, model_answer
 from evalkit.tracing.attributes import (
     as_list,
-    as_map,
     first,
     label,
-    model_output,
     parsed,
     plain,
     step_name,
-    stop_reason,
     structured,
 )
+from evalkit.tracing.google_adk import mended_adk, read_older_adk
 from evalkit.tracing.logfire import is_logfire, read_logfire
 from evalkit.tracing.readings import filled, model_call, tool_call, usage, whole
+from evalkit.tracing.strands import read_older_strands
 from evalkit.trajectory import Step
 
 OPERATION = "gen_ai.operation.name"
 _ADK = "gcp.vertex.agent.event_id"
 
 _WRAPPERS = frozenset({"create_agent", "execute_event_loop_cycle", "execute_task", "agent_step"})
+_COMPLETIONS = ("completion", "completions")
+"""How other names of a model's call end: ``acompletion``, ``chat.streaming_completions``."""
 
 Mend = Callable[[Step, Span], Step | None]
 
@@ -68,14 +68,14 @@ class GenAI:
             return Reading(role="unknown")
         if operation in _WRAPPERS or operation in self.wrappers:
             return Reading(role="wrapper")
-        reader = _READERS.get(operation) or (_llm if operation.endswith("completion") else None)
+        reader = _READERS.get(operation) or (_llm if operation.endswith(_COMPLETIONS) else None)
         if reader is None:
             return Reading(role="unknown")
         step: Step | None = reader(span)
         if step is not None:
             step = filled(step, span)
         # Some backends lose the scope; Google ADK's own keys tell too.
-        mend = self.mend or (_adk if _ADK in span.attributes else None)
+        mend = self.mend or (mended_adk if _ADK in span.attributes else None)
         if step is not None and mend is not None:
             step = mend(step, span)
         return Reading(role="wrapper") if step is None else Reading(role="step", step=step)
@@ -84,9 +84,13 @@ class GenAI:
 def _operation(span: Span) -> Any:
     """The operation named, or the one that older spans leave to be told."""
     found = span.attributes.get(OPERATION)
-    if found is None and "gen_ai.request.model" in span.attributes:
+    if found is not None:
+        return found
+    if "gen_ai.request.model" in span.attributes:
         return "chat"
-    return found
+    # What fails at once may have no attributes yet; its name begins with the operation.
+    named = span.name.partition(" ")[0]
+    return named if named in _READERS else None
 
 
 def _llm(span: Span) -> Step:
@@ -167,20 +171,6 @@ _READERS: dict[str, Callable[[Span], Step | None]] = {
 }
 
 
-def _adk(step: Step, span: Span) -> Step:
-    """Google ADK: the model that answered is in the response; a failed call has a made-up id."""
-    response = as_map(span.attributes.get("gcp.vertex.agent.llm_response"))
-    said = model_answer(response) if step.kind == "llm" and response else ModelAnswer(None, [])
-    return replace(
-        step,
-        output=plain(model_output(said.text, said.calls)) if step.output is None else step.output,
-        stop_reason=stop_reason(step.stop_reason, calls=said.calls),
-        provider=None if step.provider == "gcp.vertex.agent" else step.provider,
-        model_served=step.model_served or label(said.model),
-        call_id=None if step.call_id == "<not specified>" else step.call_id,
-    )
-
-
 def _crewai(step: Step, span: Span) -> Step | None:
     """CrewAI: agents are known by their role; a failed tool is reported a second time."""
     if span.name == "tool failure":
@@ -252,8 +242,13 @@ class GoogleADK(GenAI):
 
     name = "google_adk"
     scopes = ("gcp.vertex.agent",)
-    wrappers = ("call_llm", "invocation")
-    mend = staticmethod(_adk)
+    wrappers = ("invocation", "send_data")
+    mend = staticmethod(mended_adk)
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its operation, or by its name in versions that state none."""
+        older = None if OPERATION in span.attributes else read_older_adk(span)
+        return older or super().read(span, parent)
 
 
 class PydanticAI(GenAI):
@@ -302,6 +297,12 @@ class Strands(GenAI):
     scopes = ("strands",)
     wrappers = ("execute_event_loop_cycle",)
     mend = staticmethod(_strands)
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its operation, or by its keys in versions that state none."""
+        if OPERATION not in span.attributes:
+            return read_older_strands(span)
+        return super().read(span, parent)
 
 
 class CrewAI(GenAI):
