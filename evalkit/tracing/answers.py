@@ -95,6 +95,8 @@ def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     listed = as_list(message.get("tool_calls")) or as_list(extra.get("tool_calls"))
     if message.get("type") == "function_call":
         listed = [message]
+    elif isinstance(old := message.get("function_call"), Mapping):
+        listed = [*listed, old]
     parts = _content(message)
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, Mapping):

@@ -146,6 +146,11 @@ def text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def is_flagged(value: Any) -> bool:
+    """Whether a flag is set: true, or the word, as instrumentations that only know text write."""
+    return value is True or (isinstance(value, str) and value.lower() == "true")
+
+
 def step_name(*values: Any) -> str:
     """The first value that can be a name, on one line of at most MAX_NAME characters."""
     for value in values:

@@ -66,18 +66,21 @@ def _named(spans: Sequence[Span], which: int, field: str) -> str | None:
     return None
 
 
-def missing(steps: Sequence[Step]) -> tuple[str, ...]:
+def missing(steps: Sequence[Step], *, unseen: bool = False) -> tuple[str, ...]:
     """What the instrumentation did not tell of a trajectory's steps, in fixed words.
 
     ``model calls``: no step is one. ``tool calls``: there is none, nor could the model's text
-    show any. ``tool spans``: some calls are known from the model's messages alone. ``arguments``
+    show any. ``tool spans``: some calls are known from the model's messages alone (``unseen``:
+    one at least that no step shows, as nothing tells whether it took place). ``arguments``
     and ``outputs``: of some tool. ``text``: of some answer. ``tokens``: none are known; ``tokens
     per call``: only totals are. ``served model``: of some call.
     """
-    return tuple(_missing(steps)) if steps else ()
+    return tuple(_missing(steps, unseen)) if steps else ()
 
 
-def _missing(steps: Sequence[Step]) -> Iterator[str]:  # noqa: PLR0912  one walk, a line per fact
+def _missing(  # noqa: PLR0912  one walk, a line per fact
+    steps: Sequence[Step], unseen: bool
+) -> Iterator[str]:
     uses_models = calls = tools = silent = unserved = tokens = call_tokens = False
     rebuilt = no_arguments = no_outputs = False
     for step in steps:
@@ -102,7 +105,7 @@ def _missing(steps: Sequence[Step]) -> Iterator[str]:  # noqa: PLR0912  one walk
         yield "model calls"
     if not tools and uses_models and (silent or not calls):
         yield "tool calls"
-    if rebuilt:
+    if rebuilt or unseen:
         yield "tool spans"
     if no_arguments:
         yield "arguments"

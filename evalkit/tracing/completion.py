@@ -7,107 +7,105 @@ that no step shows, though its result is in the messages, is rebuilt and marked 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from evalkit.tracing.attributes import plain, step_name, structured
-from evalkit.tracing.messages import ToolResult
-from evalkit.tracing.readings import only_text
+from evalkit.tracing.attributes import plain, step_name
+from evalkit.tracing.calls import Call, calls_of, matched
+from evalkit.tracing.failures import judged
+from evalkit.tracing.handoffs import agents_among, as_handoff, plain_agent, target, transfer
+from evalkit.tracing.messages import NO_RESULTS, Results, ToolResult
 from evalkit.trajectory import Step, Trajectory, Visit
 
-Results = Callable[[], Mapping[str, ToolResult]]
-
-# How structured answers are asked for: no tool that runs.
+_TOOLS = ("tool", "handoff")
+# How structured answers are asked for: no tool that runs, unless its result says otherwise.
 _ANSWERS = frozenset({"final_result", "StructuredOutput", "finish"})
-_TRANSFER = re.compile(r"(?:transfer|handoff|hand_off)_to_(\w+)|handoff")
-_ERROR_TEXT = re.compile(
-    r"\s*(error\b|exception\b|traceback\b|failed to|an error occurred|i encountered an error|"
-    r"tool execution failed|\w*(error|exception)\b ?[:(]|"
-    r"(?:\w+ )?exit(?:ed with)? ?(?:code|status):? ?[1-9])",
+_TAKEN = re.compile(
+    r"final result processed|returning structured response|tool not executed|completed\W*$|ok\W*$",
     re.IGNORECASE,
 )
-# What a result that is nothing but a failure consists of, as Google ADK has tools return it.
-_FAILURE = frozenset({"status", "error", "error_message", "error_code", "error_type", "message"})
-_TELLING = frozenset({"error", "isError", "is_error", "response_type", "result", "status"})
-_TARGETS = ("agent_name", "to_agent", "agent", "to")
 
 
-class _Call(NamedTuple):
-    """A call that a model made, by the number of the model's step."""
+class Completed(NamedTuple):
+    """The steps with what the messages add.
 
-    number: int
-    id: str | None
-    name: str
-    arguments: Any
+    ``unseen`` says that of some call only the model's message is known: no step shows it, nor any
+    message what it returned, so that it may not have taken place.
+    """
+
+    steps: tuple[Step, ...]
+    unseen: bool = False
 
 
 def completed(
-    steps: tuple[Step, ...], listed: Sequence[Step], results: Results
-) -> tuple[Step, ...]:
-    """The steps with what the messages add; ``results`` gives, by call id, what tools returned.
+    steps: tuple[Step, ...], listed: Sequence[Step], results: Callable[[], Results]
+) -> Completed:
+    """The steps completed; ``results`` gives what tools returned, as later messages tell it.
 
     ``listed`` are all of them in pre-order. Where there is nothing to add, the steps themselves.
     """
-    called = lacking = unnamed = False
+    called = lacking = leading = False
     for step in listed:
         if step.kind == "llm":
             called = called or (isinstance(step.output, dict) and "tool_calls" in step.output)
-        elif step.kind in ("tool", "handoff"):
-            lacking = lacking or _lacks(step)
-            unnamed = unnamed or not step.call_id
-    if not (called or lacking or unnamed):
-        return steps
+        elif step.kind in _TOOLS:
+            lacking = lacking or not step.call_id or _lacks(step)
+            leading = leading or (step.kind == "tool" and transfer(step.name) is not None)
+    if not (called or lacking or leading):
+        return Completed(steps)
     visits = list(Trajectory(steps=steps).walk())
-    tools = [visit for visit in visits if visit.step.kind in ("tool", "handoff")]
-    calls = [call for visit in visits if visit.step.kind == "llm" for call in _calls(visit)]
-    matched = _matched(calls, visits)
-    left = [call for call in calls if id(call) not in matched and call.name not in _ANSWERS]
-    if not (left or lacking or unnamed):
-        return steps
-    known = results() if left or lacking else {}
-    left = _with_ids(left, known)
-    changed = {
-        number: _filled(visits[number].step, call, known)
-        for call in calls
-        for number in matched.get(id(call), ())
-        if visits[number].step.kind in ("tool", "handoff")
-    }
-    for visit in tools:
-        changed.setdefault(visit.number, _filled(visit.step, None, known))
+    calls = [call for visit in visits if visit.step.kind == "llm" for call in calls_of(visit)]
+    found = matched(calls, visits)
+    early = _early(calls, found, visits)
+    others = _other_names(calls, found, visits)
+    if all(found) and not (lacking or leading or early or others):
+        return Completed(steps)
+    known = results() if lacking or not all(found) else NO_RESULTS
+    calls = _with_ids(calls, found, known)
+    told = _told(calls, visits, known)
+    agents = agents_among(listed)
+    changed = _changed(visits, known, agents, others)
     rebuilt: dict[int, list[Step]] = {}
-    for call in left:
-        if (call.id in known) or not tools:
-            rebuilt.setdefault(call.number, []).append(
-                _rebuilt(call, visits[call.number].step, known)
-            )
-    return _with_changes(steps, changed, rebuilt, count())
+    unseen = False
+    last = max((visit.number for visit in visits if visit.step.kind in ("llm", *_TOOLS)), default=0)
+    has_tools = any(visit.step.kind in _TOOLS for visit in visits)
+    for call, numbers, result in zip(calls, found, told, strict=True):
+        for number in numbers:
+            if visits[number].step.kind in _TOOLS:
+                filled = _filled(visits[number].step, call, result)
+                changed[number] = as_handoff(filled, agents)
+        if numbers or (call.name in _ANSWERS and _is_taken(result)):
+            continue
+        ran = result is not None or call.at_provider or _led(call, agents)
+        if ran or not has_tools:
+            made = _rebuilt(call, visits[call.number].step, result)
+            rebuilt.setdefault(call.number, []).append(as_handoff(made, agents))
+        else:
+            # With a call that nothing follows, the run ended before it or for it.
+            unseen = unseen or call.number < last
+    return Completed(_with_changes(steps, changed, rebuilt, early, count()), unseen)
 
 
-def _with_ids(calls: list[_Call], known: Mapping[str, ToolResult]) -> list[_Call]:
-    """Calls recorded without an id, with the id that later messages give the same call."""
-    used = {call.id for call in calls}
-    found = []
-    for call in calls:
-        told = call.id
-        if told is None:
-            wanted = (call.name, call.arguments)
-            same = (key for key, one in known.items() if (one.name, one.arguments) == wanted)
-            told = next((key for key in same if key not in used), None)
-            used.add(told)
-        found.append(call._replace(id=told))
-    return found
-
-
-def _calls(visit: Visit) -> Iterator[_Call]:
-    output = visit.step.output
-    listed = output.get("tool_calls") if isinstance(output, Mapping) else None
-    for call in listed if isinstance(listed, list) else ():
-        if isinstance(call, Mapping) and isinstance(name := call.get("name"), str):
-            yield _Call(visit.number, call.get("id"), name, call.get("arguments"))
+def _changed(
+    visits: Sequence[Visit],
+    known: Results,
+    agents: Collection[str],
+    others: Mapping[str, Iterable[str]],
+) -> dict[int, Step]:
+    """By number, the steps with what can be told without a call."""
+    changed = {}
+    for number, _, _, step in visits:
+        if step.kind in _TOOLS:
+            told = known.of(step.call_id) if step.call_id else ()
+            filled = _filled(step, None, told[0] if len(told) == 1 else None)
+            changed[number] = as_handoff(filled, agents)
+        elif others and step.offered is not None:
+            changed[number] = _offering(step, others)
+    return changed
 
 
 def _lacks(step: Step) -> bool:
@@ -118,55 +116,107 @@ def _lacks(step: Step) -> bool:
     )
 
 
-def _matched(calls: Sequence[_Call], visits: Sequence[Visit]) -> dict[int, list[int]]:
-    """For each call, by identity, its steps: all of its id, else the next of its name."""
-    free = [visit for visit in visits if visit.step.kind not in ("llm", "workflow", "embedding")]
-    by_id: dict[str, list[int]] = {}
-    for visit in free:
-        if visit.step.call_id is not None:
-            by_id.setdefault(visit.step.call_id, []).append(visit.number)
-    taken = set()
-    matched: dict[int, list[int]] = {}
+def _early(
+    calls: Sequence[Call], found: Sequence[Sequence[int]], visits: Sequence[Visit]
+) -> dict[int, int]:
+    """Steps that stand before the model's call that led to them, and that call's number.
+
+    They started at the same time, as far as a clock of milliseconds can tell.
+    """
+    return {
+        number: call.number
+        for call, numbers in zip(calls, found, strict=True)
+        for number in numbers
+        if number < call.number and visits[number].parent == visits[call.number].parent
+    }
+
+
+def _other_names(
+    calls: Sequence[Call], found: Sequence[Sequence[int]], visits: Sequence[Visit]
+) -> dict[str, dict[str, None]]:
+    """By the name that a model called a tool by, the others under which steps show it."""
+    others: dict[str, dict[str, None]] = {}
+    for call, numbers in zip(calls, found, strict=True):
+        for number in numbers:
+            step = visits[number].step
+            if step.kind == "tool" and step.name != call.name:
+                others.setdefault(call.name, {})[step.name] = None
+    return others
+
+
+def _offering(step: Step, others: Mapping[str, Iterable[str]]) -> Step:
+    """The step with the offered tools under the names that steps show them by, too."""
+    offered = step.offered or ()
+    names = dict.fromkeys(offered)
+    for name in offered:
+        names |= dict.fromkeys(others.get(name, ()))
+    return replace(step, offered=tuple(names)) if len(names) > len(offered) else step
+
+
+def _with_ids(calls: Sequence[Call], found: Sequence[Sequence[int]], known: Results) -> list[Call]:
+    """The calls; those without an id or a step have the id that later messages give the same."""
+    if not known.by_id or all(
+        call.id or numbers for call, numbers in zip(calls, found, strict=True)
+    ):
+        return list(calls)
+    used = {call.id for call in calls}
+    made = []
+    for call, numbers in zip(calls, found, strict=True):
+        told = call.id
+        if told is None and not numbers:
+            wanted = (call.name, call.arguments)
+            same = (
+                key
+                for key, results in known.by_id.items()
+                if key and any((one.name, one.arguments) == wanted for one in results)
+            )
+            told = next((key for key in same if key not in used), None)
+            used.add(told)
+        made.append(call._replace(id=told))
+    return made
+
+
+def _told(
+    calls: Sequence[Call], visits: Sequence[Visit], known: Results
+) -> list[ToolResult | None]:
+    """What each call returned.
+
+    Of several calls of one id each has the result that the next history has for its name and
+    arguments; where no history follows, that is not known.
+    """
+    shared = Counter(call.id for call in calls)
+    told: list[ToolResult | None] = []
     for call in calls:
-        numbers = by_id.get(call.id or "")
-        if numbers is None:
-            start = visits[call.number].step.start_ns or 0
-            numbers = [
-                visit.number
-                for visit in free
-                if visit.number not in taken and _is_call(call, visit.step, start)
-            ][:1]
-        if numbers:
-            matched[id(call)] = numbers
-            taken.update(numbers)
-    return matched
+        results = known.of(call.id)
+        if len(results) > 1 or shared[call.id] > 1 or not call.id:
+            results = [one for one in results if _answers(one, call)]
+        if results and shared[call.id] > 1:
+            made_ns = visits[call.number].step.start_ns or 0
+            later = [one for one in results if one.told_ns > made_ns]
+            follows = known.last_ns.get(call.id or "", 0) > made_ns
+            results = (later or results[-1:]) if follows else ()
+        told.append(results[0] if results else None)
+    return told
 
 
-def _is_call(call: _Call, step: Step, start: int) -> bool:
-    if (step.start_ns or 0) < start or step.call_id not in (None, call.id):
-        return False
-    if step.kind == "handoff":
-        return _transfer(call.name) is not None
-    return bare(step.name) == bare(call.name) and (
-        not isinstance(step.arguments, Mapping)
-        or not isinstance(call.arguments, Mapping)
-        or step.arguments == call.arguments
-        or step.kind != "tool"
+def _answers(result: ToolResult, call: Call) -> bool:
+    return result.name in (None, call.name) and result.arguments in (None, call.arguments)
+
+
+def _is_taken(result: ToolResult | None) -> bool:
+    """Whether the framework only says that it took the answer, if it says anything."""
+    return result is None or (
+        isinstance(result.value, str) and _TAKEN.match(result.value.strip()) is not None
     )
 
 
-@lru_cache(maxsize=4096)
-def _transfer(name: str) -> re.Match[str] | None:
-    return _TRANSFER.fullmatch(name)
+def _led(call: Call, agents: Collection[str]) -> bool:
+    """Whether an agent that the call hands over to is there."""
+    named = target(call.name, call.arguments)
+    return named is not None and plain_agent(named) in agents
 
 
-@lru_cache(maxsize=4096)
-def bare(name: str) -> str:
-    """A tool's name without its server's or plugin's: ``mcp__kb__find``, ``kb-find``."""
-    return re.split(r"__|[-./]", name)[-1] or name
-
-
-def _filled(step: Step, call: _Call | None, known: Mapping[str, ToolResult]) -> Step:
+def _filled(step: Step, call: Call | None, told: ToolResult | None) -> Step:
     """The step with the call's arguments and id, and its result; what was recorded stays."""
     if call is not None:
         step = replace(step, call_id=step.call_id or call.id)
@@ -182,47 +232,14 @@ def _filled(step: Step, call: _Call | None, known: Mapping[str, ToolResult]) -> 
         elif step.kind == "handoff" and step.name == call.name:  # whereto, the call alone tells
             given = plain(call.arguments)
             step = as_handoff(replace(step, kind="tool", arguments=given))
-    told = known.get(step.call_id or "")
     if step.output is None and step.status == "ok" and told is not None:
         step = replace(step, output=plain(told.value))
         step = judged(step, from_messages=True)
     return step
 
 
-def judged(step: Step, *, from_messages: bool = False) -> Step:
-    """The step with the failure that only its result tells, marked as inferred.
-
-    ``isError`` and its like always tell; words such as "Error: ..." only in a result that comes
-    from the messages, because there no span could tell.
-    """
-    if step.status == "error" or not (error := _error_in(step.output, from_messages)):
-        return step
-    return replace(step, status="error", error=error[:500], inferred=step.inferred or "status")
-
-
-def _error_in(output: Any, from_messages: bool) -> str | None:
-    if isinstance(output, dict):
-        if _TELLING.isdisjoint(output):
-            return None
-        told = output.get("error")
-        flagged = output.get("isError", output.get("is_error")) is True
-        if flagged or "ERROR_HANDLED" in str(output.get("response_type", "")):
-            said = only_text(output.get("content"))
-            return step_name(told, output.get("error_details"), said, "error")
-        if output.get("status") == "error" and set(output) <= _FAILURE:
-            return step_name(told, output.get("error_message"), output.get("message"), "error")
-        if from_messages and isinstance(told, str) and set(output) <= {"error", "type", "status"}:
-            return step_name(told)
-        inner = structured(output.get("result")) if set(output) == {"result"} else None
-        return _error_in(inner, from_messages) if inner is not None else None
-    if from_messages and isinstance(output, str) and _ERROR_TEXT.match(output):
-        return step_name(output)
-    return None
-
-
-def _rebuilt(call: _Call, model: Step, known: Mapping[str, ToolResult]) -> Step:
+def _rebuilt(call: Call, model: Step, told: ToolResult | None) -> Step:
     """The step of a call that only the messages show; it took place after the model's answer."""
-    told = known.get(call.id or "")
     step = Step(
         kind="tool",
         name=step_name(call.name),
@@ -234,35 +251,25 @@ def _rebuilt(call: _Call, model: Step, known: Mapping[str, ToolResult]) -> Step:
         end_ns=model.end_ns,
         inferred="call",
     )
-    return as_handoff(judged(step, from_messages=True))
-
-
-def as_handoff(step: Step) -> Step:
-    """A tool that hands over to another agent (``transfer_to_*``, ``handoff``), as the handoff."""
-    found = _transfer(step.name) if step.kind == "tool" else None
-    if found is None:
-        return step
-    given = step.arguments if isinstance(step.arguments, Mapping) else {}
-    agents = [child.name for child in step.steps if child.kind == "agent"]
-    told = [given.get(key) for key in _TARGETS] if found[1] in (None, "agent") else [found[1]]
-    target = step_name(*agents[:1], *told, step.name)
-    rest = {key: value for key, value in given.items() if key not in _TARGETS}
-    arguments = {"from": step.agent, "to": target, **rest}
-    return replace(step, kind="handoff", name=target, arguments=arguments)
+    return judged(step, from_messages=True)
 
 
 def _with_changes(
     level: tuple[Step, ...],
     changed: Mapping[int, Step],
     rebuilt: Mapping[int, list[Step]],
+    early: Mapping[int, int],
     numbers: Iterator[int],
 ) -> tuple[Step, ...]:
-    """The tree again, with steps exchanged by number, and rebuilt ones after their model call."""
-    made: list[Step] = []
+    """The tree again, with steps exchanged by number, rebuilt ones after their model call, and
+    model calls before what stood ``early``."""
+    made: dict[int, list[Step]] = {}
     for step in level:
         number = next(numbers)
         # At most MAX_DEPTH deep.
-        below = _with_changes(step.steps, changed, rebuilt, numbers) if step.steps else ()
-        made.append(replace(changed.get(number, step), steps=below))
-        made.extend(rebuilt.get(number, ()))
-    return tuple(made)
+        below = _with_changes(step.steps, changed, rebuilt, early, numbers) if step.steps else ()
+        made[number] = [replace(changed.get(number, step), steps=below), *rebuilt.get(number, ())]
+    order = dict.fromkeys(
+        at for number in made for at in (early.get(number, number), number) if at in made
+    )
+    return tuple(step for number in order for step in made[number])

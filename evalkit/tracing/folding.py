@@ -10,7 +10,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from evalkit.tracing.completion import as_handoff, bare, judged
+from evalkit.tracing.failures import judged
+from evalkit.tracing.handoffs import as_handoff
+from evalkit.tracing.sameness import is_same_tool
 from evalkit.trajectory import Step
 
 _FILLED = (
@@ -95,10 +97,11 @@ def _model_call(outer: Step) -> tuple[Step, ...]:
 
 def _same(outer: Step) -> Step:
     """An agent in an agent, a tool in a tool, and so on, of the same name (and arguments)."""
+    is_named = is_same_tool if outer.kind == "tool" else str.__eq__
     inner = [
         child
         for child in outer.steps
-        if child.kind == outer.kind and bare(child.name) == bare(outer.name)
+        if child.kind == outer.kind and is_named(child.name, outer.name)
     ]
     if len(inner) != 1 or (outer.kind == "tool" and not _same_call(outer, inner[0])):
         return outer

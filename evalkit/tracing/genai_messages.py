@@ -37,6 +37,9 @@ _OLD_EVENTS = {
 }
 
 
+_AT_PROVIDER = ("server_tool_call", "server_tool_use")
+
+
 class Answer(NamedTuple):
     """What a model said: its text, the tools it called, and why it stopped."""
 
@@ -164,6 +167,8 @@ def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     listed = message.get("parts")
     texts = [content] if isinstance(content, str) and content else []
     calls = [_call(as_map(call)) for call in as_list(called)] if called else []
+    if isinstance(old := message.get("function_call"), dict):  # OpenAI's form before tools
+        calls.append(_call(old))
     parts = [] if listed is None else _maps(listed)
     if content is not None and not texts:
         parts += _maps(content)
@@ -174,6 +179,8 @@ def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
             texts.append(said)
         elif kind in ("tool_call", "tool_use", "function_call"):
             calls.append(_call(part))
+        elif kind in _AT_PROVIDER:
+            calls.append(_provider_call(part))
         elif isinstance(used := part.get("toolUse"), dict):
             calls.append(_call({**used, "id": used.get("toolUseId")}))
     return texts, calls
@@ -182,6 +189,20 @@ def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
 def message_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The tool calls in one recorded message, as ``{"id", "name", "arguments"}``."""
     return _read(message)[1]
+
+
+def own_calls(calls: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The calls that are left to the pipeline: those that the provider made did not stop it."""
+    return [call for call in calls if not call.get("at_provider")]
+
+
+def _provider_call(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool that the provider runs while the model answers, such as a search of the web."""
+    stated = part.get("server_tool_call")
+    if isinstance(stated, dict):
+        part = {**part, "arguments": {key: stated[key] for key in stated if key != "type"}}
+        part.setdefault("name", stated.get("type"))
+    return {**_call(part), "at_provider": True}
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:

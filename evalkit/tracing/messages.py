@@ -6,7 +6,9 @@ input of a later one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
@@ -23,18 +25,81 @@ _ENVELOPES = (
     "input.value",
     "gcp.vertex.agent.llm_request",
 )
-_RESULTS = ("tool_call_response", "tool_result", "tool-result", "function_response")
-_RESULT = ("response", "result", "content", "output", "text")
+_RESULTS = (
+    "tool_call_response",
+    "tool_result",
+    "tool-result",
+    "function_response",
+    "server_tool_call_response",
+    "web_search_tool_result",
+)
+_RESULT = ("response", "result", "content", "output", "text", "server_tool_call_response")
+_MAX_SHARED = 100
+"""Of so many calls that share an id the results are kept."""
 _ID = ("id", "tool_call_id", "call_id", "toolCallId", "tool_use_id", "toolUseId")
 
 
 class ToolResult(NamedTuple):
-    """What a tool returned, as a later model call was told; the call where the history has it."""
+    """What a tool returned, as a later model call was told; the call where the history has it.
+
+    ``told_ns`` is when that later call started.
+    """
 
     call_id: str
     value: Any
     name: str | None = None
     arguments: Any = None
+    told_ns: int = 0
+
+
+class Results(NamedTuple):
+    """What tools returned, by call id and in order, and when a history last had each id.
+
+    Calls without an id have an empty one here. There are several of one id where several calls
+    share it, and one for all the histories that repeat it.
+    """
+
+    by_id: Mapping[str, Sequence[ToolResult]]
+    last_ns: Mapping[str, int]
+
+    def of(self, call_id: str | None) -> Sequence[ToolResult]:
+        """The results of the calls of this id."""
+        return self.by_id.get(call_id or "", ())
+
+
+NO_RESULTS = Results({}, {})
+
+
+def results_in(spans: Iterable[Span]) -> Results:
+    """What the messages that the spans' models were given tell of results. Spans in order."""
+    by_id: dict[str, list[ToolResult]] = {}
+    last_ns: dict[str, int] = {}
+    for span in spans:
+        told: dict[str, list[ToolResult]] = {}
+        for result in tool_results(span):
+            told.setdefault(result.call_id, []).append(result)
+        for call_id, results in told.items():
+            last_ns[call_id] = span.start_ns
+            known = by_id.setdefault(call_id, [])
+            for one in _last_of_each(results[-_MAX_SHARED:]):
+                before = next((old for old in reversed(known) if _is_of_one_call(old, one)), None)
+                is_new = before is None or before.value != one.value
+                if is_new and len(known) < _MAX_SHARED:
+                    known.append(one._replace(told_ns=span.start_ns))
+    return Results(by_id, last_ns)
+
+
+def _last_of_each(results: list[ToolResult]) -> list[ToolResult]:
+    """Of equal calls that share an id the last one's result."""
+    return [
+        one
+        for place, one in enumerate(results, 1)
+        if not any(_is_of_one_call(one, later) for later in results[place:])
+    ]
+
+
+def _is_of_one_call(one: ToolResult, other: ToolResult) -> bool:
+    return (one.name, one.arguments) == (other.name, other.arguments)
 
 
 def tool_results(span: Span) -> Iterator[ToolResult]:
@@ -42,15 +107,18 @@ def tool_results(span: Span) -> Iterator[ToolResult]:
 
     A result without an id answers the first call before it that has no answer yet.
     """
-    open_calls: dict[str, dict[str, Any]] = {}
-    for message in _messages(span):
+    open_calls: dict[str, deque[dict[str, Any]]] = {}
+    # What a provider's own tools returned stands beside their calls, in what the model answered.
+    for message in chain(_messages(span), raw_messages(span, "output")):
         for call in message_calls(message):
-            if call["id"] is not None:
-                open_calls[call["id"]] = call
+            open_calls.setdefault(call["id"] or "", deque()).append(call)
         for told, value in _results(message):
             call_id = told or next(iter(open_calls), None)
             if call_id is not None:
-                call = open_calls.pop(call_id, {})
+                waiting = open_calls.get(call_id)
+                call = waiting.popleft() if waiting else {}
+                if not waiting:
+                    open_calls.pop(call_id, None)
                 yield ToolResult(call_id, value, call.get("name"), call.get("arguments"))
 
 

@@ -22,7 +22,7 @@ from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.completeness import NAMING, missing, session_and_user
 from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
-from evalkit.tracing.messages import ToolResult, tool_results
+from evalkit.tracing.messages import Results, results_in
 from evalkit.tracing.offers import offered
 from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
@@ -61,7 +61,7 @@ def to_trajectory(
     forest = joined(forest, reads.readings)
     nested = _nested(forest, reads, prices or {})
     listed = in_order(nested)
-    steps = completed(nested, listed, lambda: _results(forest.spans, reads.readings))
+    steps, unseen = completed(nested, listed, lambda: _results(forest.spans, reads.readings))
     if steps is not nested:
         listed = in_order(steps)
     found = Trajectory(
@@ -77,7 +77,7 @@ def to_trajectory(
         route=route,
         session=session,
         user=user,
-        coverage=_coverage(len(spans), forest, reads, missing(listed), decided),
+        coverage=_coverage(len(spans), forest, reads, missing(listed, unseen=unseen), decided),
         stop_reason=_stop_reason(listed),
     )
 
@@ -251,14 +251,14 @@ def _cost(step: Step, prices: Mapping[str, Price]) -> float | None:
     return (millionths + (step.tokens_out or 0) * price.output) / 1e6
 
 
-def _results(spans: Sequence[Span], readings: Sequence[Reading]) -> dict[str, ToolResult]:
-    """What tools returned, by call id, as later model calls were told; the first word counts."""
-    found: dict[str, ToolResult] = {}
-    for span, reading in zip(spans, readings, strict=True):
-        if reading.step is not None and reading.step.kind in ("llm", "agent"):
-            for result in tool_results(span):
-                found.setdefault(result.call_id, result)
-    return found
+def _results(spans: Sequence[Span], readings: Sequence[Reading]) -> Results:
+    """What tools returned, by call id, as later model calls were told."""
+    chats = ("llm", "agent")
+    return results_in(
+        span
+        for span, reading in zip(spans, readings, strict=True)
+        if reading.step is not None and reading.step.kind in chats
+    )
 
 
 def _told_route(forest: Forest, reads: _Reads) -> str | None:

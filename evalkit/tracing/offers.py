@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 from evalkit.tracing.attributes import as_list, as_map, label, parsed
-from evalkit.tracing.completion import bare
 from evalkit.tracing.shapes import flattened, shape_of
 
 MAX_OFFERED = 500
@@ -24,7 +23,7 @@ _PARAMETERS = "model_request_parameters"
 
 
 def offered(attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The names of the offered tools, each also without its server's or plugin's prefix.
+    """The names of the offered tools; those of an MCP server also as the server has them.
 
     None where the span does not tell.
     """
@@ -35,7 +34,7 @@ def offered(attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
     for tool in islice(_tools(attributes, shape.tells(flattened)), MAX_OFFERED):
         name = _name(tool)
         if name is not None:
-            names |= {name: None, bare(name): None}
+            names |= {name: None, _at_home(name): None}
     return tuple(names) or None
 
 
@@ -54,6 +53,11 @@ def _tools(attributes: Mapping[str, Any], lists: Mapping[str, Any]) -> Iterator[
     stated = as_map(attributes.get(_PARAMETERS))
     for kind in ("function_tools", "output_tools"):
         yield from as_list(stated.get(kind))
+
+
+def _at_home(name: str) -> str:
+    """The name that a tool has on its server: ``find`` for ``mcp__kb__find``."""
+    return (name.split("__", 2)[2:] or [name])[0] if name.startswith("mcp__") else name
 
 
 def _name(tool: Any) -> str | None:

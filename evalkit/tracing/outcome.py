@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evalkit.tracing.attributes import as_map
+from evalkit.tracing.genai_messages import own_calls
 from evalkit.trajectory import Step
 
 _PARTS = frozenset({"llm", "tool", "handoff", "retriever", "reranker", "embedding", "guardrail"})
@@ -33,7 +35,15 @@ def _last_word(steps: Sequence[Step]) -> Any:
         if step.kind == "llm" and (said := _last_word(step.steps)) is not None:
             return said  # by an agent that took over; it may be recorded within the call
         if step.kind == "llm" and step.status == "ok":
-            return step.output if isinstance(step.output, str) else None
-        if step.kind in ("tool", "handoff", "node"):
+            return _answer(step.output)
+        # A rebuilt call stands behind its model's answer, which says whether it was the last word.
+        if step.kind in ("tool", "handoff", "node") and step.inferred != "call":
             return None
     return None
+
+
+def _answer(output: Any) -> str | None:
+    """What a model's answer says, where it left no call to the pipeline."""
+    if isinstance(output, Mapping) and isinstance(calls := output.get("tool_calls"), list):
+        output = None if own_calls([as_map(call) for call in calls]) else output.get("content")
+    return output if isinstance(output, str) else None

@@ -19,6 +19,7 @@ from evalkit.tracing.attributes import (
     as_map,
     count,
     first,
+    is_flagged,
     label,
     model_output,
     parsed,
@@ -27,7 +28,7 @@ from evalkit.tracing.attributes import (
     stop_reason,
     structured,
 )
-from evalkit.tracing.genai_messages import answer, messages
+from evalkit.tracing.genai_messages import answer, messages, own_calls
 from evalkit.tracing.shapes import shape_of
 from evalkit.trajectory import Step
 
@@ -165,7 +166,9 @@ def model_call(span: Span, name: str | None = None) -> Step:
         kind="llm",
         name=step_name(name, used.get("model_requested"), span.name),
         output=plain(model_output(said.text, said.calls)),
-        stop_reason=stop_reason(first(found, names.stopped), said.stop_reason, calls=said.calls),
+        stop_reason=stop_reason(
+            first(found, names.stopped), said.stop_reason, calls=own_calls(said.calls)
+        ),
         agent=label(first(found, names.agent)) if names.agent else None,
         ttft_s=first_token(span) if has_time else None,
         **used,
@@ -217,7 +220,7 @@ def only_text(value: Any) -> Any:
     """
     parts = value
     if isinstance(value, dict) and "isError" in value:
-        if value["isError"] is True:
+        if is_flagged(value["isError"]):
             return value
         parts = value.get("content")
     if isinstance(parts, list) and len(parts) == 1 and isinstance(part := parts[0], dict):

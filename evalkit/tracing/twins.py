@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from evalkit.model_names import served_evidence
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.completion import bare
+from evalkit.tracing.sameness import is_same_tool
 from evalkit.tracing.tree import Forest, parents_first
 from evalkit.trajectory import Step
 
@@ -76,7 +76,7 @@ def _encloses(around: Span, within: Span) -> bool:
 
 def _agree(first: Step, second: Step) -> bool:
     """Whether nothing that both know speaks against their being one call."""
-    if first.kind == "tool" and bare(first.name) != bare(second.name):
+    if first.kind == "tool" and not is_same_tool(first.name, second.name):
         return False
     models = (first.model_served, second.model_served)
     if None not in models and served_evidence(*models) == "mismatch":

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from evalkit.tracing.failures import reports_failure
 from evalkit.trajectory import Coverage, Step, Trajectory
 
 MAX_DEPTH = 50
@@ -41,6 +42,7 @@ class Message(msgspec.Struct, frozen=True):
     role: str
     content: Any = None
     tool_calls: tuple[Call, ...] | None = None
+    function_call: Function | None = None
     tool_call_id: str | None = None
     id: str | None = None
     name: str | None = None
@@ -90,13 +92,13 @@ def read_chat(
         if message.role == "assistant":
             steps.append(_model_step(message, model, before, at))
             said += [text] if (text := text_of(message.content)) else []
-        elif message.role == "tool":
+        elif message.role in ("tool", "function"):
             not_understood += not _join(message, steps, waiting, at)
         elif message.role in ("user", "system"):
             ignored += not message.tool_calls
         else:
             not_understood += 1
-        for call in message.tool_calls or ():
+        for call in _calls(message):
             waiting.append(len(steps))
             steps.append(_tool_step(call, message.role, at))
         before = at or before
@@ -113,6 +115,12 @@ def read_chat(
             conventions={source: len(messages)},
         ),
     )
+
+
+def _calls(message: Message) -> tuple[Call, ...]:
+    """The calls of a message; OpenAI's older form has one, and no id."""
+    old = () if message.function_call is None else (Call(function=message.function_call),)
+    return message.tool_calls or old
 
 
 def text_of(content: Any) -> str:
@@ -188,12 +196,13 @@ def _tool_step(call: Call, role: str, at: int | None) -> Step:
 def _join(message: Message, steps: list[Step], waiting: list[int], at: int | None) -> bool:
     """Gives a tool's message to the first waiting call that it answers; False if none does."""
     call_id = message.tool_call_id or message.id
-    number = next((number for number in waiting if steps[number].call_id == call_id), None)
+    answered = (n for n in waiting if _is_answered(steps[n], call_id, message.name))
+    number = next(answered, None)
     if number is None:
         return False
     waiting.remove(number)
     output = text_of(message.content)
-    failed = bool(message.error) or output.startswith("Error")
+    failed = bool(message.error) or reports_failure(output)
     steps[number] = replace(
         steps[number],
         output=output,
@@ -202,6 +211,12 @@ def _join(message: Message, steps: list[Step], waiting: list[int], at: int | Non
         end_ns=at,
     )
     return True
+
+
+def _is_answered(step: Step, call_id: str | None, name: str | None) -> bool:
+    if step.call_id is None and call_id is None and name is not None:
+        return step.name == name
+    return step.call_id == call_id
 
 
 def _arguments(given: Any) -> Any:

@@ -1,0 +1,334 @@
+"""Which call of a model is which step, and what becomes of calls that no step shows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.spans import Span
+from evalkit.tracing import formats
+from evalkit.tracing.assembly import Reading, assemble
+from evalkit.tracing.normalizer import to_trajectory
+from evalkit.tracing.reasons import Reasons
+from evalkit.trajectory import Trajectory
+from tests.tracing.test_completion import answer, chat, span, tool, tools
+
+
+def call(call_id: str | None, name: str, **arguments: Any) -> dict[str, Any]:
+    return {"id": call_id, "name": name, "arguments": arguments}
+
+
+def known(spans: list[Span]) -> list[tuple[Any, ...]]:
+    return [(step.label, step.arguments, step.call_id) for step in tools(spans)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("approve-refund", "deny-refund"),
+        ("kb.search", "web.search"),
+        ("files/read", "mail/read"),
+        ("mcp__crm__search", "mcp__kb__search"),
+    ],
+)
+def test_names_that_end_alike_are_of_different_tools(one: str, other: str) -> None:
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", one, id=1), call("c2", other, id=2))),
+        span(3, "t", attributes=tool(other)),
+        span(5, "t", attributes=tool(one)),
+    ]
+    assert known(spans) == [
+        (f"tool {other}", {"id": 2}, "c2"),
+        (f"tool {one}", {"id": 1}, "c1"),
+    ]
+
+
+def test_a_tool_takes_no_call_of_another_with_the_same_arguments() -> None:
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "cancel-order", id=1))),
+        span(3, "chat", attributes=chat(call("c2", "get-order", id=1))),
+        span(5, "t", attributes=tool("get-order", **{"gen_ai.tool.call.arguments": {"id": 1}})),
+    ]
+    assert known(spans) == [("tool get-order", {"id": 1}, "c2")]
+    assert to_trajectory(spans).coverage.missing[0] == "tool spans"
+
+
+@pytest.mark.parametrize("name", ["mcp__kb__find", "kb-find", "kb.find", "kb/find", "kb__find"])
+def test_a_server_or_plugin_before_a_name_makes_no_other_tool(name: str) -> None:
+    """Where both names are there, each is its own; the longer one alone may be the shorter."""
+    called = [call("c1", "find", q=1), call("c2", name, q=2)]
+    both = [span(3, "t", attributes=tool(name)), span(5, "t", attributes=tool("find"))]
+    spans = [span(1, "chat", attributes=chat(*called)), *both]
+    assert [arguments for _, arguments, _ in known(spans)] == [{"q": 2}, {"q": 1}]
+    spans = [span(1, "chat", attributes=chat(called[1])), both[1]]
+    assert known(spans) == [("tool find", {"q": 2}, "c2")]
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "count"),
+    [
+        ("delete-file", "backup-file", 2),
+        ("kb.search", "web.search", 2),
+        ("kb-find", "find", 1),
+        ("find", "find", 1),
+    ],
+)
+def test_a_tool_within_a_tool_is_the_same_only_by_its_name(
+    outer: str, inner: str, count: int
+) -> None:
+    told = {"gen_ai.tool.call.arguments": {"path": "x"}}
+    spans = [
+        span(1, "t", attributes=tool(outer, **told), end_ns=9),
+        span(2, "t", 1, attributes=tool(inner, **told)),
+    ]
+    assert len(tools(spans)) == count
+
+
+@pytest.mark.parametrize("kind", ["agent", "workflow"])
+def test_agents_within_agents_are_told_apart_by_their_whole_names(kind: str) -> None:
+    named = {"gen_ai.operation.name": f"invoke_{kind}"}
+    spans = [
+        span(1, "a", attributes={**named, f"gen_ai.{kind}.name": "triage-agent"}, end_ns=9),
+        span(2, "b", 1, attributes={**named, f"gen_ai.{kind}.name": "refund-agent"}),
+    ]
+    found = [step.label for step in tools(spans)]
+    assert found == [f"{kind} triage-agent", f"{kind} refund-agent"]
+
+
+def test_calls_that_share_an_id_are_told_apart_by_name_and_time() -> None:
+    """Models that run at home call each call ``call_0``."""
+    by_id = {"gen_ai.tool.call.id": "call_0"}
+    calls = [call("call_0", "get", q=1), call("call_0", "put", z=2), call("call_0", "get", q=3)]
+    history: list[Any] = []
+    spans = []
+    for number, made in enumerate(calls):
+        at = 10 * number + 1
+        spans.append(span(at, "chat", attributes=chat(made, given=[*history])))
+        spans.append(span(at + 1, "t", attributes=tool(made["name"], **by_id)))
+        history.append({"role": "assistant", "parts": [{"type": "tool_call", **made}]})
+        history += answer("call_0", f"result {number}")
+    spans.append(span(91, "chat", attributes=chat(given=history)))
+    assert [(step.name, step.arguments, step.output) for step in tools(spans)] == [
+        ("get", {"q": 1}, "result 0"),
+        ("put", {"z": 2}, "result 1"),
+        ("get", {"q": 3}, "result 2"),
+    ]
+
+
+def test_a_repeated_call_whose_result_no_history_has_does_not_take_the_first_ones() -> None:
+    again = call("call_0", "poll")
+    past = [{"role": "assistant", "parts": [{"type": "tool_call", **again}]}]
+    spans = [
+        span(1, "chat", attributes=chat(again)),
+        span(2, "t", attributes=tool("poll", **{"gen_ai.tool.call.id": "call_0"})),
+        span(3, "chat", attributes=chat(again, given=[*past, *answer("call_0", "waiting")])),
+        span(4, "t", attributes=tool("poll", **{"gen_ai.tool.call.id": "call_0"})),
+    ]
+    assert [step.output for step in tools(spans)] == ["waiting", None]
+
+
+NAMES = st.sampled_from(["get", "put", "kb-get", "kb.put", "web-get"])
+IDS = st.sampled_from(["call_0", "call_1", None])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(NAMES, IDS, st.integers(0, 3)), max_size=6), st.randoms())
+def test_in_turns_each_call_is_the_step_that_follows_it(made: list[Any], order: Any) -> None:
+    """Whatever names and ids repeat, and whatever the spans lack: ids, arguments."""
+    spans, wanted = [], []
+    for number, (name, call_id, value) in enumerate(made):
+        at = 10 * number + 1
+        spans.append(span(at, "chat", attributes=chat(call(call_id, name, v=value))))
+        own = {} if call_id is None else {"gen_ai.tool.call.id": call_id}
+        spans.append(span(at + 2, "t", attributes=tool(name, **own)))
+        wanted.append((f"tool {name}", {"v": value}, call_id))
+    order.shuffle(spans)
+    assert known(spans) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("Error handling guide: use try/except.", "ok"),
+        ("Errors and how to avoid them", "ok"),
+        ("Exception approval needs the director.", "ok"),
+        ("Exceptions above 50000 need director approval.", "ok"),
+        ("Error: no such order", "error"),
+        ("ValueError: bad", "error"),
+        ("TimeoutError('late')", "error"),
+        ("Error executing tool find: late", "error"),
+        ("Error code: 503 - overloaded", "error"),
+        ("Traceback (most recent call last):\n  ...", "error"),
+        ("An error occurred while running the tool.", "error"),
+    ],
+)
+def test_only_a_report_of_a_failure_is_one(text: str, status: str) -> None:
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "find"))),
+        span(3, "chat", attributes=chat(given=answer("c1", text))),
+    ]
+    assert [step.status for step in tools(spans)] == [status]
+
+
+@pytest.mark.parametrize("flag", [True, "true", "True"])
+def test_a_flag_in_words_is_a_flag(flag: Any) -> None:
+    result = {"isError": flag, "content": [{"type": "text", "text": "no such order"}]}
+    [step] = tools([span(1, "t", attributes=tool("find", **{"gen_ai.tool.call.result": result}))])
+    assert (step.status, step.error) == ("error", "no such order")
+
+
+def test_a_call_that_nothing_shows_beside_others_is_said_to_be_missing() -> None:
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "pay"), call("c2", "mail"))),
+        span(3, "t", attributes=tool("mail", **{"gen_ai.tool.call.id": "c2"})),
+        span(5, "chat", attributes=chat()),
+    ]
+    assert [step.label for step in tools(spans)] == ["tool mail"]
+    assert "tool spans" in to_trajectory(spans).coverage.missing
+
+
+def test_a_run_that_ends_with_a_call_lacks_no_span() -> None:
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "mail"))),
+        span(3, "t", attributes=tool("mail", **{"gen_ai.tool.call.id": "c1"})),
+        span(5, "chat", attributes=chat(call("c2", "pay"))),
+    ]
+    assert [step.label for step in tools(spans)] == ["tool mail"]
+    assert "tool spans" not in to_trajectory(spans).coverage.missing
+
+
+@pytest.mark.parametrize("name", ["finish", "final_result", "StructuredOutput"])
+@pytest.mark.parametrize(
+    ("result", "rebuilt"),
+    [
+        ({"closed": True}, True),
+        ("Ticket 7 is closed.", True),
+        ("Final result processed.", False),
+        ("Returning structured response: {}", False),
+        (None, False),
+    ],
+)
+def test_an_answers_name_is_a_tools_where_it_returned_something(
+    name: str, result: Any, rebuilt: bool
+) -> None:
+    given = None if result is None else answer("c1", result)
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", name, id=7))),
+        span(3, "chat", attributes=chat(given=given)),
+    ]
+    assert [step.label for step in tools(spans)] == [f"tool {name}"] * rebuilt
+
+
+def test_what_the_provider_ran_is_a_call_and_stops_no_answer() -> None:
+    parts = [
+        {
+            "type": "server_tool_call",
+            "id": "s1",
+            "name": "web_search",
+            "server_tool_call": {"type": "web_search", "query": "rates"},
+        },
+        {
+            "type": "server_tool_call_response",
+            "id": "s1",
+            "server_tool_call_response": {"type": "web_search", "hits": 3},
+        },
+        {"type": "text", "content": "3.5 %"},
+    ]
+    said = [{"role": "assistant", "parts": parts, "finish_reason": "stop"}]
+    found = to_trajectory([span(1, "chat", attributes=chat(**{"gen_ai.output.messages": said}))])
+    step = next(step for step in found.steps if step.kind == "tool")
+    assert (step.name, step.arguments, step.inferred) == ("web_search", {"query": "rates"}, "call")
+    assert step.output == {"type": "web_search", "hits": 3}
+    assert (found.output, found.stop_reason) == ("3.5 %", "stop")
+
+
+def test_a_function_call_from_before_tools_is_read(tmp_path: Path) -> None:
+    asked = {"name": "find", "arguments": '{"q": "x"}'}
+    messages = [
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": None, "function_call": asked},
+        {"role": "function", "name": "find", "content": "there"},
+        {"role": "assistant", "content": "There."},
+    ]
+    spans = [
+        span(1, "chat", attributes=chat(**{"gen_ai.output.messages": messages[1:2]})),
+        span(3, "chat", attributes=chat(given=messages[:3])),
+    ]
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps(messages))
+    for steps in (tools(spans), [one for one in _chat(path).steps if one.kind == "tool"]):
+        [step] = steps
+        assert (step.name, step.arguments, step.output) == ("find", {"q": "x"}, "there")
+        assert step.status == "ok"
+
+
+def _chat(path: Path) -> Trajectory:
+    reading = Reading(Reasons(), Counter())
+    [part] = formats.read_parts(path, "chat", reading.refused)
+    recorded = assemble(part.trace_id, [part], reading)
+    assert recorded is not None
+    return recorded.trajectory
+
+
+def test_a_call_comes_after_the_model_that_made_it_where_clocks_cannot_tell() -> None:
+    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
+    at = {"start_ns": 5, "end_ns": 6}
+    spans = [
+        span(1, "invoke_agent a", attributes=agent, start_ns=4, end_ns=9),
+        span(2, "t", 1, attributes=tool("find", **{"gen_ai.tool.call.id": "c1"}), **at),
+        span(3, "chat", 1, attributes=chat(call("c1", "find")), **at),
+        span(4, "chat", 1, attributes=chat(), start_ns=7, end_ns=8),
+    ]
+    [found] = to_trajectory(spans).steps
+    assert [step.label for step in found.steps] == ["llm m", "tool find", "llm m"]
+
+
+def handed(name: str, arguments: Any, *beside: Span) -> list[str]:
+    told = {} if arguments is None else {"gen_ai.tool.call.arguments": arguments}
+    return [step.label for step in tools([span(1, "t", attributes=tool(name, **told)), *beside])]
+
+
+def agent_span(name: str) -> Span:
+    named = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
+    return span(5, "a", attributes=named)
+
+
+def test_a_name_alone_makes_no_handoff_of_what_carries_arguments() -> None:
+    name, arguments = "transfer_to_savings", {"amount": 100}
+    assert handed(name, arguments) == [f"tool {name}"]
+    assert handed(name, {}) == handed(name, None) == ["handoff savings"]
+    for agent in ("savings", "Savings", "savings-agent", "Savings Agent"):
+        found = handed(name, arguments, agent_span(agent))
+        assert found == ["handoff savings", f"agent {agent}"]
+    assert handed(name, arguments, agent_span("refunds"))[0] == f"tool {name}"
+    assert handed("handoff", {"parcel": 7}) == ["tool handoff"]
+
+
+def test_a_handoff_that_only_the_model_tells_is_rebuilt_where_its_agent_is() -> None:
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "transfer_to_refund_agent"))),
+        agent_span("refund-agent"),
+        span(7, "t", 5, attributes=tool("pay")),
+    ]
+    assert [step.label for step in tools(spans)] == [
+        "handoff refund_agent",
+        "agent refund-agent",
+        "tool pay",
+    ]
+
+
+def test_a_tool_is_offered_by_the_name_its_step_has_too() -> None:
+    """Semantic Kernel offers ``P-find`` and runs ``find``; ``list-users`` is no ``users``."""
+    offered = {"gen_ai.tool.definitions": json.dumps([{"name": "P-find"}, {"name": "list-users"}])}
+    spans = [
+        span(1, "chat", attributes={**chat(call("c1", "P-find")), **offered}),
+        span(3, "t", attributes=tool("find", **{"gen_ai.tool.call.id": "c1"})),
+    ]
+    [model] = [step for step in to_trajectory(spans).steps if step.kind == "llm"]
+    assert model.offered == ("P-find", "list-users", "find")
