@@ -111,11 +111,16 @@ class Confirmed(NamedTuple):
 
 
 class Confirmation(NamedTuple):
-    """All decisions, in the order of the comparisons, and the fresh trials of both arms spent."""
+    """All decisions, in the order of the comparisons, and the fresh trials of both arms spent.
+
+    ``exhausted``: there were no more to be had, though something was open; ``unpaid`` are those
+    that the next round would have taken, where ``max_trials`` is why.
+    """
 
     found: tuple[Confirmed, ...]
     spent: int
     exhausted: bool
+    unpaid: int = 0
 
 
 class _Look(NamedTuple):
@@ -167,7 +172,7 @@ def confirm(
     opened = [_Tested(Suspicion.of(*one, limit)) for one in family]
     means = [one for one in opened if one.suspicion.mean]
     cases = [(one, at) for one in opened for at in sorted(one.suspicion.suspects)]
-    spent, tried, exhausted = 0, 0, False
+    spent, tried, unpaid, exhausted = 0, 0, 0, False
     rounds = len(list(goals(trials)))
     for number, goal in enumerate(goals(trials)):
         suspicions = [one.suspicion for one in opened]
@@ -178,7 +183,7 @@ def confirm(
         if not cost:
             break
         if max_trials is not None and spent + cost > max_trials:
-            exhausted = True
+            exhausted, unpaid = True, cost
             break
         made = rerun(wanted)
         if made is None:
@@ -191,7 +196,8 @@ def confirm(
         _test_cases(cases, look)
         _hold_against_stored(opened, rounds)
         tried = goal
-    return Confirmation(tuple(_decided(one, exhausted) for one in opened), spent, exhausted)
+    found = tuple(_decided(one, exhausted) for one in opened)
+    return Confirmation(found, spent, exhausted, unpaid)
 
 
 def confirm_tables(

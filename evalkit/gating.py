@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from evalkit.attribution import Explained, step_changes
 from evalkit.case_changes import changed_cases, lost_cases
 from evalkit.comparison import Paired, common_cases, pair
-from evalkit.confirming import Comparison, Confirmed, Rerun, confirm
+from evalkit.confirming import Comparison, Confirmation, Confirmed, Rerun, confirm
 from evalkit.efficiency import Efficiency, compare_efficiency
 from evalkit.errors import ExitCode, InputError
 from evalkit.instrumentation import Loss, losses, untold
@@ -46,6 +46,7 @@ from evalkit.wording import (
     say_flaky,
     say_missing,
     say_unmeasured,
+    say_unpaid,
     say_verdict,
 )
 
@@ -76,6 +77,14 @@ class _Open(NamedTuple):
         return Comparison(self.route, self.scorer, stored)
 
 
+class Judged(NamedTuple):
+    """The rows of all that blocks, what to tell beside them, and :attr:`GateReport.confirmed`."""
+
+    rows: tuple[GateRow, ...]
+    notes: list[str]
+    confirmed: bool
+
+
 def decide(
     candidate: Recorded,
     baseline: Recorded | None,
@@ -96,7 +105,7 @@ def decide(
     """
     after, before = read_sides(candidate, baseline, policy)
     common = common_cases(candidate, baseline) if baseline else {}
-    rows, told = judge_routes(after, before, common, policy, rerun)
+    rows, told, confirmed = judge_routes(after, before, common, policy, rerun)
     notes = report_notes(after, before)
     if before:
         notes += say_released(after, before, policy)
@@ -122,7 +131,7 @@ def decide(
         alpha=policy.alpha,
         rows=(*rows, *advice),
         notes=tuple(notes),
-        confirmed=rerun is not None,
+        confirmed=confirmed,
     )
 
 
@@ -142,7 +151,7 @@ def judge_routes(
     common: Mapping[str, tuple[str, ...]],
     policy: GatePolicy,
     rerun: Rerun | None = None,
-) -> tuple[tuple[GateRow, ...], list[str]]:
+) -> Judged:
     """A row for each route and scorer of ``policy.on``, and notes where there is nothing to judge.
 
     ``common`` are the cases that are the same in both runs, by route.
@@ -162,8 +171,22 @@ def judge_routes(
                 notes.append(place)
             else:
                 places.append(place)
-    rows = _judge_open(places, after, before, policy, rerun)
-    return only_what_was_run(rows, after, before) if before else rows, notes
+    compared = [place for place in places if isinstance(place, _Open)]
+    found, reruns = _settle_open(compared, before, policy, rerun)
+    notes += say_unpaid(reruns, policy.confirm.max_trials)
+    tried = any(one.spent for one in reruns) or not any(one.exhausted for one in reruns)
+    if before is None:
+        rows = tuple(place for place in places if isinstance(place, GateRow))
+    else:
+        explained = Explained(after), Explained(before)
+        every = [
+            _row(place, found[place.route, place.scorer], after, before, explained)
+            if isinstance(place, _Open)
+            else place
+            for place in places
+        ]
+        rows = only_what_was_run(every, after, before)
+    return Judged(rows, notes, rerun is not None and tried)
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> ExitCode:
@@ -246,48 +269,37 @@ def _without_pairs(was: Counts, missing: tuple[str, ...], scorer: str) -> tuple[
     )
 
 
-def _judge_open(
-    places: list[GateRow | _Open],
-    after: Side,
-    before: Side | None,
-    policy: GatePolicy,
-    rerun: Rerun | None,
-) -> tuple[GateRow, ...]:
-    """Every place as a row; the comparisons are judged together, as one family.
+def _settle_open(
+    open_: Iterable[_Open], before: Side | None, policy: GatePolicy, rerun: Rerun | None
+) -> tuple[dict[tuple[str, str], Settled], list[Confirmation]]:
+    """The comparisons, judged together as one family, and the re-runs that had a say.
 
     Routes with an alpha of their own are families apart, one for each such alpha.
     """
     families: dict[float, list[_Open]] = {}
-    for place in places:
-        if isinstance(place, _Open):
-            families.setdefault(policy.of(place.route).alpha or policy.alpha, []).append(place)
+    for one in open_:
+        families.setdefault(policy.of(one.route).alpha or policy.alpha, []).append(one)
     found: dict[tuple[str, str], Settled] = {}
+    reruns: list[Confirmation] = []
     left = policy.confirm.max_trials
     for alpha, family in families.items():
         judged = judge([one.paired for one in family], alpha)
-        if rerun is None or before is None:
-            made: Iterable[Confirmed | None] = [None] * len(family)
-        else:
-            confirmation = confirm(
-                [one.to_confirm(before) for one in family],
-                rerun,
-                alpha=alpha,
-                trials=policy.confirm.trials,
-                max_trials=left,
-                limit=policy.max_infrastructure,
+        made: Iterable[Confirmed | None] = [None] * len(family)
+        if rerun is not None and before is not None:
+            reruns.append(
+                confirm(
+                    [one.to_confirm(before) for one in family],
+                    rerun,
+                    alpha=alpha,
+                    trials=policy.confirm.trials,
+                    max_trials=left,
+                    limit=policy.max_infrastructure,
+                )
             )
-            made, left = confirmation.found, None if left is None else left - confirmation.spent
+            made, left = reruns[-1].found, None if left is None else left - reruns[-1].spent
         for one, judgement, confirmed in zip(family, judged, made, strict=True):
             found[one.route, one.scorer] = settle(one.paired, judgement, confirmed)
-    if before is None:
-        return tuple(place for place in places if isinstance(place, GateRow))
-    explained = Explained(after), Explained(before)
-    return tuple(
-        place
-        if isinstance(place, GateRow)
-        else _row(place, found[place.route, place.scorer], after, before, explained)
-        for place in places
-    )
+    return found, reruns
 
 
 def _row(
@@ -301,7 +313,7 @@ def _row(
     was, now = shown.means
     stored = one.paired.means if settled.fresh else None
     verdict: Verdict = found.verdict
-    reason = say_verdict(shown, moved, found, was, now, after.judged(one.route, one.scorer))
+    reason = say_verdict(settled, after.judged(one.route, one.scorer))
     if confirmed:
         reason = say_confirmed(reason, confirmed, stored)
     if one.missing and verdict not in FAILED:

@@ -18,10 +18,10 @@ EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")
 AGAIN_MARK = "↻"
 _NOISE = 1e-9  # of sums of floats
 AGAIN = (
-    f"{AGAIN_MARK} of trials made again in both versions, which decide; the others, and the table "
-    "of routes, are of the stored trials"
+    f"{AGAIN_MARK} of trials made again in both versions: a p, which decides, and means with their "
+    "difference; those without it, and the table of routes, are of the stored trials"
 )
-"""What the mark beside a row's means says."""
+"""What the mark beside a row's means, or its p, says."""
 
 VERDICT_MARKS = {
     "broken": "✗",
@@ -142,7 +142,8 @@ def fired(row: GateRow) -> str:
     if row.difference is not None or (row.limit is not None and row.low is not None):
         parts.append(size(row))
     if row.p_adjusted is not None:
-        parts.append(f"p adjusted {p_value(row.p_adjusted)}")
+        of = " of the trials made again" if row.spent_trials else ""
+        parts.append(f"p adjusted {p_value(row.p_adjusted)}{of}")
     parts.append(plural(row.cases, "case"))
     if row.trials or not row.spent_trials:
         parts.append(plural(row.trials, "stored trial" if row.baseline is not None else "trial"))
@@ -178,6 +179,13 @@ def before_after(row: GateRow) -> str:
         return measured(row.candidate)
     again = f" {AGAIN_MARK}" if row.stored is not None else ""
     return f"{amount(row, row.baseline)} → {amount(row, row.candidate)}{again}"
+
+
+def p_adjusted(row: GateRow) -> str:
+    """The row's p after correction; with ``↻`` where it is of trials made again."""
+    said = p_value(row.p_adjusted).removeprefix("= ")
+    again = row.spent_trials and row.p_adjusted is not None
+    return f"{said} {AGAIN_MARK}" if again else said
 
 
 def amount(row: GateRow, value: float | None) -> str:

@@ -160,8 +160,8 @@ def _advice(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> list
     }
     policy = msgspec.structs.replace(policy, on=every, advise=(), routes=routes)
     common = common_cases(kept, before) if before else {}
-    rows, _ = judge_routes(*read_sides(kept, before, policy), common, policy)
-    return [msgspec.structs.replace(row, blocking=False) for row in rows]
+    judged = judge_routes(*read_sides(kept, before, policy), common, policy)
+    return [msgspec.structs.replace(row, blocking=False) for row in judged.rows]
 
 
 def _limits(kept: Recorded, policy: GatePolicy) -> Iterator[GateRow | str]:

@@ -174,7 +174,8 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
     rows: tuple[GateRow, ...]
     notes: tuple[str, ...] = ()
-    # Whether suspicions were settled by trying both versions again; else stored trials decided.
+    # Whether suspicions were settled by trying both versions again; else stored trials decided, or
+    # nothing did: the budget had no room for the first round.
     confirmed: bool = False
 
 

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 
 import numpy as np
 
 from evalkit.comparison import Paired
-from evalkit.confirming import Confirmed
+from evalkit.confirming import Confirmation, Confirmed
 from evalkit.measurement import Side, name_some
 from evalkit.observations import score_rows
 from evalkit.phrasing import signed
 from evalkit.reports import GateRow
 from evalkit.results import Recorded
+from evalkit.settling import Settled
 from evalkit.verdicts import Judgement
 
 _MOST_FLAKY = 3
 
 
-def say_verdict(
-    paired: Paired, moved: Paired, found: Judgement, was: float, now: float, judged: int
-) -> str:
-    """The decision in one sentence, with the case means before (``was``) and after (``now``).
+def say_verdict(settled: Settled, judged: int) -> str:
+    """The decision in one sentence, with the case means before and after.
 
-    The means are those of ``paired``, some or all of the ``judged`` cases; ``moved`` has each
-    case's trials.
+    The means are those of some or all of the ``judged`` cases.
     """
+    found, paired, moved, confirmed = settled
+    was, now = paired.means
     went = "fell" if now < was else "rose" if now > was else "stayed"
     change = f"from {was:.2f} to {now:.2f}" if went != "stayed" else f"at {now:.2f}"
     count = count_cases(paired.cases)
     over = count if len(paired.cases) >= judged else f"{len(paired.cases)} of {judged} cases"
     size, low, high = found.interval
-    p = "" if went == "rose" else f"; p {found.p_adjusted:.2g}"  # p is for a drop
+    again = confirmed is not None and confirmed.trials and not settled.fresh
+    of = " of the trials made again" if again else ""
+    p = "" if went == "rose" else f"; p {found.p_adjusted:.2g}{of}"  # p is for a drop
     mean = (
         f"mean {went} {change} over {over} "
         f"({signed(size)}, 95 % interval {signed(low)} to {signed(high)}{p})"
@@ -100,6 +102,17 @@ def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | N
     if found.fresh is None:
         return f"{reason}; {said}"
     return f"{reason}; {said} ({count_cases(found.fresh.cases)}: {_moved(*found.fresh.means)})"
+
+
+def say_unpaid(made: Sequence[Confirmation], most: int | None) -> Iterator[str]:
+    """A note where re-runs ended since ``max_trials``, ``most``, has no room for the next round."""
+    unpaid = sum(one.unpaid for one in made)
+    if unpaid:
+        yield (
+            f"the re-runs ended after {sum(one.spent for one in made)} trials of both versions: "
+            f"the next round takes {unpaid}, and at most {most} are allowed in all (max_trials). "
+            "What they had not settled is inconclusive"
+        )
 
 
 def _moved(before: float, after: float) -> str:

@@ -573,6 +573,8 @@ def test_what_re_runs_do_not_prove_is_told_of_the_stored_trials():
     assert (two.verdict, two.baseline, two.candidate) == ("ok", one.baseline, one.candidate)
     assert (one.low, one.high) == (two.low, two.high) and two.detectable
     assert "not confirmed by" in two.reason and "40 cases: 1.00 → 1.00" in two.reason
+    assert two.high < 0 and "p 1 of the trials made again)" in two.reason  # no contradiction
+    assert "of the trials made again)" not in one.reason
 
 
 def test_an_interval_excludes_no_change_where_the_test_does():

@@ -63,6 +63,14 @@ def test_means_of_trials_made_again_are_marked_and_their_trials_told():
     )
 
 
+def test_a_p_of_trials_made_again_is_marked_beside_an_interval_of_stored_ones():
+    row = samples.row("a", "x", spent_trials=24)
+    assert phrasing.p_adjusted(row) == "1.000 ↻"
+    assert phrasing.p_adjusted(msgspec.structs.replace(row, spent_trials=0)) == "1.000"
+    assert phrasing.p_adjusted(msgspec.structs.replace(row, p_adjusted=None)) == "–"
+    assert "p adjusted = 1.000 of the trials made again" in phrasing.fired(row)
+
+
 def test_a_case_whose_score_alone_fell_says_by_how_much():
     change = CaseChange(
         case="c",

@@ -42,7 +42,7 @@ def _gate(gate: GateReport) -> list[str]:
     details += [f"and {left} more failed rows"] if left > 0 else []
     more = len(gate.rows) - MAX_ROWS
     rest = [f"and {more} more rows"] if more > 0 else []
-    rest += [f"<sub>{phrasing.AGAIN}</sub>"] if any(row.stored for row in gate.rows) else []
+    rest += [f"<sub>{phrasing.AGAIN}</sub>"] if any(row.spent_trials for row in gate.rows) else []
     return [said, *details, table, *rest, *(f"> {markdown(note, 600)}" for note in gate.notes[:20])]
 
 
@@ -55,7 +55,7 @@ def _verdict(row: GateRow) -> list[str]:
         phrasing.verdict(row),
         phrasing.before_after(row),
         phrasing.size(row),
-        phrasing.p_value(row.p_adjusted).removeprefix("= ").replace("<", "&lt;"),
+        phrasing.p_adjusted(row).replace("<", "&lt;"),
     ]
 
 

@@ -59,7 +59,7 @@ def render_gate(gate: GateReport, /, *, width: int = 100, color: bool = False) -
     if omitted:
         said = f"left out, in {width} columns: {', '.join(omitted)}; --format json has all"
         parts.append(text(said, "dim"))
-    if any(row.stored for row in gate.rows):
+    if any(row.spent_trials for row in gate.rows):
         parts.append(text(phrasing.AGAIN, "dim"))
     told: set[object] = set()
     failed = phrasing.blocking_rows(gate)
@@ -331,7 +331,7 @@ def _verdict_table(gate: GateReport, *, owners: bool, interval: bool, p: bool) -
             text(phrasing.verdict(row), style),
             text(phrasing.before_after(row)),
             text(size),
-            *([text(phrasing.p_value(row.p_adjusted).removeprefix("= "))] if p else []),
+            *([text(phrasing.p_adjusted(row))] if p else []),
         )
     return made
 

@@ -43,6 +43,12 @@ def test_a_budget_of_none_decides_nothing_and_no_confirm_says_what_that_costs(ev
     code, found, _ = run(evalkit, "--max-trials", "0")
     assert code == 3
     assert "inconclusive" in {row["verdict"] for row in found["routes"]}
+    (ended,) = [note for note in found["notes"] if "re-runs ended after 0 trials" in note]
+    assert "at most 0 are allowed in all (max_trials)" in ended and not found["confirmed"]
+    code, found, _ = run(evalkit, "--max-trials", "20")
+    assert code == 3 and found["confirmed"]
+    (ended,) = [note for note in found["notes"] if "re-runs ended after 12 trials" in note]
+    assert "at most 20 are allowed" in ended
     code, found, _ = run(evalkit, "--no-confirm")
     assert code == 1
     assert any(note.startswith("no re-runs: re-runs are switched off") for note in found["notes"])

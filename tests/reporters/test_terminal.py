@@ -62,6 +62,15 @@ def test_a_regression_says_what_fired_where_and_who_and_ends_with_the_decision()
     )
 
 
+def test_what_is_of_trials_made_again_is_marked_and_explained():
+    stored = {"difference": -0.19, "low": -0.36, "high": -0.04}
+    unproven = samples.row("refund", "routing", **stored)
+    again = samples.row("refund", "routing", **stored, spent_trials=24)
+    text = terminal.render_gate(samples.gate(again, exit_code=0), width=120)
+    assert re.search(r"−0.19 \[−0.36, −0.04\] +1.000 ↻", text) and "↻ of trials made" in text
+    assert "↻" not in terminal.render_gate(samples.gate(unproven, exit_code=0), width=120)
+
+
 def test_the_same_cases_are_not_listed_twice():
     text = terminal.render_gate(samples.failed_gate(), width=120)
     assert "the same 12 cases as above" in text
