@@ -10,19 +10,38 @@ Evidence = Literal["match", "mismatch", "unknown"]
 Aliases = Mapping[str, Sequence[str]]
 """Names that are asked for, such as a gateway's, and the models that may answer for each."""
 
-_VERSION = re.compile(r"[-@:](\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|00\d|latest)(?:-v\d+(?::\d+)?)?$")
+_MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
+_PINS = (
+    f"20[0-9]{{2}}-{_MONTH}-{_DAY}",
+    f"20[0-9]{{2}}{_MONTH}{_DAY}",
+    f"2[3-9]{_MONTH}{_DAY}",
+    f"2[3-9]{_MONTH}",  # Mistral's year and month
+    f"(?!1024){_MONTH}{_DAY}",  # OpenAI's older month and day; 1024 is a size
+    "00[0-9]",
+    "latest",
+)
+_VERSION = re.compile(rf"(?:-v[0-9]+(?=@))?[-@:]({'|'.join(_PINS)})(?:-v[0-9]+(?::[0-9]+)?)?$")
+"""How a model is pinned: a date, Gemini's number, Bedrock's and Vertex's further version."""
+
+_BEDROCK = re.compile(
+    r"(?:(?:us|us-gov|eu|apac|jp|au|ca|global)\.)?"
+    r"(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai|"
+    r"qwen|stability|writer)\."
+)
+"""The region and the provider before a model's name on Amazon Bedrock."""
 
 
 def served_evidence(
     requested: str | None, served: str | None, aliases: Aliases | None = None
 ) -> Evidence:
-    """``match`` or ``mismatch`` by identity, ``unknown`` where either is not recorded.
+    """``match`` or ``mismatch`` by identity, ``unknown`` where either is not recorded or empty.
 
-    No difference are upper case, a provider's prefix (``openai/``), and a version's date that one
-    of them leaves open: ``gpt-4o`` is answered by ``gpt-4o-2024-08-06``, and
-    ``gpt-4o-2024-05-13`` is not. A longer name is another model: ``gpt-4o-mini``.
+    No difference are upper case, a provider's prefix (``openai/``, or Bedrock's
+    ``us.anthropic.``), and a version's date that one of them leaves open: ``gpt-4o`` is answered
+    by ``gpt-4o-2024-08-06``, and ``gpt-4o-2024-05-13`` is not. A longer name is another model:
+    ``gpt-4o-mini``.
     """
-    if requested is None or served is None:
+    if requested is None or served is None or not requested.strip() or not served.strip():
         return "unknown"
     allowed = (requested, *(aliases or {}).get(requested, ()))
     return "match" if any(_is_same(one, served) for one in allowed) else "mismatch"
@@ -36,7 +55,9 @@ def _is_same(one: str, other: str) -> bool:
 def _parts(model: str) -> tuple[str, str]:
     """The model's name without its provider, and the version that it is pinned to, if any."""
     name = model.rpartition("/")[2].strip().lower()
+    if (prefix := _BEDROCK.match(name)) is not None:
+        name = name[prefix.end() :]
     found = _VERSION.search(name)
     if found is None:
         return name, ""
-    return name[: found.start()], found[1] if found[1] != "latest" else ""
+    return name[: found.start()], "" if found[1] == "latest" else found[1].replace("-", "")

@@ -22,7 +22,31 @@ ALIASES = {"assistant-primary": ("gpt-4o", "claude-sonnet-4-5")}
         ("llama-3", "llama-3-70b", "mismatch"),
         ("assistant-primary", "gpt-4o-2024-08-06", "match"),
         ("assistant-primary", "gpt-4o-mini", "mismatch"),
+        # What only looks like a version: dimensions, a window, a size.
+        ("text-embedding-3-large", "text-embedding-3-large-1536", "mismatch"),
+        ("embed-large", "embed-large-1024", "mismatch"),
+        ("phi-3-mini-4096", "phi-3-mini", "mismatch"),
+        ("reader-12345678", "reader", "mismatch"),
+        ("gpt-4", "gpt-4-0613", "match"),
+        ("gpt-4-0613", "gpt-4-0314", "mismatch"),
+        ("doubao-pro-32k", "doubao-pro-32k-240515", "match"),
+        # Amazon Bedrock and Vertex AI.
+        (
+            "anthropic.claude-3-5-sonnet-20241022-v2:0",
+            "claude-3-5-sonnet-20241022",
+            "match",
+        ),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5", "match"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-20250514", "mismatch"),
+        ("meta.llama3-1-70b-instruct-v1:0", "meta.llama3-1-8b-instruct-v1:0", "mismatch"),
+        ("claude-3-5-sonnet-v2@20241022", "claude-3-5-sonnet-20241022", "match"),
+        ("gpt-4o-2024-08-06", "gpt-4o-20240806", "match"),
+        # Names of one's own have dots too.
+        ("prod.assistant", "dev.assistant", "mismatch"),
+        ("gpt-4.1", "gpt-4.1-2025-04-14", "match"),
         ("gpt-4o", None, "unknown"),
+        ("gpt-4o", "", "unknown"),
+        (" ", "gpt-4o", "unknown"),
         (None, "gpt-4o", "unknown"),
     ],
 )

@@ -8,11 +8,14 @@ from typing import Any
 
 from evalkit.spans import Span
 from evalkit.suite import RouteRule, RouteSource
-from evalkit.tracing.attributes import label
+from evalkit.tracing.attributes import label, structured
 from evalkit.trajectory import Step, Trajectory
 from evalkit.values import canonical
 
 _PART = re.compile(r"[^.\[\]]+")
+_NAME = re.compile(r"[\w-]{1,100}(?:[ ./:][\w-]{1,100}){0,3}")
+"""At most four words without a sentence's punctuation."""
+
 _NO_PLACES = frozenset({"llm", "embedding", "guardrail"})
 """Kinds of steps that are no place where a router sends anything."""
 
@@ -87,8 +90,15 @@ def _named(trajectory: Trajectory, name: str | None) -> Iterator[Step]:
 
 
 def _output(step: Step, path: str | None) -> Any:
-    """The output at the path; an output of a single key may be recorded as its bare value."""
-    return step.output if isinstance(step.output, str) else value_at(step.output, path)
+    """The output at the path; an output of a single key may be recorded as its bare value.
+
+    JSON text is what it holds. Where a path leads into what is only a text, the text is the value
+    if it can be a name; a sentence is none.
+    """
+    said = structured(step.output)
+    if not isinstance(said, str) or path is None:
+        return value_at(said, path)
+    return said if _NAME.fullmatch(said.strip()) else None
 
 
 def _after(steps: Sequence[Step], router: str) -> Iterator[Step]:
@@ -108,8 +118,9 @@ def _ends_with_router(step: Step, router: str) -> bool:
 
 
 def value_at(value: Any, path: str | None) -> Any:
-    """What is at a dotted path (``label``, ``items[0].name``); None if there is nothing."""
+    """What is at a dotted path (``label``, ``items[0].name``), also into JSON text; else None."""
     for part in _PART.findall(path or ""):
+        value = structured(value)
         if isinstance(value, Mapping):
             value = value.get(part)
         elif isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):

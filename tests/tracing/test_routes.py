@@ -51,6 +51,44 @@ def test_the_first_step_after_the_router(steps: tuple[Step, ...], route: str | N
     assert taken(*steps, source=AFTER) == (route, why)
 
 
+@pytest.mark.parametrize(
+    ("output", "path", "route"),
+    [
+        ({"route": "refund"}, "route", "refund"),
+        ('{"route": "refund"}', "route", "refund"),  # a model in JSON mode
+        (' {"routes": ["refund"]}\n', "routes[0]", "refund"),
+        ({"result": '{"route": "refund"}'}, "result.route", "refund"),
+        ('["refund"]', None, "refund"),
+        ('{"route": "refund"}', "label", None),
+        ('{"route": "refund"}', None, None),  # no path into it
+        # An output of one key, recorded as its bare value.
+        ("refund", "route", "refund"),
+        ("vendor exception", "route", "vendor exception"),
+        ("billing/refund", "route", "billing/refund"),
+        # A text that tells no route, but talks.
+        ("I think that this is a refund", "route", None),
+        ("Refund.", "route", None),
+        ("I can't help", "route", None),
+        ("refund\nbecause it was asked for", "route", None),
+        ("", "route", None),
+        # Without a path the text itself is what was asked for.
+        ("Refund.", None, "Refund."),
+    ],
+)
+def test_the_output_of_the_router(output: Any, path: str | None, route: str | None) -> None:
+    found, _ = taken(
+        node("classify", output=output), source=RouteSource(step="classify", path=path)
+    )
+    assert found == route
+
+
+def test_a_rule_reads_json_text_too() -> None:
+    rule = RouteRule("refund", step="classify", path="label", equals=2)
+    steps = node("classify", output='{"label": 2}')
+    found = taken(steps, source=RouteSource(rules=(rule,)))
+    assert found == ("refund", "rule 1: output of classify at label is 2")
+
+
 RULES = RouteSource(
     rules=(
         RouteRule("vendor", step="classify", path="label", equals="vendor"),
