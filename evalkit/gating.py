@@ -165,7 +165,7 @@ def judge_routes(
     for route in [*after.routes, *lost_routes(after, before)]:
         for scorer in policy.of(route).on or ():
             place = _place(after, before, common.get(route, ()), route, scorer, policy)
-            if isinstance(place, _Open) and before and route in lost:
+            if before and route in lost and not isinstance(place, str):
                 place = _doubted(place, lost[route], after, before)
             if isinstance(place, str):
                 notes.append(place)
@@ -246,12 +246,16 @@ def _place(
     return _settled(after, before, route, scorer, verdict, reason, missing)
 
 
-def _doubted(one: _Open, loss: Loss, after: Side, before: Side) -> GateRow | _Open:
-    """The comparison, unless the instrumentation no longer tells what its scorer looks at."""
+def _doubted(one: GateRow | _Open, loss: Loss, after: Side, before: Side) -> GateRow | _Open:
+    """The comparison, unless the instrumentation no longer tells what its scorer looks at; a row
+    that could not be measured says so, too."""
     was, now = before.mean(one.route, one.scorer), after.mean(one.route, one.scorer)
     doubt = loss.doubt(one.scorer, was, now)
     if doubt is None:
         return one
+    if isinstance(one, GateRow):
+        told = one.verdict == "unmeasurable"
+        return replace(one, reason=f"{one.reason}; {doubt}") if told else one
     verdict: Verdict = "missing" if one.missing else "unmeasurable"
     reason = f"{say_missing(one.missing)}; {doubt}" if one.missing else doubt
     return _settled(after, before, one.route, one.scorer, verdict, reason, one.missing)

@@ -46,9 +46,10 @@ class Loss(NamedTuple):
     def doubt(self, scorer: str, was: float | None, now: float | None) -> str | None:
         """Why what this scorer says of the route cannot be trusted, if so; means before and after.
 
-        A scorer that looks for steps is doubted where it dropped; one that finds faults, always.
+        A scorer that looks for steps is doubted where it dropped, or judged nothing any more; one
+        that finds faults, always.
         """
-        dropped = was is not None and now is not None and now < was
+        dropped = was is not None and (now is None or now < was)
         if not (scorer in LOOKS_FOR_NONE or (scorer in LOOKS_AT_STEPS and dropped)):
             return None
         return (

@@ -25,7 +25,7 @@ GIVE_UP_AFTER = 10
 
 UNTOLD = {
     "tool calls": "no trajectory tells of tool calls: there are neither spans of tools nor what"
-    " the models said; scorers that look for tools judge what was not recorded",
+    " the models said: scorers that look for tools cannot judge",
     "arguments": "no trajectory tells the arguments of tools: scorers cannot judge them",
 }
 """Words of :attr:`evalkit.trajectory.Coverage.missing` that a reader of the scores must know of."""

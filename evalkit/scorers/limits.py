@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from evalkit import unrecorded
 from evalkit.dataset import Case, Limits
 from evalkit.expectation import ANY_KIND, named_kinds
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
@@ -71,12 +72,14 @@ def limits(case: Case, trajectory: Trajectory, /) -> Score:
 
 
 def _untold(one: _Limit) -> str:
+    if one.name == "steps":
+        return "all steps"
     return one.name if one.taken.known is None else f"the {one.name} of every model step"
 
 
 def _taken(case: Case, stated: Limits, trajectory: Trajectory) -> Iterator[_Limit]:
     if stated.steps is not None:
-        yield _Limit("steps", stated.steps, _Taken(_steps(case, trajectory)))
+        yield _Limit("steps", stated.steps, _steps(case, trajectory))
     if stated.tokens is not None:
         yield _Limit("tokens", stated.tokens, _tokens(trajectory))
     if stated.cost_usd is not None:
@@ -85,11 +88,12 @@ def _taken(case: Case, stated: Limits, trajectory: Trajectory) -> Iterator[_Limi
         yield _Limit("seconds", stated.seconds, _Taken(_seconds(trajectory)))
 
 
-def _steps(case: Case, trajectory: Trajectory) -> int:
+def _steps(case: Case, trajectory: Trajectory) -> _Taken:
     kinds = named_kinds(case.expect) if case.expect.references else ANY_KIND
-    return sum(
+    known = sum(
         visit.step.actor == "agent" and visit.step.kind in kinds for visit in trajectory.walk()
     )
+    return _Taken(known, unrecorded.kinds(trajectory).isdisjoint(unrecorded.CALLS & kinds))
 
 
 def _tokens(trajectory: Trajectory) -> _Taken:

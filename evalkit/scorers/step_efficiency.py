@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Literal
 
+from evalkit import unrecorded
 from evalkit.dataset import Case, Limits
-from evalkit.expectation import is_for_agent
+from evalkit.expectation import is_for_agent, named_kinds
 from evalkit.matching import Alignment, align
 from evalkit.plans import Row
-from evalkit.results import Finding, Score, nothing_to_judge
+from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.suite import Effects
 from evalkit.trajectory import Step, Trajectory
 from evalkit.values import canonical
@@ -31,7 +32,8 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
     (see :mod:`evalkit.matching`) without those that enclose others and without optional ones.
     A step that is missing does not make room for another. Where nothing necessary happened at all
     the value is 0: doing nothing is not efficient. Nothing expected and nothing done is nothing to
-    judge; nothing expected and something done, 0.
+    judge; nothing expected and something done, 0. Could not judge: the case names tools or
+    handoffs, which the trace does not record.
 
     Each surplus step has exactly one cause, the first that fits: ``loop`` (it repeats, call by
     call, the sequence of two or more different steps right before it), ``duplicate`` (as an
@@ -41,6 +43,8 @@ def step_efficiency(case: Case, trajectory: Trajectory, /) -> Score:
     """
     if not case.expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
+    if unknown := unrecorded.why(trajectory, unrecorded.CALLS & named_kinds(case.expect)):
+        return could_not_judge(NAME, unknown)
     alignment = align(
         case.expect,
         trajectory,

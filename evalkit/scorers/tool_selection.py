@@ -7,12 +7,13 @@ from itertools import zip_longest
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from evalkit import unrecorded
 from evalkit.alignment import rates
 from evalkit.dataset import Case, Expected
 from evalkit.expectation import is_for_agent, leaves, named_kinds
 from evalkit.matching import Alignment, align
 from evalkit.plans import LISTED, Plan, Row
-from evalkit.results import Finding, Score, nothing_to_judge
+from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.suite import Effects
 from evalkit.trajectory import Trajectory
 
@@ -34,11 +35,14 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     arguments hold is no part of the value. ``wrong``: another tool in the expected one's stead
     (what is left on both sides, in order); ``missed``: none in its stead; ``spurious``: one too
     many. Optional ones count when called. No tool expected and none called is right. Passed: all
-    right. ``data`` is described in docs/scorers.md.
+    right. ``data`` is described in docs/scorers.md. Could not judge: the trace records no tool
+    calls, nor what would show that there were none.
     """
     expect = case.expect
     if not expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
+    if unknown := unrecorded.why(trajectory, ("tool",)):
+        return could_not_judge(NAME, unknown)
     kinds = frozenset({"tool", "retriever"} if _names_retriever(expect) else {"tool"})
     all_decide = named_kinds(expect) <= kinds and is_for_agent(expect)
     alignment = align(

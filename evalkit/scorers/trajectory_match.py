@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from evalkit import calls
+from evalkit import calls, unrecorded
 from evalkit.alignment import Pair
 from evalkit.dataset import ArgumentsMode, Case, Expected, ExpectedStep, MatchMode
-from evalkit.expectation import open_places
+from evalkit.expectation import is_group, leaves, named_kinds, open_places
 from evalkit.matching import Alignment, Forbidden, WrongArguments, align, may_call_nothing_more
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.suite import Effects
@@ -34,7 +34,8 @@ def trajectory_match(
     others; ``subset``: no others; ``effects``: the state changes that succeeded are the expected
     ones. A step that must never happen fails every mode. An expectation of no steps means that
     no tool may be called, in every mode but ``effects``, where reading is free. Could not judge:
-    all that fails are arguments which the trace does not record.
+    all that fails are arguments which the trace does not record, or steps of a kind that it does
+    not record would decide.
     """
     return judge(case.expect, trajectory, effects)
 
@@ -63,10 +64,13 @@ def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
     if not expect.references and not expect.never:
         return nothing_to_judge(NAME, "the case states no expected steps")
     alignment = align(expect, trajectory, effects)
-    if not alignment.passed and (unrecorded := _only_unrecorded(alignment)):
+    if not alignment.passed and (label := _only_unrecorded(alignment)):
         return could_not_judge(
-            NAME, f"the trace does not record the arguments of {unrecorded}, which the case states"
+            NAME, f"the trace does not record the arguments of {label}, which the case states"
         )
+    if (unknown := unrecorded.kinds(trajectory)) and not _is_certain(expect, alignment, unknown):
+        why = unrecorded.why(trajectory, unknown)
+        return could_not_judge(NAME, why or "")
     findings = tuple(islice(_findings(alignment), MAX_FINDINGS))
     return Score(
         NAME,
@@ -105,6 +109,29 @@ def _only_unrecorded(alignment: Alignment) -> str | None:
     if not all(one.unrecorded for one in doubtful):
         return None
     return alignment.step(doubtful[0].step).label
+
+
+def _is_certain(expect: Expected, alignment: Alignment, unknown: frozenset[str]) -> bool:
+    """Whether the verdict is the same whichever steps of these kinds happened as well."""
+    if any(not one.unrecorded for one in alignment.forbidden):
+        return True
+    if alignment.passed:
+        considered = unrecorded.CALLS if expect.match == "effects" else named_kinds(expect)
+        unseen = unknown & considered & unrecorded.CALLS
+        further = unseen and may_call_nothing_more(expect)
+        return not further and not any(unrecorded.may_be(one, unknown) for one in expect.never)
+    if expect.paths is not None or any(is_group(one) for one in expect.steps or ()):
+        return False  # another way may have been taken
+    # A step that encloses an expected one is not held against it: it may enclose such a call.
+    calls_none = not any(unrecorded.may_be(one, unknown) for one in leaves(expect))
+    if alignment.unexpected and may_call_nothing_more(expect) and calls_none:
+        return True
+    failing = [
+        *(one.expected for one in alignment.wrong),
+        *(one.expected for one in alignment.out_of_order),
+        *(alignment.missing if expect.match != "subset" else ()),
+    ]
+    return not all(unrecorded.may_be(alignment.expected_step(one), unknown) for one in failing)
 
 
 # --- naming steps -------------------------------------------------------------------------

@@ -29,7 +29,8 @@ def answer(request, settings):
     calls = topic != "hello" and topic not in settings["without_tool"].split()
     with span(tracer, "AGENT", "agent"):
         tokens = {"llm.token_count.prompt": 10} if settings["tokens"] else {}
-        with span(tracer, "LLM", "model", **{"llm.model_name": "m", **tokens}):
+        said = {"output.value": "a text"} if settings["text"] else {}
+        with span(tracer, "LLM", "model", **{"llm.model_name": "m", **tokens, **said}):
             pass
         if calls and settings["records"] != "no tools":
             given = {"input.value": json.dumps({"topic": topic}), "output.value": "found"}
@@ -44,7 +45,7 @@ name: desk
 pipeline:
   call: PIPELINE:answer
   retries: 0
-  settings: {version: v1, records: all, without_tool: "", tokens: true}
+  settings: {version: v1, records: all, without_tool: "", tokens: true, text: true}
 dataset: cases.jsonl
 trials: 3
 scorers: [task_completion, tool_selection, trajectory_match, {forbidden: {steps: [tool wipe]}}]
@@ -114,6 +115,21 @@ def test_the_same_instrumentation_without_tools_is_a_regression(gated):
     assert verdicts(rows, "refund")["trajectory_match"] == "regressed"
 
 
+def test_calls_that_could_not_be_recorded_are_no_regression_whatever_changed(gated):
+    code, rows, notes = gated("records=no tools", "text=false")
+    assert code == 3
+    for route in ("refund", "status", "hello"):
+        found = verdicts(rows, route)
+        assert found.pop("task_completion") == "ok"
+        assert set(found.values()) == {"unmeasurable"}
+    why = "does not record tool calls: its instrumentation (acme.agents v1) has neither spans of"
+    assert any("tool_selection could not judge 54 of 54" in one and why in one for one in notes)
+    _, rows, _ = gated("version=v2", "records=no tools", "text=false")
+    reason = rows["refund", "tool_selection"]["reason"]
+    assert "18 of 18 completed trials could not be judged" in reason
+    assert "the instrumentation changed (acme.agents v1 → v2) and records no tool steps" in reason
+
+
 def test_an_upgrade_that_still_shows_tools_elsewhere_can_tell(gated):
     code, rows, _ = gated("version=v2", "without_tool=refund")
     assert code == 1
@@ -141,7 +157,7 @@ def test_an_upgrade_that_tells_as_much_passes_and_is_told(gated):
 
 
 def test_a_run_whose_tools_are_never_recorded_says_so(gated):
-    _, _, notes = gated("version=v2", "records=no tools")
+    _, _, notes = gated("version=v2", "records=no tools", "text=false")
     assert any(note.startswith("no trajectory tells of tool calls") for note in notes)
     _, _, notes = gated("version=v2", "records=no arguments")
     assert not any(note.startswith("no trajectory tells of tool calls") for note in notes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from evalkit import unrecorded
 from evalkit.dataset import Case, ExpectedStep
 from evalkit.expectation import same_name
 from evalkit.predicates import ABSENT, all_hold, at_key
-from evalkit.results import Score, could_not_judge, nothing_to_judge
-from evalkit.scorers.policies.naming import Placed, Ruling, breach, placed, rule
+from evalkit.results import Score, could_not_judge
+from evalkit.scorers.policies.naming import Placed, Ruling, breach, placed, rule, unshown
 from evalkit.trajectory import Trajectory
 from evalkit.values import canonical
 
@@ -89,11 +90,12 @@ def loop_cap(
     ``most`` caps how often a step of a name may happen in all. ``cycles`` is how often in a row
     the same steps with the same arguments may be repeated among siblings, for cycles of 1 to 20
     steps (a, b, a, b, a, b is a cycle of two, three times). Could not judge: nothing is recorded,
-    and the case does not ask for that.
+    and the case does not ask for that, or no tool calls are.
     """
     if not trajectory.steps and not case.expect.calls_nothing:
         return could_not_judge("loop_cap", "the trace has no steps")
-    broken = []
+    called = unrecorded.why(trajectory, ("tool",))
+    broken, unknown = [], [called] if called else []
     for name, cap in (most or {}).items():
         named = ExpectedStep(step=name)
         times = [visit for visit in placed(trajectory) if same_name(named, visit.step)]
@@ -104,8 +106,8 @@ def loop_cap(
         what = "was" if period == 1 else f"and the {period - 1} after it were"
         detail = f"{visit.step.label} {what} repeated {times_over} times in a row, at most {cycles}"
         broken.append(breach("loop", visit, detail))
-    applied = 1 + len(most or {})
-    return rule("loop_cap", trajectory, Ruling(applied, broken), "", certain=True)
+    ruling = Ruling(1 + len(most or {}), broken, unknown)
+    return rule("loop_cap", trajectory, ruling, "", certain=True)
 
 
 def _cycles(trajectory: Trajectory, cycles: int) -> Iterator[tuple[Placed, int, int]]:
@@ -150,7 +152,8 @@ def handoff_fields(
     in a case, what they must hold (``{amount: {ge: 0}}``). Nothing to judge: no such handoff.
     Could not judge: the trace does not record what was handed over.
     """
-    broken, unknown, applied = [], [], 0
+    broken, applied = [], 0
+    unknown = unshown(trajectory, [ExpectedStep(step=name) for name in fields])
     for visit in placed(trajectory):
         wanted = next((w for name, w in fields.items() if visit.step.name == name), None)
         if wanted is None or visit.step.kind == "workflow":
@@ -161,10 +164,8 @@ def handoff_fields(
         elif lacking := _lacking(wanted, visit.step.arguments):
             detail = f"{visit.step.label} did not carry {', '.join(lacking)}"
             broken.append(breach("wrong_arguments", visit, detail))
-    if not applied:
-        return nothing_to_judge("handoff_fields", "no such handoff")
     ruling = Ruling(applied, broken, unknown)
-    return rule("handoff_fields", trajectory, ruling, "", certain=True)
+    return rule("handoff_fields", trajectory, ruling, "no such handoff", certain=True)
 
 
 def _lacking(wanted: Sequence[str] | Mapping[str, Any], found: Any) -> list[str]:

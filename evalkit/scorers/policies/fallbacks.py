@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evalkit.dataset import Case
+from evalkit.dataset import Case, ExpectedStep
 from evalkit.model_names import Aliases, served_evidence
 from evalkit.predicates import holds
 from evalkit.results import Finding, Score, could_not_judge
@@ -17,6 +17,7 @@ from evalkit.scorers.policies.naming import (
     placed,
     rule,
     stated,
+    unshown,
     visits_of,
 )
 from evalkit.trajectory import Trajectory
@@ -41,7 +42,8 @@ def silent_fallback(
     that succeeds after another one failed beside it. ``fallbacks`` names steps that stand in for
     another: ``{live_price: [cached_price]}``. A fallback is not silent if a step of
     ``disclosed_by`` follows it, or the answer holds ``disclosed_in`` (a plain value or predicate).
-    Could not judge: a model step does not tell what was asked for or what was served. Nothing to
+    Could not judge: a model step does not tell what was asked for or what was served, or steps that
+    have a stand-in, or stand in, are not recorded. Nothing to
     judge: no model step, and no step that has a stand-in.
     """
     visits = placed(trajectory)
@@ -67,13 +69,15 @@ def silent_fallback(
         )
         if known is None
     ]
+    stated_in = [ExpectedStep(step=name) for name in (*named, *stand_ins)]
+    unknown += unshown(trajectory, stated_in)
     if broken or calls or primary or standing_in:
         found = {one.step: one for one in reversed(broken)}  # the first reason of each step
         ruling = Ruling(len(calls) + len(primary) + len(standing_in), list(found.values()), unknown)
         return rule("silent_fallback", trajectory, ruling, "no model was called", certain=True)
     if not trajectory.steps and not case.expect.calls_nothing:
         return could_not_judge("silent_fallback", "the trace has no steps")
-    return rule("silent_fallback", trajectory, Ruling(0, []), "no model was called")
+    return rule("silent_fallback", trajectory, Ruling(0, [], unknown), "no model was called")
 
 
 def _is_call(visit: Placed) -> bool:

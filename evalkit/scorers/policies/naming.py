@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from evalkit import unrecorded
 from evalkit.arguments import arguments_hold
 from evalkit.dataset import ExpectedStep
 from evalkit.expectation import alternatives, same_name
@@ -74,7 +75,7 @@ def placed(trajectory: Trajectory) -> list[Placed]:
 def visits_of(trajectory: Trajectory, names: StepNames) -> tuple[list[Placed], list[str]]:
     """The steps of these names, in order; and what cannot be told of others."""
     named = stated(names)
-    chosen, unknown = [], []
+    chosen, unknown = [], unshown(trajectory, named)
     for visit in placed(trajectory):
         verdict = is_named(visit.step, named)
         if verdict:
@@ -82,6 +83,23 @@ def visits_of(trajectory: Trajectory, names: StepNames) -> tuple[list[Placed], l
         elif verdict is None:
             unknown.append(f"the trace does not record the arguments of {visit.step.label}")
     return chosen, unknown
+
+
+def unshown(trajectory: Trajectory, named: Iterable[ExpectedStep]) -> list[str]:
+    """Why it is unknown whether some of these steps happened; nothing where the trace tells.
+
+    A step of any kind that is recorded as one is told.
+    """
+    kinds = unrecorded.kinds(trajectory)
+    if not kinds:
+        return []
+    steps = trajectory.flat().steps
+    lacking = (
+        one
+        for one in named
+        if unrecorded.may_be(one, kinds) and not any(same_name(one, step) for step in steps)
+    )
+    return [why] if any(lacking) and (why := unrecorded.why(trajectory, kinds)) else []
 
 
 def ended_before(first: Placed, then: Placed) -> bool:
