@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import groupby
 from typing import NamedTuple
@@ -45,6 +45,7 @@ from evalkit.splits import observed as observed_sum
 DRAWS = 9_999
 _SCREENS = ((999, 0.1), (3_999, 0.02))  # draws, and the p above which they are enough
 _AT_ONCE = 256  # cases whose splits are listed together
+_BLOCK = 16  # cases whose splits are drawn together: what is taken of their sums stays in the cache
 _SMALLEST = 1e-300  # no p is zero, also where it is too small for a float
 
 
@@ -327,19 +328,10 @@ def _draw(
 ) -> list[PermutationTest]:
     """From so many draws of a split for each of the cases, which are in order of design."""
     totals = np.zeros((len(cuts), draws))
-    for number, (case, own) in enumerate(_with_differences(cases)):
-        if own is None:
-            dealt = case.differences(_sums_dealt(number, case, draws))
-        else:
-            dealt = own[_ways_dealt(number, case.design, draws)]
-        for row, cut in enumerate(cuts):
-            totals[row] += dealt if math.isinf(cut) else _cut(dealt, cut)
+    for design, alike in groupby(cases, key=lambda case: case.design):
+        deal = _deal_listed if listed_ways(design) else _deal_shuffled
+        totals += deal(list(alike), cuts, draws)
     return [_of_drawn(*one) for one in zip(totals, seen, strict=True)]
-
-
-def _cut(differences: Floats, at: float) -> Floats:
-    found: Floats = np.minimum(np.maximum(differences, -at), at)  # faster than clip on few
-    return found
 
 
 def _of_drawn(totals: Floats, observed: float) -> PermutationTest:
@@ -357,29 +349,43 @@ def _of_drawn(totals: Floats, observed: float) -> PermutationTest:
     )
 
 
-def _with_differences(cases: Sequence[Case]) -> Iterator[tuple[Case, Floats | None]]:
-    """Each case with its differences of means in all ways to deal; None for too many to list."""
-    for design, alike in groupby(cases, key=lambda case: case.design):
-        group = list(alike)
-        for start in range(0, len(group), _AT_ONCE):
-            some = group[start : start + _AT_ONCE]
-            if listed_ways(design):
-                own = sums_of_ways(design, [case.scores for case in some]) * group[0].weight
-                own -= np.array([[case.centre] for case in some])
-                yield from zip(some, own, strict=True)
-            else:
-                yield from ((case, None) for case in some)
+def _deal_listed(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Floats:
+    """For each cut the sum of differences in each draw, of cases of one design, out of all ways."""
+    design, totals = cases[0].design, np.zeros((len(cuts), draws))
+    for start in range(0, len(cases), _AT_ONCE):
+        some = cases[start : start + _AT_ONCE]
+        own = sums_of_ways(design, [case.scores for case in some]) * some[0].weight
+        own -= np.array([[case.centre] for case in some])
+        for at in range(0, len(some), _BLOCK):
+            block = own[at : at + _BLOCK]
+            dealt = _ways_dealt((start + at) // _BLOCK, design, draws)
+            places = dealt[: len(block)].astype(np.intp)
+            for row, cut in enumerate(cuts):
+                totals[row] += np.clip(block, -cut, cut).ravel().take(places).sum(axis=0)
+    return totals
 
 
-@lru_cache(maxsize=1024)
-def _ways_dealt(number: int, design: tuple[int, int], draws: int) -> NDArray[np.uint16]:
-    """The ways to deal that were drawn for the case of this number, the same in every test.
+@lru_cache(maxsize=128)
+def _ways_dealt(block: int, design: tuple[int, int], draws: int) -> NDArray[np.uint32]:
+    """The ways to deal that were drawn for a block of cases, the same in every test.
 
-    A test is valid with any draws that do not look at its data; routes and scorers share them,
-    since Holm's correction holds however their p-values depend on each other.
+    As places in a table with a row for each case. A test is valid with any draws that do not look
+    at its data; routes and scorers share them, since Holm's correction holds however their
+    p-values depend on each other.
     """
     ways = math.comb(sum(design), design[1])
-    return _drawn(number, design, draws).integers(ways, size=draws, dtype=np.uint16)
+    dealt = _drawn(block, design, draws).integers(ways, size=(_BLOCK, draws), dtype=np.uint32)
+    return dealt + np.arange(0, _BLOCK * ways, ways, dtype=np.uint32)[:, None]
+
+
+def _deal_shuffled(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Floats:
+    """The same where the ways to deal are too many to list."""
+    totals = np.zeros((len(cuts), draws))
+    for number, case in enumerate(cases):
+        dealt = case.differences(_sums_dealt(number, case, draws))
+        for row, cut in enumerate(cuts):
+            totals[row] += np.clip(dealt, -cut, cut)
+    return totals
 
 
 def _sums_dealt(number: int, case: Case, draws: int) -> Floats:

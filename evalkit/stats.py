@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from operator import mul
+from functools import cache
+from itertools import chain
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 CONFIDENCE = 0.95
 _ITERATIONS = 12  # of a fixed point that settles to three digits in about eight
 _TINY = 1e-9
-_KEPT = 4096  # of the few different cases that a large run has: each is reckoned once
 
 
 class Interval(NamedTuple):
@@ -155,12 +154,11 @@ def trial_interval(
     ``share`` is the part of the 5 % that this look at growing data may spend (Bonferroni's
     repeated intervals). Measured coverage in docs/gate.md.
     """
-    before, after = ([_spread(tuple(case)) for case in arm] for arm in (baseline, candidate))
-    differences = [now.mean - was.mean for was, now in zip(before, after, strict=True)]
-    mean = math.fsum(differences) / len(differences)
-    variance = math.fsum(case.variance for case in (*before, *after))
+    before, after = _moments(baseline), _moments(candidate)
+    mean = math.fsum(after.sums / after.counts - before.sums / before.counts) / len(baseline)
+    variance = math.fsum(chain(before.spreads, after.spreads))
     tail = share * (1 - CONFIDENCE) / 2
-    reach = -NormalDist().inv_cdf(tail) * math.sqrt(variance) / len(differences)
+    reach = -NormalDist().inv_cdf(tail) * math.sqrt(variance) / len(baseline)
     low, high = max(-1.0, mean - reach), min(1.0, mean + reach)
     high = min(high, _test_based(mean, p, tail)) if p < tail else max(high, 0.0)
     low = max(low, -_test_based(-mean, p_rise, tail)) if p_rise < tail else min(low, 0.0)
@@ -176,19 +174,33 @@ def _test_based(mean: float, p: float, tail: float) -> float:
     return max(mean, mean * (1 - normal.inv_cdf(tail) / normal.inv_cdf(p)))
 
 
-class _Spread(NamedTuple):
-    mean: float
-    variance: float  # of the mean, over a case's trials
+class _Moments(NamedTuple):
+    """Of each case of an arm: its trials, the sum of their scores, and that of their squares."""
+
+    counts: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    @property
+    def spreads(self) -> list[float]:
+        """The variances of the means, with half a trial at 0 and half a one at 1 beside them."""
+        more = self.counts + 1
+        means = (self.sums + 0.5) / more
+        found = np.maximum(0.0, (self.squares + 0.5) / more - means * means) / self.counts
+        return found.tolist()  # type: ignore[no-any-return]  # of floats
+
+    @property
+    def scatter(self) -> NDArray[np.float64]:
+        """The sums of squares around each case's mean."""
+        return self.squares - self.sums * self.sums / self.counts
 
 
-@lru_cache(maxsize=_KEPT)
-def _spread(values: tuple[float, ...]) -> _Spread:
-    """Of one case, whose variance counts half a trial at 0 and half a one at 1 as well."""
-    count = len(values) + 1
-    total = sum(values)
-    mean = (total + 0.5) / count
-    variance = max(0.0, (sum(map(mul, values, values)) + 0.5) / count - mean * mean)
-    return _Spread(total / len(values), variance / len(values))
+def _moments(arm: Sequence[Sequence[float]]) -> _Moments:
+    counts = np.fromiter(map(len, arm), np.intp, len(arm))
+    values = np.fromiter(chain.from_iterable(arm), float, int(counts.sum()))
+    starts = np.cumsum(counts) - counts
+    sums, squares = (np.add.reduceat(of, starts) for of in (values, values * values))
+    return _Moments(counts.astype(float), sums, squares)
 
 
 def percentile(values: Sequence[float] | NDArray[np.float64], q: float) -> float | None:
@@ -213,8 +225,14 @@ def detectable(
     the share of cases that must flip fully before the permutation test can reach ``alpha``.
     """
     cases = len(baseline)
-    pairs = [_pair(*map(tuple, pair)) for pair in zip(baseline, candidate, strict=True)]
-    before, after, splits, means, variances = np.array(pairs).T
+    arms = _moments(baseline), _moments(candidate)
+    both = _Moments(*map(np.add, *arms))
+    before, after = (arm.counts for arm in arms)
+    means = both.sums / both.counts
+    within = arms[0].scatter + arms[1].scatter
+    variances = np.maximum(0.0, np.where(both.counts > 2, within, both.scatter))
+    variances /= np.maximum(1, both.counts - 2)
+    splits = np.array([_log_ways(*pair) for pair in zip(before, after, strict=True)])
     splits = np.sort(splits)[::-1]
     enough = np.flatnonzero(np.cumsum(splits) >= -math.log(alpha))
     if not len(enough):
@@ -235,18 +253,7 @@ def detectable(
     return drop
 
 
-@lru_cache(maxsize=_KEPT)
-def _pair(before: tuple[float, ...], after: tuple[float, ...]) -> tuple[float, ...]:
-    """Of one case: trials in each arm, the log of the ways to split them, mean and variance."""
-    ways = math.comb(len(before) + len(after), len(after))
-    mean = (sum(before) + sum(after)) / (len(before) + len(after))
-    return len(before), len(after), math.log(ways), mean, _trial_variance(before, after)
-
-
-def _trial_variance(before: Sequence[float], after: Sequence[float]) -> float:
-    within = len(before) + len(after) - 2
-    arms = (before, after) if within else ((*before, *after),)
-    squares = 0.0
-    for arm in arms:
-        squares += sum(map(mul, arm, arm)) - sum(arm) ** 2 / len(arm)
-    return max(0.0, squares) / max(1, within)
+@cache
+def _log_ways(before: float, after: float) -> float:
+    """The log of the ways to deal so many trials to the two arms."""
+    return math.log(math.comb(int(before + after), int(after)))
