@@ -230,9 +230,7 @@ def integers(numbers: Whole) -> pa.Array:
 
 def floats(column: pa.ChunkedArray) -> Floats:
     """Numbers and truth values as floats; NaN for nulls."""
-    import pyarrow as pa
-
-    found: Floats = _numbers(column, pa.float64(), np.nan)
+    found: Floats = _numbers(column, np.float64, np.nan)
     return found
 
 
@@ -241,8 +239,8 @@ def encoded(column: pa.ChunkedArray) -> tuple[list[str], Whole]:
     import pyarrow as pa
 
     texts = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    whole = _whole(texts.unify_dictionaries())
-    return _texts(whole.dictionary), _numbers(whole.indices, pa.int64(), -1).astype(np.intp)
+    whole = _whole(texts)
+    return _texts(whole.dictionary), _numbers(whole.indices, np.intp, -1)
 
 
 def _texts(array: pa.StringArray) -> list[str]:
@@ -253,24 +251,28 @@ def _texts(array: pa.StringArray) -> list[str]:
     return [held[start:end].decode() for start, end in pairwise(at)]
 
 
-def _numbers(column: pa.ChunkedArray | pa.Array, kind: pa.DataType, missing: float) -> Any:
+def _numbers(column: pa.ChunkedArray | pa.Array, kind: type, missing: float) -> Any:
     """A column as an array, with a number in the place of nulls.
 
     Read from Arrow's buffers: its own way to numpy imports pandas, which takes longer.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    numbers = pc.cast(column, pa.uint8()) if pa.types.is_boolean(column.type) else column
-    # Whole numbers that no float holds are rounded.
-    whole = _whole(pc.cast(numbers, kind, safe=not pa.types.is_floating(kind)))
+    whole = _whole(column)
     valid, data = whole.buffers()
     place = slice(whole.offset, whole.offset + len(whole))
-    found = np.frombuffer(data or b"", kind.to_pandas_dtype())[place].copy()
+    found: NDArray[Any]
+    if pa.types.is_boolean(whole.type):
+        found = _bits(data)[place].astype(kind)
+    else:
+        found = np.frombuffer(data or b"", whole.type.to_pandas_dtype())[place].astype(kind)
     if whole.null_count:
-        bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
-        found[bits[place] == 0] = missing
+        found[_bits(valid)[place] == 0] = missing
     return found
+
+
+def _bits(data: pa.Buffer | None) -> NDArray[np.uint8]:
+    return np.unpackbits(np.frombuffer(data or b"", np.uint8), bitorder="little")
 
 
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -41,10 +41,16 @@ def passes_of_k(
     """
     half = np.nan_to_num(medians(counts, sample, samples)).astype(int)
     found: list[tuple[Shares, Shares]] = [(Shares({}, {}), Shares({}, {})) for _ in range(samples)]
-    for side, of_case in enumerate((pass_hat, pass_at)):
-        for k in range(1, int(half.max(initial=0)) + 1):
-            enough = (counts >= k) & (half[sample] >= k)
-            shares = of_case(passed[enough], counts[enough], k)
+    # Cases with as many trials and passes have the same estimate: it is made once.
+    most = int(counts.max(initial=0)) + 1
+    kinds, kind = np.unique((passed * most + counts).astype(np.intp), return_inverse=True)
+    for k in range(1, int(half.max(initial=0)) + 1):
+        enough = np.flatnonzero((counts >= k) & (half[sample] >= k))
+        known = kinds % most >= k
+        for side, of_kind in enumerate((pass_hat, pass_at)):
+            estimates = np.full(len(kinds), math.nan)
+            estimates[known] = of_kind(kinds[known] // most, kinds[known] % most, k)
+            shares = estimates[kind[enough]]
             means, lows, highs = mean_intervals(shares, sample[enough], samples).tolist()
             for at in np.flatnonzero(half >= k).tolist():
                 found[at][side].means[k] = means[at]

@@ -89,7 +89,7 @@ def write_tables(folder: Path, trials: Iterable[Trial]) -> dict[str, int]:
 
 
 def read_table(folder: Path, table: str, columns: Sequence[str]) -> pa.Table:
-    """Columns of one table of a complete run folder; texts as dictionaries, for they repeat.
+    """Columns of one table of a complete run folder; texts as one dictionary, for they repeat.
 
     Those that an older evalkit did not write are null. Raises StoreError where the file is
     damaged, or holds something else.
@@ -112,7 +112,7 @@ def read_table(folder: Path, table: str, columns: Sequence[str]) -> pa.Table:
         texts = [name for name in there if COLUMNS[table][name] == "VARCHAR"]
         with pq.ParquetFile(path, metadata=footer, read_dictionary=texts) as file:
             # In this thread: shared out it takes twice the processor time.
-            found = file.read(there, use_threads=False).unify_dictionaries()
+            found = file.read(there, use_threads=False).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         raise _damaged(folder, table, error) from error
     for name in columns:
