@@ -6,13 +6,15 @@ call; an agent's or a tool's span in another of the same name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
+from evalkit.model_names import served_evidence
 from evalkit.tracing.failures import judged
 from evalkit.tracing.handoffs import as_handoff
-from evalkit.tracing.sameness import is_same_tool
+from evalkit.tracing.sameness import apart, differ, is_same_tool, texts_differ
 from evalkit.trajectory import Step
 
 _FILLED = (
@@ -39,8 +41,14 @@ _FILLED = (
 _ANSWERED = tuple(field for field in _FILLED if field not in ("arguments", "error", "call_id"))
 
 
-def folded(step: Step) -> tuple[Step, ...]:
-    """The step, or what takes its place; its children are folded already."""
+def folded(step: Step, repeats: Sequence[str] = ()) -> tuple[Step, ...]:
+    """The step, or what takes its place; its children are folded already.
+
+    ``repeats`` are the spans of the children that are the same thing, recorded a second time.
+    """
+    for child in step.steps if repeats else ():
+        if child.span_id in repeats and child.kind == step.kind:
+            step = _merged(step, child)
     if step.kind == "tool":
         return (as_handoff(judged(_same(step) if step.steps else step)),)
     if not step.steps:
@@ -72,19 +80,25 @@ def _node(node: Step) -> Step:
 
 
 def _model_call(outer: Step) -> tuple[Step, ...]:
-    """A model call around one other is the same call; around several, they are the calls."""
+    """A model call around one other is the same call; around several, they are the calls.
+
+    Unless what it answered and used shows that it is a call of its own, as one that a guard's
+    call was made within: then they stand beside each other.
+    """
     inner = [child for child in outer.steps if child.kind == "llm"]
     if not inner:
         return (outer,)
-    if len(inner) == 1 and (inner[0].status == "ok" or outer.status == "error"):
+    good = [call for call in inner if call.status == "ok"]
+    if len(inner) == 1 and not good and outer.status == "ok":
+        # An attempt that failed, within a call that another attempt saved.
+        return inner[0], replace(outer, steps=_without(outer, inner))
+    if good and all(_is_other_call(outer, call) for call in good) and not _is_sum(outer, good):
+        return replace(outer, steps=_without(outer, inner)), *inner
+    if len(inner) == 1:
         return (_merged(outer, inner[0]),)
-    if len(inner) == 1:  # an attempt that failed, within a call that another attempt saved
-        failed = inner[0]
-        others = tuple(step for step in outer.steps if step is not failed)
-        return failed, replace(outer, steps=others)
-    answered = next((call for call in reversed(inner) if call.status == "ok"), None)
-    if answered is None:
+    if not good:
         return outer.steps
+    answered = good[-1]
     filled = {
         field: getattr(outer, field)
         for field in _ANSWERED
@@ -95,6 +109,30 @@ def _model_call(outer: Step) -> tuple[Step, ...]:
     return tuple(told if step is answered else step for step in outer.steps)
 
 
+def _without(outer: Step, inner: Sequence[Step]) -> tuple[Step, ...]:
+    return tuple(step for step in outer.steps if not any(step is one for one in inner))
+
+
+def _is_other_call(outer: Step, inner: Step) -> bool:
+    """Whether a model call is not the one around it, as a gateway's or an SDK's is.
+
+    That another model was asked or answered is no sign: a gateway may fail over. With the same
+    model, prompts may be counted with or without what was cached.
+    """
+    asked = served_evidence(outer.model_requested, inner.model_requested)
+    return (
+        texts_differ(outer, inner)
+        or apart(outer.tokens_out, inner.tokens_out)
+        or (asked == "mismatch" and apart(outer.tokens_in, inner.tokens_in))
+    )
+
+
+def _is_sum(outer: Step, inner: Sequence[Step]) -> bool:
+    """Whether a call has the tokens of those within it together."""
+    counts = [call.tokens_out for call in inner if call.tokens_out is not None]
+    return len(inner) > 1 and sum(counts) == outer.tokens_out
+
+
 def _same(outer: Step) -> Step:
     """An agent in an agent, a tool in a tool, and so on, of the same name (and arguments)."""
     is_named = is_same_tool if outer.kind == "tool" else str.__eq__
@@ -103,13 +141,17 @@ def _same(outer: Step) -> Step:
         for child in outer.steps
         if child.kind == outer.kind and is_named(child.name, outer.name)
     ]
-    if len(inner) != 1 or (outer.kind == "tool" and not _same_call(outer, inner[0])):
+    if len(inner) != 1 or not _is_same_call(outer, inner[0]):
         return outer
     return _merged(outer, inner[0])
 
 
-def _same_call(outer: Step, inner: Step) -> bool:
-    return outer.arguments is None or inner.arguments in (None, outer.arguments)
+def _is_same_call(outer: Step, inner: Step) -> bool:
+    if outer.kind == "tool":
+        return not apart(outer.call_id, inner.call_id) and (
+            outer.arguments is None or inner.arguments in (None, outer.arguments)
+        )
+    return not differ(outer, inner)
 
 
 def _merged(outer: Step, inner: Step) -> Step:

@@ -28,7 +28,7 @@ from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
 from evalkit.tracing.shapes import shape_of
 from evalkit.tracing.tree import Forest, grow, oddities
-from evalkit.tracing.twins import joined
+from evalkit.tracing.twins import Repeats, joined
 from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory, in_order
 
 ROUTE = "evalkit.route"
@@ -58,8 +58,8 @@ def to_trajectory(
     """
     forest = grow(spans)
     reads = _read_all(forest)
-    forest = joined(forest, reads.readings)
-    nested = _nested(forest, reads, prices or {})
+    forest, repeats = joined(forest, reads.readings)
+    nested = _nested(forest, reads, prices or {}, repeats)
     listed = in_order(nested)
     steps, unseen = completed(nested, listed, lambda: _results(forest.spans, reads.readings))
     if steps is not nested:
@@ -128,7 +128,9 @@ def _read_all(forest: Forest) -> _Reads:
     return _Reads(readings, conventions, noted)
 
 
-def _nested(forest: Forest, reads: _Reads, prices: Mapping[str, Price]) -> tuple[Step, ...]:
+def _nested(
+    forest: Forest, reads: _Reads, prices: Mapping[str, Price], repeats: Repeats
+) -> tuple[Step, ...]:
     """The steps as a tree: each one under the nearest ancestor that is a step too."""
     made = [reading.step if reading.role == "step" else None for reading in reads.readings]
     kept_parents = _kept_parents(forest, made)
@@ -141,7 +143,9 @@ def _nested(forest: Forest, reads: _Reads, prices: Mapping[str, Price]) -> tuple
             continue
         steps = _by_number(below.pop(number)) if number in below else ()
         span = forest.spans[number]
-        built = folded(_completed(step, span, steps, prices, number in noted))
+        built = folded(
+            _completed(step, span, steps, prices, number in noted), repeats.get(number, ())
+        )
         below.setdefault(kept_parents[number], []).append((number, built))
     return _by_number(below.get(None, []))
 

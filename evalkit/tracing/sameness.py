@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from evalkit.model_names import served_evidence
+from evalkit.trajectory import Step
+
+_CHATS = ("llm", "embedding")
+_SEARCHES = ("retriever", "reranker")
+
 _FORMS = ("__", "-", ".", "/")
 _FORM = re.compile(r"__|[-./]")
 
@@ -38,3 +44,86 @@ def includes(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether one of two calls' arguments are all among the other's, which may add defaults."""
     fewer, more = (one, other) if len(one) < len(other) else (other, one)
     return all(key in more and more[key] == value for key, value in fewer.items())
+
+
+def differ(first: Step, second: Step) -> bool:
+    """Whether something that both know speaks against their being one."""
+    return (
+        first.kind != second.kind
+        or apart(first.call_id, second.call_id)
+        or apart(first.tokens_in, second.tokens_in)
+        or apart(first.tokens_out, second.tokens_out)
+        or _are_other_models(first, second)
+        or texts_differ(first, second)
+        or _are_other_calls(first, second)
+    )
+
+
+def agree(first: Step, second: Step, *, is_lost: bool = False) -> bool:
+    """Whether something that both know, and that does not :func:`differ`, shows that they are one.
+
+    Agents, nodes and tools go by their names. Calls of models have none: what they answered or
+    called, their tokens or their failure must be known to both. Where one has lost its place in
+    the trace (``is_lost``), the model that both asked for will do.
+    """
+    if first.call_id is not None and first.call_id == second.call_id:
+        return True
+    if first.kind in _CHATS:
+        pairs = [(said(one), called(one), one.tokens_in, one.tokens_out) for one in (first, second)]
+        return (
+            any(None not in pair for pair in zip(*pairs, strict=True))
+            or (first.error is not None and first.error == second.error)
+            or (is_lost and None not in (first.model_requested, second.model_requested))
+        )
+    return (
+        first.name == second.name
+        or (first.output is not None and first.output == second.output)
+        or (bool(_given(first)) and bool(_given(second)) and first.kind in ("tool", *_SEARCHES))
+    )
+
+
+def said(step: Step) -> str | None:
+    """The text of a step's output, or of a model's answer beside its calls; None without any."""
+    output = step.output
+    if isinstance(output, Mapping) and step.kind == "llm":
+        output = output.get("content")
+    return " ".join(output.split()) or None if isinstance(output, str) else None
+
+
+def called(step: Step) -> list[str] | None:
+    """The names of the tools that a model called, in alphabetical order; None if it called none."""
+    output = step.output if step.kind == "llm" else None
+    listed = output.get("tool_calls") if isinstance(output, Mapping) else None
+    calls = listed if isinstance(listed, list) else []
+    return sorted(str(call.get("name")) for call in calls if isinstance(call, Mapping)) or None
+
+
+def texts_differ(first: Step, second: Step) -> bool:
+    """Whether both tell a text, and another one. What is no model's may be wrapped in the other."""
+    one, other = said(first), said(second)
+    if one is None or other is None or one == other:
+        return first.kind == "llm" and apart(called(first), called(second))
+    return first.kind == "llm" or (one not in other and other not in one)
+
+
+def _are_other_models(first: Step, second: Step) -> bool:
+    served = served_evidence(first.model_served, second.model_served)
+    if served != "unknown":
+        return served == "mismatch"
+    return served_evidence(first.model_requested, second.model_requested) == "mismatch"
+
+
+def _are_other_calls(first: Step, second: Step) -> bool:
+    """Whether names or arguments tell that something else was done."""
+    if first.kind in _CHATS:
+        return False
+    one, other = _given(first), _given(second)
+    if first.kind in _SEARCHES:  # which are named after their class or their index
+        return any(one[key] != other[key] for key in one.keys() & other.keys())
+    if first.kind == "tool":
+        return not is_same_tool(first.name, second.name) or not includes(one, other)
+    return first.name != second.name
+
+
+def _given(step: Step) -> Mapping[str, Any]:
+    return step.arguments if isinstance(step.arguments, Mapping) else {}

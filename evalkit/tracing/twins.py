@@ -1,85 +1,148 @@
-"""The same call recorded twice, by a framework's instrumentation and by its SDK's or server's.
+"""The same thing recorded twice, by two instrumentations that are active at once.
 
-The SDK's span has lost its parent, sits beside the framework's or in a trace of its own, as does
-a gateway's for its client; it belongs below the framework's
-span for the same call, where folding makes one step of both.
+A framework's span and its SDK's for one call of a model, a tool's and its server's, or whole trees
+beside each other. The second span has lost its parent, sits beside the first or in a trace of its
+own, as a gateway's does for its client; it belongs below the first, where folding makes one step
+of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
-from evalkit.model_names import served_evidence
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.sameness import is_same_tool
+from evalkit.tracing.sameness import agree, differ
 from evalkit.tracing.tree import Forest, parents_first
 from evalkit.trajectory import Step
 
-_TWINNED = ("llm", "tool")
 _NEAR = 50
-"""How many calls before and after one, in order of start, may enclose it."""
+"""How many spans of its kind before and after one, in order of start, may be the same."""
+
+_SLACK_NS = 5_000_000
+"""By how much one of two recordings of a thing may stick out of the other, at each end."""
+
+_MAX_CLIMB = 1_000
+"""Of spans that lie deeper than this below others it is not told whether they are the same."""
+
+Repeats = Mapping[int, Sequence[str]]
+"""By a span's number, the ids of the spans below it that repeat it."""
 
 
-def joined(forest: Forest, readings: Sequence[Reading]) -> Forest:
-    """The forest with each call that repeats one of another scope put below that one."""
-    scopes = {span.scope for span in forest.spans}
-    if len(scopes) < 2:
-        return forest
-    above = _kinds_above(forest, readings)
-    calls = [n for n, reading in enumerate(readings) if _kind(reading) in _TWINNED]
+def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats]:
+    """The forest with each span that repeats one of another scope put below that one.
+
+    Which of two is above, time tells: the longer one. Never are two of one scope the same.
+    """
+    spans = forest.spans
+    if len({span.scope for span in spans}) < 2:
+        return forest, {}
+    steps = [reading.step if reading.role == "step" else None for reading in readings]
+    above = _steps_above(forest, steps)
     parents = list(forest.parents)
-    taken: set[int] = set()
-    for place, number in enumerate(calls):
-        if above[number] in _TWINNED:
-            continue  # already below the call that it is
-        near = calls[max(0, place - _NEAR) : place + _NEAR]
-        twins = [n for n in near if n not in taken and _is_twin(forest, readings, n, number)]
-        if twins and number not in taken:
-            # The closest around it, where several enclose it.
-            best = min(twins, key=lambda n: forest.spans[n].end_ns - forest.spans[n].start_ns)
-            parents[number] = best
-            taken.update((best, number))
-    if not taken:
-        return forest
-    return forest._replace(parents=parents, parents_first=parents_first(parents))
+    repeats: dict[int, list[str]] = defaultdict(list)
+    scopes: dict[int, set[str]] = defaultdict(set)
+    for inner, near in _candidates(spans, steps):
+        outer = above[inner]
+        if outer is not None and _are_calls(steps, outer, inner):
+            continue  # which folding knows by what they answered
+        if outer is None or not _is_one(forest, steps, outer, inner):
+            same = [
+                number
+                for number in near
+                if spans[number].scope != spans[inner].scope
+                and _spans_one_time(spans, number, inner)
+                and _is_one(forest, steps, number, inner)
+                and spans[inner].scope not in scopes[number]
+                and not _are_related(parents, number, inner)
+            ]
+            outer = min(same, key=lambda number: _off(spans[number], spans[inner]), default=None)
+            if outer is None:
+                continue
+            parents[inner] = outer
+        repeats[outer].append(spans[inner].span_id)
+        scopes[outer].add(spans[inner].scope)
+    if parents == forest.parents:
+        return forest, repeats
+    return forest._replace(parents=parents, parents_first=parents_first(parents)), repeats
 
 
-def _kinds_above(forest: Forest, readings: Sequence[Reading]) -> list[str | None]:
-    """For each span the kind of the nearest step above it."""
-    above: list[str | None] = [None] * len(readings)
+def _steps_above(forest: Forest, steps: Sequence[Step | None]) -> list[int | None]:
+    """For each span the nearest one above it that is a step."""
+    above: list[int | None] = [None] * len(steps)
     for number in forest.parents_first:
         parent = forest.parents[number]
         if parent is not None:
-            above[number] = _kind(readings[parent]) or above[parent]
+            above[number] = above[parent] if steps[parent] is None else parent
     return above
 
 
-def _kind(reading: Reading) -> str | None:
-    return reading.step.kind if reading.step is not None else None
+def _candidates(
+    spans: Sequence[Span], steps: Sequence[Step | None]
+) -> Iterator[tuple[int, Sequence[int]]]:
+    """Each span of a kind that several scopes record, with those of its kind near it."""
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for number, step in enumerate(steps):
+        if step is not None and step.kind != "other":
+            kinds[step.kind].append(number)
+    for numbers in kinds.values():
+        if len({spans[number].scope for number in numbers}) > 1:
+            for place, number in enumerate(numbers):
+                yield number, numbers[max(0, place - _NEAR) : place + _NEAR]
 
 
-def _is_twin(forest: Forest, readings: Sequence[Reading], outer: int, inner: int) -> bool:
-    around, within = forest.spans[outer], forest.spans[inner]
-    first, second = readings[outer].step, readings[inner].step
-    if first is None or second is None or around.scope == within.scope:
+def _are_calls(steps: Sequence[Step | None], outer: int, inner: int) -> bool:
+    """Whether both are calls of models."""
+    return all(step is not None and step.kind == "llm" for step in (steps[outer], steps[inner]))
+
+
+def _is_one(forest: Forest, steps: Sequence[Step | None], outer: int, inner: int) -> bool:
+    first, second = steps[outer], steps[inner]
+    if first is None or second is None or forest.spans[outer].scope == forest.spans[inner].scope:
         return False
-    if first.kind != second.kind or not _encloses(around, within):
+    # Of a call that failed within one that did not, folding makes two.
+    is_other = first.kind == "llm" and _failed(forest, steps, outer) != _failed(
+        forest, steps, inner
+    )
+    is_lost = forest.parents[inner] is None
+    return not is_other and not differ(first, second) and agree(first, second, is_lost=is_lost)
+
+
+def _failed(forest: Forest, steps: Sequence[Step | None], number: int) -> bool:
+    step = steps[number]
+    return forest.spans[number].error or (step is not None and step.status == "error")
+
+
+def _spans_one_time(spans: Sequence[Span], outer: int, inner: int) -> bool:
+    """Whether the inner span lies within the outer one, or as good as."""
+    around, within = spans[outer], spans[inner]
+    length = within.end_ns - within.start_ns
+    if (around.end_ns - around.start_ns, -outer) <= (length, -inner):
         return False
-    is_root = forest.parents[inner] is None
-    return _agree(first, second) and (is_root or None not in (first.tokens_in, second.tokens_in))
-
-
-def _encloses(around: Span, within: Span) -> bool:
-    return around.start_ns <= within.start_ns and within.end_ns <= around.end_ns
-
-
-def _agree(first: Step, second: Step) -> bool:
-    """Whether nothing that both know speaks against their being one call."""
-    if first.kind == "tool" and not is_same_tool(first.name, second.name):
+    early, late = around.start_ns - within.start_ns, within.end_ns - around.end_ns
+    if max(early, late) > _SLACK_NS:
         return False
-    models = (first.model_served, second.model_served)
-    if None not in models and served_evidence(*models) == "mismatch":
-        return False
-    pairs = ((first.tokens_in, second.tokens_in), (first.tokens_out, second.tokens_out))
-    return all(None in pair or pair[0] == pair[1] for pair in pairs)
+    shared = min(around.end_ns, within.end_ns) - max(around.start_ns, within.start_ns)
+    return 2 * shared >= length
+
+
+def _off(around: Span, within: Span) -> int:
+    """By how much two times differ, in nanoseconds."""
+    return abs(around.start_ns - within.start_ns) + abs(around.end_ns - within.end_ns)
+
+
+def _are_related(parents: Sequence[int | None], one: int, other: int) -> bool:
+    """Whether one lies below the other, or too deep to tell."""
+    return _climbs(parents, one, other) or _climbs(parents, other, one)
+
+
+def _climbs(parents: Sequence[int | None], low: int, high: int) -> bool:
+    place: int | None = low
+    for _ in range(_MAX_CLIMB):
+        place = None if place is None else parents[place]
+        if place is None:
+            return False
+        if place == high:
+            return True
+    return True

@@ -1,0 +1,335 @@
+"""One run that two instrumentations record, and two calls that only look like one."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.spans import Span
+from evalkit.tracing.normalizer import to_trajectory
+from evalkit.trajectory import Step, Trajectory
+
+TRACE, OTHER = "a" * 32, "b" * 32
+FIRST, SECOND = "openinference.instrumentation.langchain", "opentelemetry.instrumentation.openai"
+MS = 1_000_000
+
+
+def span(
+    number: int,
+    parent: int | None,
+    times: tuple[float, float],
+    scope: str,
+    attributes: dict[str, Any],
+    **fields: Any,
+) -> Span:
+    """A span; times are in milliseconds."""
+    start, end = (10**18 + round(MS * time) for time in times)
+    return Span(
+        trace_id=fields.pop("trace_id", TRACE),
+        span_id=f"{number:016x}",
+        parent_id=None if parent is None else f"{parent:016x}",
+        name=fields.pop("name", "span"),
+        start_ns=start,
+        end_ns=end,
+        scope=scope,
+        attributes={key: value for key, value in attributes.items() if value is not None},
+        **fields,
+    )
+
+
+def model(
+    text: str | None = None,
+    tokens: tuple[int, int] | None = None,
+    asked: str | None = "gpt-4o",
+    served: str | None = None,
+) -> dict[str, Any]:
+    """A model's call in OpenTelemetry's words."""
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": text}]}]
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": asked,
+        "gen_ai.response.model": served,
+        "gen_ai.output.messages": None if text is None else json.dumps(said),
+        "gen_ai.usage.input_tokens": tokens and tokens[0],
+        "gen_ai.usage.output_tokens": tokens and tokens[1],
+    }
+
+
+def model_2(
+    text: str | None = None, tokens: tuple[int, int] | None = None, asked: str = "gpt-4o"
+) -> dict[str, Any]:
+    """The same in OpenInference's."""
+    return {
+        "openinference.span.kind": "LLM",
+        "llm.invocation_parameters": json.dumps({"model": asked}),
+        "llm.output_messages.0.message.content": text,
+        "llm.token_count.prompt": tokens and tokens[0],
+        "llm.token_count.completion": tokens and tokens[1],
+    }
+
+
+def tool(name: str, arguments: Any = None, result: Any = None, call_id: Any = None) -> Any:
+    return {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": name,
+        "gen_ai.tool.call.id": call_id,
+        "gen_ai.tool.call.arguments": None if arguments is None else json.dumps(arguments),
+        "gen_ai.tool.call.result": result,
+    }
+
+
+def tool_2(name: str, arguments: Any = None, result: Any = None, call_id: Any = None) -> Any:
+    return {
+        "openinference.span.kind": "TOOL",
+        "tool.name": name,
+        "tool_call.id": call_id,
+        "input.value": None if arguments is None else json.dumps(arguments),
+        "output.value": result,
+    }
+
+
+def search(query: str | None) -> dict[str, Any]:
+    return {
+        "gen_ai.operation.name": "retrieval",
+        "gen_ai.retrieval.query.text": query,
+        "gen_ai.data_source.id": "policies",
+    }
+
+
+def search_2(query: str | None) -> dict[str, Any]:
+    return {"openinference.span.kind": "RETRIEVER", "input.value": query}
+
+
+def agent(name: str) -> dict[str, Any]:
+    return {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
+
+
+def agent_2(name: str) -> dict[str, Any]:
+    return {"openinference.span.kind": "AGENT", "agent.name": name}
+
+
+def steps(found: Trajectory) -> list[Step]:
+    return [visit.step for visit in found.walk() if visit.step.kind != "workflow"]
+
+
+def beside(
+    first: Any, second: Any, times: tuple[float, float] = (12, 48), **more: Any
+) -> list[Step]:
+    """What is read of two spans beside each other, the first from 10 to 50 ms."""
+    root = {"openinference.span.kind": "CHAIN"}
+    spans = [
+        span(1, None, (0, 100), FIRST, root, name="graph"),
+        span(2, 1, (10, 50), FIRST, first),
+        span(3, 1, times, SECOND, second, **more),
+    ]
+    return steps(to_trajectory(spans))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (model_2("YES", (42, 1)), model("YES", (42, 1))),
+        (model_2("YES"), model("YES", (42, 1))),
+        (model_2("YES", (42, 1)), model(None, (42, 1))),
+        (tool_2("calc", {"a": 1}, "2", "c9"), tool("calc", {"a": 1}, "2", "c9")),
+        (tool_2("calc", {"a": 1}), tool("calc", {"a": 1, "digits": 3})),
+        (tool_2("mcp__math__calc", {"a": 1}), tool("calc", {"a": 1})),
+        (tool_2("calc", {"a": 1}), tool("calc")),
+        (search_2("limits"), search("limits")),
+        (agent_2("helper"), agent("helper")),
+    ],
+)
+@pytest.mark.parametrize("times", [(12, 48), (10, 50), (9.99, 49), (12, 50.5), (6, 54)])
+def test_one_thing_recorded_by_two_instrumentations_is_one_step(
+    first: Any, second: Any, times: tuple[float, float]
+) -> None:
+    found = beside(first, second, times)
+    assert len(found) == 1
+    known = [step.tokens_in for step in found if step.kind == "llm"]
+    assert known in ([], [42])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (model_2("YES", (42, 1)), model("NO", (42, 1))),
+        (model_2("YES"), model("NO")),
+        (model_2("YES", (42, 1)), model("YES", (45, 1))),
+        (model_2("YES", (42, 1)), model("YES", (42, 1), "claude-sonnet-4-5")),
+        (model_2("YES", (42, 1)), model()),
+        (tool_2("calc", {"a": 1}), tool("calc", {"a": 2})),
+        (tool_2("calc", {"a": 1, "b": 1}), tool("calc", {"a": 1, "c": 1})),
+        (tool_2("calc", {"a": 1}, "2", "c1"), tool("calc", {"a": 1}, "2", "c2")),
+        (tool_2("kb-find", {"a": 1}), tool("web-find", {"a": 1})),
+        (search_2("limits"), search("vendors")),
+        (agent_2("triage-agent"), agent("refund-agent")),
+    ],
+)
+def test_what_both_know_and_tell_differently_is_two_steps(first: Any, second: Any) -> None:
+    assert len(beside(first, second)) == 2
+
+
+@pytest.mark.parametrize("times", [(51, 90), (44, 90), (0, 11)])
+def test_one_after_the_other_are_two(times: tuple[float, float]) -> None:
+    same = (model_2("YES", (42, 1)), model("YES", (42, 1)))
+    assert len(beside(*same, times)) == 2
+
+
+def test_a_failed_call_within_the_time_of_a_good_one_is_another() -> None:
+    found = beside(model_2("YES", (42, 1)), model(), (12, 20), error=True)
+    assert [step.status for step in found] == ["ok", "error"]
+
+
+def test_a_call_that_lost_its_place_is_known_by_its_model() -> None:
+    lost = span(3, None, (12, 48), SECOND, model(None, (42, 1)), trace_id=OTHER)
+    other = span(3, None, (12, 48), SECOND, model(None, (42, 1), "o3"), trace_id=OTHER)
+    first = span(2, None, (10, 50), FIRST, model_2("YES"))
+    assert len(steps(to_trajectory([first, lost]))) == 1
+    assert len(steps(to_trajectory([first, other]))) == 2
+
+
+def test_arguments_that_the_tool_adds_are_no_other_call() -> None:
+    spans = [
+        span(1, None, (0, 9), FIRST, tool_2("find", {"q": "x"})),
+        span(2, 1, (1, 8), SECOND, tool("find", {"q": "x", "k": 3})),
+    ]
+    [found] = steps(to_trajectory(spans))
+    assert found.arguments == {"q": "x"}
+    # In one scope it is a call that the tool makes of itself.
+    spans[1] = span(2, 1, (1, 8), FIRST, tool_2("find", {"q": "x", "k": 3}))
+    assert len(steps(to_trajectory(spans))) == 2
+
+
+def test_a_guards_call_within_a_models_is_a_call_of_its_own() -> None:
+    spans = [
+        span(1, None, (0, 9), FIRST, model("Sold.", (100, 50), "big", "big")),
+        span(2, 1, (1, 4), FIRST, model("safe", (7, 1), "guard-mini", "guard-mini")),
+    ]
+    found = to_trajectory(spans)
+    assert [(step.model_served, step.tokens_in, step.tokens_out) for step in found.steps] == [
+        ("big", 100, 50),
+        ("guard-mini", 7, 1),
+    ]
+    assert (found.tokens_in, found.tokens_out) == (107, 51)
+
+
+def test_a_gateways_call_within_a_clients_is_that_call_whatever_model_answered() -> None:
+    spans = [
+        span(1, None, (0, 9), FIRST, model(None, (100, 50), "smart", "smart")),
+        span(2, 1, (1, 8), SECOND, model(None, (100, 50), "gpt-4o-mini", "gpt-4o-mini")),
+    ]
+    [found] = to_trajectory(spans).steps
+    assert (found.model_requested, found.model_served) == ("smart", "gpt-4o-mini")
+
+
+def test_a_call_with_the_tokens_of_all_within_it_is_the_whole_of_them() -> None:
+    spans = [
+        span(1, None, (0, 9), FIRST, model(None, (84, 14))),
+        span(2, 1, (1, 4), FIRST, model(None, (42, 7))),
+        span(3, 1, (5, 8), FIRST, model(None, (42, 7))),
+    ]
+    found = to_trajectory(spans)
+    assert (len(found.steps), found.tokens_in, found.tokens_out) == (2, 84, 14)
+
+
+Done = tuple[str, float, float]
+KINDS = st.sampled_from(["model", "tool", "search"])
+THINGS = st.lists(
+    st.tuples(KINDS, st.floats(1, 500), st.floats(20, 300)).map(
+        lambda one: (one[0], one[1], one[1] + one[2])
+    ),
+    max_size=6,
+)
+
+
+def recorded(number: int, kind: str, style: int, lacks: int) -> dict[str, Any]:
+    """What one instrumentation records: of a call all, or only a part of what tells it."""
+    text, tokens = f"answer {number}", (100 + number, 10 + number)
+    if kind == "model":
+        told = (None if lacks == 1 else text, None if lacks == 2 else tokens)
+        return (model, model_2)[style](*told)
+    if kind == "tool":
+        arguments = {"n": number, **({"extra": True} if lacks == 1 else {})}
+        return (tool, tool_2)[style]("calc", arguments, None if lacks == 2 else f"result {number}")
+    return (search, search_2)[style](f"query {number}")
+
+
+def tree(
+    scope: str, style: int, done: list[Done], lacking: list[int], at: int, shift: float, below: Any
+) -> list[Span]:
+    """A run as one instrumentation records it; ``shift`` is what its times are off by."""
+    agents = (agent, agent_2)[style]("helper")
+    spans = [span(at, below, (shift, 1000 - shift), scope, agents)]
+    for number, (kind, start, end) in enumerate(done):
+        told = recorded(number, kind, style, lacking[number % len(lacking)])
+        times = (start + shift, end - shift)
+        spans.append(span(at + number + 1, at, times, scope, told))
+    return spans
+
+
+def outline(spans: list[Span]) -> list[str]:
+    """The kinds, with what tells the things apart that were done."""
+    found = []
+    for visit in to_trajectory(spans).walk():
+        step = visit.step
+        told = step.arguments if step.kind in ("tool", "retriever") else step.output
+        shown = told if not isinstance(told, dict) else {**told, "extra": None}
+        found.append(f"{visit.depth} {step.kind} {shown} {step.tokens_in}")
+    return sorted(found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    THINGS,
+    st.lists(st.integers(0, 2), min_size=1, max_size=6),
+    st.floats(-4, 4),
+    st.sampled_from(["beside", "below", "trace"]),
+    st.randoms(),
+)
+def test_a_run_seen_twice_reads_as_the_run_seen_once(
+    done: list[Done], lacking: list[int], shift: float, how: str, order: random.Random
+) -> None:
+    """However its calls overlap, whatever the second lacks, and wherever its tree stands."""
+    once = tree(FIRST, 1, done, [0], 1, 0, None)
+    again = tree(SECOND, 0, done, lacking, 50, shift, 1 if how == "below" else None)
+    if how == "trace":
+        again = [one.__class__(**{**_fields(one), "trace_id": OTHER}) for one in again]
+    both = [*once, *again]
+    order.shuffle(both)
+    assert outline(both) == outline(once)
+
+
+def _fields(one: Span) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__struct_fields__}
+
+
+@settings(max_examples=150, deadline=None)
+@given(THINGS, st.lists(st.booleans(), min_size=6, max_size=6), st.randoms())
+def test_different_things_done_at_once_are_never_one(
+    done: list[Done], which: list[bool], order: random.Random
+) -> None:
+    root = {"openinference.span.kind": "CHAIN"}
+    spans = [span(1, None, (0, 1000), FIRST, root, name="graph")]
+    for number, (kind, start, end) in enumerate(done):
+        style = int(which[number])
+        told = recorded(number, kind, style, 0)
+        spans.append(span(number + 2, 1, (start, end), (SECOND, FIRST)[style], told))
+    order.shuffle(spans)
+    assert len(steps(to_trajectory(spans))) == len(done)
+
+
+@settings(max_examples=100, deadline=None)
+@given(THINGS, st.randoms())
+def test_things_of_one_scope_are_never_one(done: list[Done], order: random.Random) -> None:
+    """Not even where they are the same in every word: a retry, or two customers at once."""
+    spans = [span(99, None, (0, 1000), SECOND, agent_2("helper"))]
+    for number, (kind, start, end) in enumerate(done):
+        spans.append(span(number + 1, 99, (start, end), FIRST, recorded(0, kind, 1, 0)))
+    order.shuffle(spans)
+    [found] = to_trajectory(spans).steps
+    assert len(found.steps) == len(done)
