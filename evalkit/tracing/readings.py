@@ -35,7 +35,12 @@ from evalkit.trajectory import Step
 _REQUESTED = ("gen_ai.request.model", "llm.request.model_name", "ai.model.id", "model")
 _SERVED = ("gen_ai.response.model", "llm.response.model_name", "ai.response.model")
 _PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "ai.model.provider")
-_TOKENS_IN = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "ai.usage.inputTokens")
+_TOKENS_IN = (
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.prompt_tokens",
+    "ai.usage.inputTokens",
+    "ai.usage.tokens",
+)
 _TOKENS_OUT = (
     "gen_ai.usage.output_tokens",
     "gen_ai.usage.completion_tokens",

@@ -10,11 +10,27 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.attributes import first, label
-from evalkit.tracing.readings import model_call
-from evalkit.trajectory import Step
+from evalkit.tracing.attributes import first, label, plain, step_name, structured
+from evalkit.tracing.readings import model_call, tool_call
+from evalkit.trajectory import Step, StepKind
 
-_REQUESTS = ("litellm_request", "chat ", "acompletion", "completion", "embeddings ")
+_WRAPPERS = ("Received Proxy Server Request", "Failed Proxy Server Request")
+_SERVICES = frozenset({"auth", "proxy_pre_call", "router", "self"})
+_KINDS: tuple[tuple[str, StepKind], ...] = (
+    ("embedding", "embedding"),
+    ("rerank", "reranker"),
+    ("search", "retriever"),
+    ("completion", "llm"),
+    ("responses", "llm"),
+    ("messages", "llm"),
+    ("generate_content", "llm"),
+    ("realtime", "llm"),
+    ("chat", "llm"),
+)
+"""Of LiteLLM's types of calls (``aembedding``, ``atext_completion``, ...) what each kind has."""
+
+_RESPONSE = frozenset({"candidates", "choices", "created", "id", "usage", "usageMetadata"})
+"""Fields that only a provider's response has, beside those of the request."""
 
 
 class LiteLLM:
@@ -31,27 +47,49 @@ class LiteLLM:
         return span.scope == "litellm"
 
     def read(self, span: Span, parent: Span | None) -> Reading:
-        """Requests are model calls; authentication, routing and the server's parts are wrappers."""
+        """Requests by their type; authentication, routing and the server's parts are wrappers."""
+        found = span.attributes
         if span.name == "raw_gen_ai_request":
-            served = _provider_model(span)
+            served = None if parent is not None and parent.error else _provider_model(span)
             if served is None:
                 return Reading(role="wrapper")
             return Reading(role="step", step=Step(kind="llm", name="raw", model_served=served))
-        if span.name.startswith(_REQUESTS) and "gen_ai.request.model" in span.attributes:
-            return Reading(role="step", step=_request(span))
-        return Reading(role="wrapper")
+        if span.scope == "fastapi" or span.name in _WRAPPERS:
+            return Reading(role="wrapper")
+        if "service" in found or span.name in _SERVICES:  # how it works, timed
+            return Reading(role="wrapper")
+        step = _step(span)
+        return Reading(role="unknown") if step is None else Reading(role="step", step=step)
 
 
-def _request(span: Span) -> Step:
+def _step(span: Span) -> Step | None:
+    found = span.attributes
+    operation = first(found, ("llm.request.type", "gen_ai.operation.name"))
+    operation = operation if isinstance(operation, str) else span.name.partition(" ")[0]
+    if operation == "execute_tool" or "mcp_tool" in operation:
+        return tool_call(span)
+    if operation == "guardrail":
+        name = step_name(found.get("guardrail_name"), span.name)
+        said = structured(found.get("guardrail_response"))
+        return Step(kind="guardrail", name=name, output=plain(said))
+    if "gen_ai.request.model" not in found:
+        return None
+    kind: StepKind = next((kind for part, kind in _KINDS if part in operation), "other")
+    return _request(kind, span)
+
+
+def _request(kind: StepKind, span: Span) -> Step:
     """A request; the alias that the caller asked for is what it asked for."""
     step = model_call(span)
     alias = first(span.attributes, ("litellm.model_group", "gen_ai.request.model"))
-    kind = "embedding" if span.attributes.get("llm.request.type") == "embedding" else "llm"
     return replace(step, kind=kind, model_requested=step.model_requested or label(alias))
 
 
 def _provider_model(span: Span) -> str | None:
-    for key, value in span.attributes.items():
-        if key.startswith("llm.") and key.endswith(".model") and key.count(".") == 2:
-            return label(value)
-    return None
+    """The model that the provider's response names; None where only the request is recorded."""
+    told = {
+        parts[2]: value
+        for key, value in span.attributes.items()
+        if key.startswith("llm.") and len(parts := key.split(".")) == 3
+    }
+    return None if _RESPONSE.isdisjoint(told) else label(first(told, ("modelVersion", "model")))

@@ -11,6 +11,7 @@ from evalkit.spans import Span
 from evalkit.tracing.attributes import (
     as_list,
     as_map,
+    count,
     first,
     label,
     model_output,
@@ -24,6 +25,14 @@ from evalkit.tracing.readings import filled, model_call, tool_call, usage
 from evalkit.trajectory import Step
 
 OPERATION = "ai.operationId"
+_WHOLE = (
+    "ai.generateText",
+    "ai.generateObject",
+    "ai.streamText",
+    "ai.streamObject",
+    "ai.toolLoop",
+    "ai.agent",
+)
 
 
 class VercelAI:
@@ -48,11 +57,14 @@ class VercelAI:
         if "embed" in operation:
             inner = operation.endswith(".doEmbed")
             return Reading(role="wrapper") if inner else _step(_embedding(span))
-        if ".do" in operation:
-            return _step(_llm(span))
-        if operation.startswith(("ai.generate", "ai.stream", "ai.toolLoop", "ai.agent")):
+        if operation.startswith("ai.rerank"):
+            return _step(_reranker(span))
+        if not operation.startswith(_WHOLE):
+            return Reading(role="unknown")
+        if ".do" not in operation:
             return _step(_whole(span))
-        return Reading(role="unknown")
+        is_call = operation.endswith((".doGenerate", ".doStream"))
+        return _step(_llm(span)) if is_call else Reading(role="unknown")
 
 
 def _llm(span: Span) -> Step:
@@ -95,6 +107,24 @@ def _whole(span: Span) -> Step:
 def _embedding(span: Span) -> Step:
     name = step_name(span.attributes.get("ai.model.id"), span.name)
     return Step(kind="embedding", name=name, **usage(span.attributes))
+
+
+def _reranker(span: Span) -> Step:
+    """The whole and the model's call within, which has the ranking: folded, as of one name."""
+    found = span.attributes
+    given = [parsed(document) for document in as_list(found.get("ai.documents"))]
+    ranked = (as_map(place) for place in as_list(found.get("ai.ranking")))
+    output = [
+        {"content": given[place], "score": one.get("relevanceScore")}
+        for one in ranked
+        if (place := count(one.get("index"))) is not None and place < len(given)
+    ]
+    return Step(
+        kind="reranker",
+        name=step_name(found.get("ai.model.id"), span.name),
+        output=plain(output) or None,
+        **usage(found),
+    )
 
 
 def _step(step: Step) -> Reading:
