@@ -74,7 +74,7 @@ def _problems_of_named(file: SuiteFile, path: Path) -> list[Problem]:
 
 def unjudged(loaded: LoadedSuite) -> list[str]:
     """What the cases state and nothing looks at, or not as it seems to be meant."""
-    return [*_unjudged_limits(loaded), *_literal_tolerances(loaded)]
+    return [*_unjudged_limits(loaded), *_literal_tolerances(loaded), *_misspelt_steps(loaded)]
 
 
 def _unjudged_limits(loaded: LoadedSuite) -> list[str]:
@@ -99,6 +99,25 @@ def _literal_tolerances(loaded: LoadedSuite) -> list[str]:
         if isinstance(stated, dict) and set(stated) == {"value", "tolerance"}
     ]
     return found[:MOST_NOTED]
+
+
+def _misspelt_steps(loaded: LoadedSuite) -> Iterator[str]:
+    """Limits on a step that no case expects, though one has a name like it."""
+    expected = {
+        one.name
+        for case in loaded.dataset
+        for step in leaves(case.expect)
+        for one in step.alternatives
+        if one.name
+    }
+    for limit in map(limits.read_limit, dict.fromkeys(loaded.suite.gate.all_limits)):
+        if limit.of_step and limit.of not in expected:
+            close = difflib.get_close_matches(limit.of, expected, n=1)
+            if close:
+                yield (
+                    f"`{limit.text}`: no case expects a step {limit.of!r}. Did you mean "
+                    f"{close[0]!r}?"
+                )
 
 
 def guesses(loaded: LoadedSuite) -> list[str]:

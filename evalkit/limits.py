@@ -7,13 +7,15 @@ where the whole interval lies beyond it.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.observations import (
     Floats,
@@ -24,6 +26,7 @@ from evalkit.observations import (
     taken,
     trial_rows,
 )
+from evalkit.permutation import permutation_drop
 from evalkit.results import Recorded
 from evalkit.stats import mean_interval, pass_at, pass_hat
 from evalkit.suite import score_name
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
     from evalkit.observations import ScoreRows, TrialRows
 
 _TEXT = re.compile(r" *([a-z_]+|pass[\^@]|p)(\d*)(_latency_s)?(?:\(([^()]+)\))? *(<=|>=) *(\S+) *")
+
+
+_BY_CHANCE = 0.05  # p above which a step that the baseline took may have gone by chance
+_MOST_NAMED = 5
 
 
 class Limit(NamedTuple):
@@ -57,6 +64,11 @@ class Limit(NamedTuple):
         """Whether it needs the recorded steps."""
         return self.measure in ("retries", "fail_rate")
 
+    @property
+    def of_step(self) -> bool:
+        """Whether it is about one step, by its name."""
+        return self.measure == "fail_rate"
+
 
 class Measured(NamedTuple):
     """A quantity with its 95 % interval over cases; None where it is not known."""
@@ -75,6 +87,8 @@ class Tables(NamedTuple):
     scores: ScoreRows
     trials: TrialRows
     routes: dict[str, Whole]
+    # What was found in the steps, per trial, by what a limit looks at: they are walked once.
+    walked: dict[tuple[str, str], Floats]
 
 
 def read_limit(text: str) -> Limit:
@@ -95,7 +109,8 @@ def read_limit(text: str) -> Limit:
 
 def read_tables(recorded: Recorded) -> Tables:
     """Reads a run's tables once."""
-    return Tables(recorded, score_rows(recorded), trial_rows(recorded), cases_by_route(recorded))
+    rows = score_rows(recorded), trial_rows(recorded)
+    return Tables(recorded, *rows, cases_by_route(recorded), {})
 
 
 def measure(limit: Limit, tables: Tables, route: str) -> Measured:
@@ -133,6 +148,62 @@ def beyond(limit: Limit, found: Measured) -> bool:
     if found.value is None:
         return False
     return found.value < limit.bound if limit.floor else found.value > limit.bound
+
+
+def lost_step(
+    limit: Limit, after: Tables, before: Tables, common: Mapping[str, Sequence[str]], route: str
+) -> str:
+    """Why a step that no trial of a route took is lost there; empty where that may be chance.
+
+    It is where the baseline took it on the route, in cases that are the same by more than chance:
+    the exact within-case test, at 5 %, of the route, or of all routes where none took the step.
+    """
+    now, was = _took(limit, after), _took(limit, before)
+    here = np.isin(before.trials.case, before.routes.get(route, ())) & before.trials.completed
+    if not (was & here).any():
+        return ""
+    elsewhere = bool(now.any())
+    cases = [case for of, same in common.items() if of == route or not elsewhere for case in same]
+    arms = [_by_case(took, side) for took, side in ((was, before), (now, after))]
+    both = [case for case in cases if case in arms[0] and case in arms[1]]
+    found = permutation_drop(*([arm[case] for case in both] for arm in arms))
+    if found.p > _BY_CHANCE:
+        return ""
+    new = sorted(set(_names(after)) - set(_names(before)))
+    return (
+        f"no trial took {limit.of}, which the baseline took in {int((was & here).sum())} of "
+        f"{int(here.sum())}: was it renamed, or is it recorded no longer?"
+        + (f" Steps that the baseline does not have: {', '.join(new[:_MOST_NAMED])}" * bool(new))
+    )
+
+
+def takes(limit: Limit, tables: Tables) -> bool:
+    """Whether any trial of the run took the step that the limit is about."""
+    return bool(_took(limit, tables).any())
+
+
+def alike(limit: Limit, tables: Tables) -> list[str]:
+    """The steps of the run with a name like the one that the limit states."""
+    return difflib.get_close_matches(limit.of, _names(tables))
+
+
+def _names(tables: Tables) -> list[str]:
+    steps = tables.recorded.steps
+    return [] if steps is None else [str(name) for name in steps["name"].unique().to_pylist()]
+
+
+def _took(limit: Limit, tables: Tables) -> NDArray[np.bool_]:
+    """Per completed trial whether it took the step; False for others."""
+    took: NDArray[np.bool_] = np.isfinite(_of_steps(limit, tables)) & tables.trials.completed
+    return took
+
+
+def _by_case(took: NDArray[np.bool_], tables: Tables) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    done = tables.trials.completed
+    for case, one in zip(tables.trials.case[done].tolist(), took[done].tolist(), strict=True):
+        found.setdefault(tables.scores.cases[case], []).append(float(one))
+    return found
 
 
 def _scored(limit: Limit, tables: Tables, route: str) -> Measured:
@@ -228,6 +299,13 @@ def _case_means(values: Floats, case: Whole) -> Floats:
 
 
 def _of_steps(limit: Limit, tables: Tables) -> Floats:
+    key = limit.measure, limit.of
+    if key not in tables.walked:
+        tables.walked[key] = _walked(limit, tables)
+    return tables.walked[key]
+
+
+def _walked(limit: Limit, tables: Tables) -> Floats:
     """Per trial: the retries, or the share of a step's calls that failed.
 
     A retry is a call that is like the last one of its step and arguments, which failed.

@@ -67,17 +67,17 @@ def _without(table: pa.Table, cases: frozenset[str]) -> pa.Table:
 
 def needs_steps(policy: GatePolicy) -> bool:
     """Whether a limit of the policy looks at recorded steps."""
-    return any(limits.read_limit(text).of_steps for text in _limit_texts(policy))
+    return any(limits.read_limit(text).of_steps for text in policy.all_limits)
+
+
+def compares_steps(policy: GatePolicy) -> bool:
+    """Whether a limit of the policy looks at the baseline's steps too: whether one is gone."""
+    return any(limits.read_limit(text).of_step for text in policy.all_limits)
 
 
 def has_limits(policy: GatePolicy) -> bool:
     """Whether the policy has a floor or ceiling, which needs no baseline to be judged."""
-    return bool(_limit_texts(policy))
-
-
-def _limit_texts(policy: GatePolicy) -> list[str]:
-    own = (text for route in policy.routes.values() for text in route.limits or ())
-    return [*policy.limits, *own]
+    return bool(policy.all_limits)
 
 
 def only(policy: GatePolicy, on: Iterable[str]) -> GatePolicy:
@@ -108,7 +108,7 @@ def apply_policy(
     rows = [_with_margin(row, policy.of(row.route).margin) for row in report.rows]
     rows += _advice(kept, before, policy)
     notes = [*report.notes, *_prices(candidate, baseline), *_unknown(candidate, policy)]
-    for found in _limits(kept, policy):
+    for found in _limits(kept, before, policy):
         if isinstance(found, str):
             notes.append(found)
         else:
@@ -164,12 +164,16 @@ def _advice(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> list
     return [msgspec.structs.replace(row, blocking=False) for row in judged.rows]
 
 
-def _limits(kept: Recorded, policy: GatePolicy) -> Iterator[GateRow | str]:
-    """A row per route and limit, or a note where a scorer has nothing to judge on a route."""
+def _limits(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> Iterator[GateRow | str]:
+    """A row per route and limit, or a note where it has nothing to look at on a route."""
     routes = list(dict.fromkeys(case.route for case in kept.run.planned))
     if not any(policy.of(route).limits for route in routes):
         return
     tables = limits.read_tables(kept)
+    earlier, common = None, {}
+    if before and before.steps is not None and compares_steps(policy):
+        earlier, common = limits.read_tables(before), common_cases(kept, before)
+    nowhere: dict[str, str] = {}
     owners: dict[str, set[str]] = {route: set() for route in routes}
     for case in kept.run.planned:
         if case.owner:
@@ -177,10 +181,27 @@ def _limits(kept: Recorded, policy: GatePolicy) -> Iterator[GateRow | str]:
     for route in routes:
         for limit in map(limits.read_limit, policy.of(route).limits or ()):
             found = limits.measure(limit, tables, route)
-            if found.value is None and _is_absent(limit, tables, route):
+            lost = ""
+            if found.value is None and limit.of_step and earlier:
+                lost = limits.lost_step(limit, tables, earlier, common, route)
+            if found.value is not None or lost or not _is_absent(limit, tables, route):
+                yield _limit_row(limit, found, route, tuple(sorted(owners[route])), lost)
+            elif limit.of_step and not any(
+                limits.takes(limit, side) for side in (tables, earlier) if side
+            ):
+                nowhere[limit.text] = _say_nowhere(limit, tables, earlier)
+            else:
                 yield f"route {route}: nothing for {limit.text} to judge"
-                continue
-            yield _limit_row(limit, found, route, tuple(sorted(owners[route])))
+    yield from nowhere.values()
+
+
+def _say_nowhere(limit: limits.Limit, tables: limits.Tables, earlier: limits.Tables | None) -> str:
+    close = limits.alike(limit, tables)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return (
+        f"{limit.text} looks at nothing: no trial of this run{' or the baseline' * bool(earlier)} "
+        f"took a step named {limit.of!r}, on any route; a misspelt name would pass.{hint}"
+    )
 
 
 def _is_absent(limit: limits.Limit, tables: limits.Tables, route: str) -> bool:
@@ -189,12 +210,17 @@ def _is_absent(limit: limits.Limit, tables: limits.Tables, route: str) -> bool:
         scored = observations(tables.scores, limit.of)
         here = any(tables.scores.cases[at] in scored for at in tables.routes[route].tolist())
         return limit.of in tables.scores.scorers and not here
-    return limit.measure == "fail_rate" and tables.recorded.steps is not None
+    return limit.of_step and tables.recorded.steps is not None
 
 
 def _limit_row(
-    limit: limits.Limit, found: limits.Measured, route: str, owners: tuple[str, ...]
+    limit: limits.Limit,
+    found: limits.Measured,
+    route: str,
+    owners: tuple[str, ...],
+    lost: str,
 ) -> GateRow:
+    """The row of a limit; ``lost`` says why the step that it is about is gone, if it is."""
     side = "below the floor" if limit.floor else "above the ceiling"
     said = "" if found.value is None else f"measured {measured(found.value)}"
     if found.low is not None and found.high is not None:
@@ -203,7 +229,8 @@ def _limit_row(
     verdict: Verdict
     blocking = True
     if found.value is None:
-        verdict, reason = "unmeasurable", f"nothing was recorded that {limit.text} could look at"
+        nothing = f"nothing was recorded that {limit.text} could look at"
+        verdict, reason = "unmeasurable", lost or nothing
         if limit.of_scorer and limit.k:
             reason += f": no case has {limit.k} scored trials"
     elif limits.breached(limit, found):

@@ -224,6 +224,12 @@ class GatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         own = (scorer for route in self.routes.values() for scorer in route.on or ())
         return tuple(dict.fromkeys((*self.on, *own)))
 
+    @property
+    def all_limits(self) -> tuple[Limit, ...]:
+        """Every floor and ceiling, of all routes and of single ones."""
+        own = (limit for route in self.routes.values() for limit in route.limits or ())
+        return (*self.limits, *own)
+
     def quarantined(self, today: datetime.date) -> frozenset[str]:
         """The cases that are in quarantine on this day."""
         return frozenset(one.case for one in self.quarantine if one.until >= today)

@@ -169,3 +169,15 @@ def test_a_scorer_that_one_place_lets_block_and_advise_is_refused(tmp_path: Path
     assert "it is in `on` by default: state `on` without it" in default
     assert found({"on": ["routing"], "routes": {"odd": {"advise": ["routing"]}}}) == []
     assert found({"routes": {"odd": {"on": []}}}) == []
+
+
+def test_a_limit_on_a_step_whose_name_is_nearly_that_of_an_expected_one_is_noted(
+    tmp_path: Path,
+) -> None:
+    def noted(step: str) -> list[str]:
+        gate = {"routes": {"odd": {"limits": [f"fail_rate({step}) <= 0.1"]}}}
+        return unjudged(load_suite(write_project(tmp_path, gate=gate)))
+
+    (note,) = noted("lookup")
+    assert "no case expects a step 'lookup'. Did you mean 'look_up'?" in note
+    assert noted("look_up") == noted("fallback") == []

@@ -115,9 +115,63 @@ def test_retries_and_failing_steps():
     assert found["retries <= 0.9"].high == pytest.approx(1.362, abs=0.001)
     assert found["fail_rate(look_up) <= 0.1"].candidate == pytest.approx(1 / 6)
     assert "fail_rate(other) <= 0.1" not in found
-    assert any("fail_rate(other)" in note for note in report.notes)
+    (note,) = [note for note in report.notes if "fail_rate(other)" in note]
+    assert "looks at nothing" in note and "Did you mean" not in note
+    near = judged(recorded, limits=("fail_rate(lookup) <= 0.1",)).notes
+    assert any("Did you mean 'look_up'?" in note for note in near)
     assert policy.needs_steps(GatePolicy(limits=limits))
     assert not policy.needs_steps(GatePolicy(limits=("tokens <= 1",)))
+
+
+def stepping(took, *, routes=("r", "s")):
+    """A run of two routes, each of ten cases of three trials; per route the steps of each trial."""
+    values = {route: {f"{route}{n}": [1.0] * 3 for n in range(10)} for route in routes}
+    made = recordings.of_values(values)
+    steps = [
+        {"case": f"{route}{n}", "trial": trial, "number": 0, "kind": "tool", "name": name}
+        | {"status": "ok", "arguments": None}
+        for route in routes
+        for n in range(10)
+        for trial in range(3)
+        for name in took(route, n, trial)
+    ]
+    return dataclasses.replace(made, steps=pa.Table.from_pylist(steps))
+
+
+def test_a_ceiling_on_a_step_that_the_baseline_took_and_nobody_does_now_is_unmeasurable():
+    limit = "fail_rate(search) <= 0.1"
+    before = stepping(lambda route, *_: ["plan", "search"] if route == "r" else ["plan"])
+    renamed = stepping(lambda route, *_: ["plan", "look_up"] if route == "r" else ["plan"])
+    report = judged(renamed, before, limits=(limit,))
+    (row,) = [row for row in report.rows if row.scorer == limit]
+    assert (row.route, row.verdict, row.blocking, report.exit) == ("r", "unmeasurable", True, 3)
+    assert "took in 30 of 30" in row.reason and row.reason.endswith("not have: look_up")
+    assert any(f"route s: nothing for {limit}" in note for note in report.notes)  # as ever
+    assert judged(before, before, limits=(limit,)).exit == 0
+    moved = stepping(lambda route, *_: ["plan", "search"] if route == "s" else ["plan"])
+    assert judged(moved, before, limits=(limit,)).exit == 3
+    # One trial of 60 may go to the fallback, or not: no alarm in either case.
+    seldom = stepping(
+        lambda route, n, trial: ["search"] if (route, n, trial) == ("r", 0, 0) else []
+    )
+    never = stepping(lambda *_: ["plan"])
+    for pair in ((never, seldom), (seldom, never), (never, never)):
+        report = judged(*pair, limits=(limit,))
+        assert report.exit == 0
+        assert any("fail_rate(search)" in note for note in report.notes)
+
+
+def test_a_step_that_is_gone_everywhere_is_so_of_all_routes_together():
+    names = tuple(f"r{n}" for n in range(8))
+    few = recordings.of_values({route: {route: [1.0]} for route in names})
+    step = {"trial": 0, "number": 0, "kind": "tool", "status": "ok", "arguments": None}
+
+    def named(name):
+        steps = [step | {"case": route, "name": name} for route in names]
+        return dataclasses.replace(few, steps=pa.Table.from_pylist(steps))
+
+    report = judged(named("look_up"), named("search"), limits=("fail_rate(search) <= 0.1",))
+    assert report.exit == 3  # a route alone, of one case and trial, could not tell
 
 
 def test_a_margin_asks_for_proof_and_is_off_by_default():

@@ -118,7 +118,8 @@ def decide_on(
     chosen = policy.only(stated, on) if on else stated
     if confirm is not None:
         chosen = msgspec.structs.replace(chosen, confirm=confirm)
-    baseline = store.load(baseline_id) if baseline_id else None
+    walked = policy.compares_steps(chosen)
+    baseline = store.load(baseline_id, steps=walked) if baseline_id else None
     if baseline:
         recorded, baseline = (
             dataclasses.replace(one, taken=store.steps_taken(one.run.id))

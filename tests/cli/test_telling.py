@@ -102,3 +102,17 @@ def test_narrow_terminals_break_no_run_id_and_say_what_is_left_out(evalkit, monk
     assert "left out, in 60 columns" in out and "in one stage, with confirm" not in out
     monkeypatch.setenv("COLUMNS", "200")
     assert "left out" not in evalkit("gate", "main", "--baseline", "main")[1]
+
+
+def test_a_step_that_a_limit_is_about_and_the_baseline_alone_took_is_told(evalkit, project):
+    suite = project / "suite.yaml"
+    stated = suite.read_text().replace("on: [task_completion, trajectory_match]", "on: [routing]")
+    stated = stated.replace("trajectory_match]", "trajectory_match, routing]")
+    suite.write_text(stated + "  limits: [fail_rate(retrieve) <= 0.1]\n")
+    assert evalkit("run", "suite.yaml", "--label", "main")[0] == 0
+    again = ("run", "suite.yaml", "--label", "new", "--baseline", "main", "--format", "json")
+    code, out, _ = evalkit(*again, "--set", "skip=true", "--no-confirm")
+    rows = {(row["route"], row["scorer"]): row for row in json.loads(out)["routes"]}
+    row = rows["refund", "fail_rate(retrieve) <= 0.1"]
+    assert (code, row["verdict"]) == (3, "unmeasurable")
+    assert "which the baseline took in 24 of 24" in row["reason"]
