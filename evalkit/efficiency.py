@@ -1,24 +1,26 @@
 """Whether the same work takes more time, tokens, money or steps: told, and never blocking.
 
-Per case the ratio of what a trial takes (geometric means over trials, arithmetic ones where a
-trial took none), candidate to baseline; from nothing to something is the largest rise there is.
-Wilcoxon's signed-rank test over cases asks whether it is more than 10 % above 1: ranks, so that
-one slow answer weighs no more than the slowest of its rank, and pairs, so that long and short
-cases cost no power.
+Trials of one case are compared, each of the candidate with each of the baseline: does it take more
+than 10 % more, oftener than not? By ranks, so that one slow answer weighs no more than the slowest
+of its rank, and within cases, so that long and short ones cost no power. With one trial a case
+ranks within it tell nothing but a sign: the ratios are ranked over cases then, by Wilcoxon's
+signed-rank test. From nothing to something is the largest rise there is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.measurement import Side
-from evalkit.observations import codes, floats
-from evalkit.ranks import signed_rank
+from evalkit.observations import codes, floats, grouped
+from evalkit.ranks import least_rank_sum_p, signed_rank, stratified_rank_sum
 from evalkit.reports import GateRow, Verdict
 from evalkit.stats import holm
 
@@ -29,6 +31,7 @@ MARGIN = 0.10
 """A rise of at most this share is no regression, and a fall of at most this no improvement."""
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.intp]
 
 
 class Efficiency(NamedTuple):
@@ -38,21 +41,65 @@ class Efficiency(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Change(NamedTuple):
-    """One route and measure: both means over cases, and the log ratio of each case."""
+@dataclass(frozen=True)
+class _Change:
+    """One route and measure: what the trials took, a row for each case, NaN for none."""
 
     route: str
     measure: str
-    was: float
-    now: float
-    ratios: Floats
+    before: Floats
+    after: Floats
+
+    @cached_property
+    def means(self) -> tuple[float, float]:
+        """The means over cases of each case's mean, before and after."""
+        was, now = (float(np.nanmean(side, axis=1).mean()) for side in (self.before, self.after))
+        return was, now
+
+    @cached_property
+    def trials(self) -> tuple[Whole, Whole]:
+        """How many trials of each case there are, before and after."""
+        was, now = ((~np.isnan(side)).sum(axis=1) for side in (self.before, self.after))
+        return was, now
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether each case has one trial before and one after."""
+        return bool(max(side.max() for side in self.trials) == 1)
+
+    def p(self, *, worse: bool) -> float:
+        """One-sided p, (0, 1], that it takes more by more than the margin; or less."""
+        less, more = (self.before, self.after) if worse else (self.after, self.before)
+        less = less * (1 + MARGIN)
+        if not self.single:
+            return stratified_rank_sum(less, more)
+        ratios = _ratios(np.nanmax(less, axis=1), np.nanmax(more, axis=1))
+        with np.errstate(divide="ignore"):
+            return signed_rank(np.log(ratios))
+
+    @cached_property
+    def least(self) -> float:
+        """The smallest p that so many trials can give."""
+        return least_rank_sum_p(*self.trials)
 
     @property
     def size(self) -> str:
-        """The median ratio in words."""
-        ratio = math.exp(float(np.median(self.ratios)))
+        """The median ratio in words, of the pairs that are tested."""
+        pairs = _ratios(self.before[:, :, None], self.after[:, None, :])
+        pairs = pairs[~np.isnan(pairs)]
+        ratio = float(np.median(pairs))
         of = f"{ratio:.2f} times the baseline's" if math.isfinite(ratio) else "from 0"
-        return f"{of} in the median over {_cases(len(self.ratios))}"
+        over = _cases(len(self.before))
+        return f"{of} in the median over {over}" + (
+            "" if self.single else f", {len(pairs):,} pairs of trials"
+        )
+
+
+def _ratios(less: Floats, more: Floats) -> Floats:
+    """What is more, in units of what is less; 1 where both are 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = np.where(less == more, 1.0, more / less)
+    return found
 
 
 def compare_efficiency(
@@ -60,17 +107,15 @@ def compare_efficiency(
 ) -> Efficiency:
     """A row for each route and measure that clearly changed; rises and falls are Holm families."""
     found = list(_measured(after, before, common))
-    risen = [signed_rank(one.ratios - math.log1p(MARGIN)) for one in found]
-    rises = holm(risen)
-    falls = holm([signed_rank(-one.ratios - math.log1p(MARGIN)) for one in found])
+    risen, fallen = ([one.p(worse=worse) for one in found] for worse in (True, False))
     rows, notes = [], []
-    for one, p, rise, fall in zip(found, risen, rises, falls, strict=True):
+    for one, p, rise, q, fall in zip(found, risen, holm(risen), fallen, holm(fallen), strict=True):
         if rise <= alpha:
-            rows.append(_row(one, rise, worse=True))
+            rows.append(_row(one, p, rise, worse=True))
         elif fall <= alpha:
-            rows.append(_row(one, fall, worse=False))
-        elif p <= 2.0 ** -len(one.ratios):  # each case rose: nothing could say more
-            enough = math.ceil(math.log2(len(found) / alpha))
+            rows.append(_row(one, q, fall, worse=False))
+        elif p < 1 and p <= one.least * (1 + 1e-9):  # each trial took more: no data say more
+            enough = math.ceil(len(one.before) * math.log(len(found) / alpha, 1 / one.least))
             notes.append(
                 f"route {one.route}: {one.measure} rose in each case: {one.size}; these are too "
                 f"few to tell that from chance, it takes {_cases(enough)}"
@@ -79,40 +124,41 @@ def compare_efficiency(
 
 
 def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) -> Iterator[_Change]:
-    planned = [{case: at for at, case in enumerate(side.scores.cases)} for side in (before, after)]
+    sides = (before, after)
+    planned = [{case: at for at, case in enumerate(side.scores.cases)} for side in sides]
     places = {
         route: [np.array([known[case] for case in cases]) for known in planned]
         for route, cases in common.items()
     }
+    slots = [_slots(side) for side in sides]
     for measure in MEASURES:
-        was, now = _by_case(before, measure), _by_case(after, measure)
-        for route, (then, here) in places.items():
-            old, new = was[:, then], now[:, here]
-            both = ~np.isnan(old[1]) & ~np.isnan(new[1])
+        tables = [_by_case(side, measure, slot) for side, slot in zip(sides, slots, strict=True)]
+        for route, where in places.items():
+            was, now = (table[at] for table, at in zip(tables, where, strict=True))
+            both = np.isfinite(was).any(axis=1) & np.isfinite(now).any(axis=1)
             if both.any():
-                old, new = old[:, both], new[:, both]
-                # A mean logarithm is -inf where a trial took none.
-                plain = np.isfinite(old[0]) & np.isfinite(new[0])
-                first, second = (np.where(plain, np.exp(side[0]), side[1]) for side in (old, new))
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    ratios = np.where(first == second, 0.0, np.log(second) - np.log(first))
-                yield _Change(route, measure, float(first.mean()), float(second.mean()), ratios)
+                yield _Change(route, measure, was[both], now[both])
 
 
-def _by_case(side: Side, measure: str) -> Floats:
-    """The mean logarithm and the mean over each case's completed trials whose value is known.
+def _slots(side: Side) -> Whole:
+    """The number of each trial among those of its case."""
+    case = side.trials.case
+    by_case = grouped(case, len(side.scores.cases))
+    slots = np.zeros(len(case), dtype=np.intp)
+    slots[by_case.order] = np.arange(len(case)) - by_case.starts[case[by_case.order]]
+    return slots
 
-    NaN where none is. A latency of 0 is a clock too coarse to tell.
+
+def _by_case(side: Side, measure: str, slots: Whole) -> Floats:
+    """What each case's trials took, a row for each; NaN for those not completed or not known.
+
+    A latency of 0 is a clock too coarse to tell.
     """
     values = _steps(side) if measure == "steps" else getattr(side.trials, measure)
     sound = values > 0 if measure == "latency_s" else values >= 0
     known = side.trials.completed & np.isfinite(values) & sound
-    case, values = side.trials.case[known], values[known]
-    cases = len(side.scores.cases)
-    counts = np.bincount(case, minlength=cases)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sums = [np.bincount(case, weights, cases) for weights in (np.log(values), values)]
-        found: Floats = np.array(sums) / counts
+    found = np.full((len(side.scores.cases), int(slots.max(initial=0)) + 1), math.nan)
+    found[side.trials.case[known], slots[known]] = values[known]
     return found
 
 
@@ -134,25 +180,28 @@ def _steps(side: Side) -> Floats:
     return np.where(there[at] == mine, floats(table["steps"])[order][at], math.nan)
 
 
-def _row(one: _Change, p: float, *, worse: bool) -> GateRow:
+def _row(one: _Change, p: float, adjusted: float, *, worse: bool) -> GateRow:
     verdict: Verdict = "regressed" if worse else "improved"
+    was, now = one.means
+    moved = f"{one.measure} {'rose' if worse else 'fell'}: {one.size}"
+    if (now < was) if worse else (now > was):
+        moved += f", though a few large values let the mean {'fall' if worse else 'rise'}"
     return GateRow(
         route=one.route,
         scorer=one.measure,
         verdict=verdict,
-        baseline=one.was,
-        candidate=one.now,
-        difference=one.now - one.was,
+        baseline=was,
+        candidate=now,
+        difference=now - was,
         low=None,
         high=None,
         p=p,
-        p_adjusted=p,
+        p_adjusted=adjusted,
         broken=(),
         detectable=None,
-        cases=len(one.ratios),
+        cases=len(one.before),
         trials=0,
-        reason=f"{one.measure} {'rose' if worse else 'fell'}: {one.size} (p {p:.2g}); it advises "
-        "and does not block",
+        reason=f"{moved} (p adjusted {adjusted:.2g}); it advises and does not block",
         blocking=False,
     )
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.gating import decide
-from evalkit.ranks import signed_rank
+from evalkit.ranks import signed_rank, stratified_rank_sum
 from evalkit.results import PlannedCase
 from evalkit.suite import GatePolicy
 from tests.recordings import recorded, score, tau, trial
@@ -42,6 +42,54 @@ def test_a_slower_route_is_named_and_does_not_block():
     assert "1.50 times the baseline's in the median over 20 cases" in latency.reason
     back = decide(run(before), run(before * 1.5), ON)
     assert [row.verdict for row in back.rows] == ["ok", "improved"]
+
+
+def test_p_is_told_before_and_after_correction():
+    rng = np.random.default_rng(4)
+    before = rng.lognormal(0, 0.3, (12, 1))
+    _, latency = decide(run(before * 1.3, tokens_in=7), run(before, tokens_in=7), ON).rows
+    # latency and tokens are tested, and tokens rose less surely
+    assert 0 < latency.p < latency.p_adjusted == pytest.approx(2 * latency.p)
+    assert f"p adjusted {latency.p_adjusted:.2g}" in latency.reason
+
+
+@pytest.mark.parametrize("counts", [(1, 5), (5, 1), (2, 3)])
+def test_unequal_trials_are_no_news(counts):
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(25):
+        # a retry takes ten times as many
+        arms = [with_tokens(np.where(rng.random((60, n)) < 0.2, 10_000, 1_000)) for n in counts]
+        found += [row for row in decide(arms[1], arms[0], ON).rows if row.scorer == "tokens"]
+    assert len(found) <= 2
+
+
+def test_a_rise_is_seen_with_unequal_trials_and_all_numbers_say_so():
+    rng = np.random.default_rng(8)
+    before, after = (rng.integers(800, 1200, (20, n)) for n in (2, 5))
+    after = after * 2
+    _, tokens = decide(with_tokens(after), with_tokens(before), ON).rows
+    assert (tokens.verdict, tokens.baseline) == ("regressed", pytest.approx(before.mean()))
+    assert tokens.candidate == pytest.approx(after.mean())
+    ratios = [b / a for was, now in zip(before, after, strict=True) for a in was for b in now]
+    said = f"{np.median(ratios):.2f} times the baseline's in the median over 20 cases, 200 pairs"
+    assert said in tokens.reason
+
+
+def test_a_mean_that_goes_the_other_way_is_told():
+    before, after = np.full((20, 3), 1_000), np.full((20, 3), 1_500)
+    before[0] = 100_000
+    _, tokens = decide(with_tokens(after), with_tokens(before), ON).rows
+    assert (tokens.verdict, tokens.baseline > tokens.candidate) == ("regressed", True)
+    assert "1.50 times" in tokens.reason and "let the mean fall" in tokens.reason
+
+
+def test_several_trials_of_few_cases_can_tell():
+    before, after = run([[1.0] * 3] * 3, tokens_in=10), run([[1.0] * 3] * 3, tokens_in=15)
+    _, tokens = decide(after, before, ON).rows
+    assert (tokens.verdict, tokens.p) == ("regressed", pytest.approx(20.0**-3))
+    one = decide(run([[1.0] * 3], tokens_in=15), run([[1.0] * 3], tokens_in=10), ON)
+    assert any("rose in each case" in note and "it takes 2 cases" in note for note in one.notes)
 
 
 def test_noise_outliers_and_small_changes_are_no_news():
@@ -82,7 +130,7 @@ def with_tokens(tokens):
 
 
 def test_a_rise_in_each_of_too_few_cases_is_told():
-    before, after = run([[1.0] * 3] * 4, tokens_in=10), run([[1.0] * 3] * 4, tokens_in=100)
+    before, after = run([[1.0]] * 4, tokens_in=10), run([[1.0]] * 4, tokens_in=100)
     report = decide(after, before, ON)
     assert len(report.rows) == 1
     (note,) = [note for note in report.notes if "too few" in note]
@@ -128,6 +176,81 @@ def test_signed_rank_of_many_is_small_and_never_below_the_least_that_it_can_be(c
     ranks = np.arange(1.0, cases + 1)
     expected = norm.sf((ranks.sum() / 2 - 0.5) / (np.sqrt(np.sum(ranks**2)) / 2))
     assert signed_rank(ranks) == pytest.approx(expected, rel=1e-6, abs=1e-300)
+
+
+few_values = st.lists(st.integers(0, 3), min_size=1, max_size=3)
+
+
+def table(rows):
+    found = np.full((len(rows), max(map(len, rows))), np.nan)
+    for at, row in enumerate(rows):
+        found[at, : len(row)] = row
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(few_values, few_values), min_size=1, max_size=3))
+def test_rank_sums_have_the_distribution_over_all_ways_to_deal(cases):
+    from itertools import combinations, product
+
+    def wins(first, second):
+        return sum(float(b > a) + 0.5 * (b == a) for a in first for b in second)
+
+    dealt = []
+    for first, second in cases:
+        pooled = [*first, *second]
+        ways = [set(way) for way in combinations(range(len(pooled)), len(second))]
+        dealt.append(
+            [
+                wins(
+                    [one for at, one in enumerate(pooled) if at not in way],
+                    [one for at, one in enumerate(pooled) if at in way],
+                )
+                for way in ways
+            ]
+        )
+    seen = sum(wins(*case) for case in cases)
+    sums = np.array([sum(way) for way in product(*dealt)])
+    found = stratified_rank_sum(*(table(side) for side in zip(*cases, strict=True)))
+    if seen * 2 > sum(len(first) * len(second) for first, second in cases):
+        assert found == pytest.approx(np.mean(sums >= seen))
+    else:
+        assert found == 1
+
+
+@pytest.mark.parametrize(
+    ("trials", "values", "more"), [((5, 5), 10_000, 1_200), ((5, 1), 2, 0.4), ((2, 3), 4, 0.9)]
+)
+def test_rank_sums_of_many_trials_agree_with_drawn_ones(trials, values, more):
+    rng = np.random.default_rng(9)
+    first, second = (rng.integers(0, values, (300, n)).astype(float) for n in trials)
+    second += np.where(rng.random(second.shape) < 0.25, round(more), 0)
+    pooled = np.concatenate((first, second), axis=1)
+
+    def wins(dealt):
+        split = dealt[:, :, None, : trials[0]], dealt[:, :, trials[0] :, None]
+        return (split[1] > split[0]).sum((1, 2, 3)) + (split[1] >= split[0]).sum((1, 2, 3))
+
+    seen = wins(pooled[None])[0]
+    drawn = np.concatenate(
+        [wins(rng.permuted(np.tile(pooled, (100, 1, 1)), axis=2)) for _ in range(40)]
+    )
+    share = np.mean(drawn >= seen)
+    assert 0.001 < share < 0.5
+    error = np.sqrt(share * (1 - share) / len(drawn))
+    assert stratified_rank_sum(first, second) == pytest.approx(share, abs=4 * error)
+
+
+def test_rank_sums_of_one_case_are_mann_and_whitneys():
+    from scipy.stats import mannwhitneyu
+
+    rng = np.random.default_rng(10)
+    for trials in ((8, 6), (40, 40)):  # counted, and approximated
+        first, second = rng.random(trials[0]), rng.random(trials[1]) + 0.1
+        theirs = mannwhitneyu(second, first, alternative="greater", method="exact").pvalue
+        assert stratified_rank_sum(first[None], second[None]) == pytest.approx(theirs, rel=0.02)
+    far = np.ones((400, 5))
+    assert 0 < stratified_rank_sum(far, far + 1) < 1e-200
 
 
 def agents(name, **chosen):
