@@ -278,20 +278,24 @@ def test_what_cannot_be_tested_is_refused(baseline, candidate, message):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graded", [False, True])
-def test_p_is_uniform_when_nothing_changed(graded):
+@pytest.mark.parametrize("unequal", [False, True])  # 3 trials against 2, or 1 to 5 against 1 to 5
+@pytest.mark.parametrize("steps", [1, 4])
+def test_p_is_uniform_when_nothing_changed(steps, unequal):
     from scipy.stats import kstest
 
     rng = np.random.default_rng(8)
     ps = []
     for _ in range(1500):
         chances = rng.choice([0.95, 0.6, 0.2], 20, p=[0.5, 0.3, 0.2])
-
-        def arm(trials, chances=chances):
-            passed = rng.random((20, trials)) < chances[:, None]
-            return (passed * (rng.integers(1, 5, passed.shape) / 4 if graded else 1.0)).tolist()
-
-        found = permutation_drop(arm(3), arm(2))
+        sizes = rng.integers(1, 6, (2, 20)) if unequal else np.repeat([[3], [2]], 20, axis=1)
+        arms = [
+            [
+                ((rng.random(n) < p) * rng.integers(1, steps + 1, n) / steps).tolist()
+                for p, n in zip(chances, counts, strict=True)
+            ]
+            for counts in sizes.tolist()
+        ]
+        found = permutation_drop(*arms)
         # a tie is broken at random: the p of a discrete statistic is uniform only so
         ps.append(found.p - rng.random() * 2 * (found.p - found.mid_p))
     assert kstest(ps, "uniform").pvalue > 0.01
