@@ -65,7 +65,7 @@ def execute_tool(number: int, parent: int, name: str, arguments: dict[str, Any])
         attributes={
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": name,
-            "gen_ai.tool.call.id": f"adk-{number}",
+            "gen_ai.tool.call.id": f"call-{name}",
             "gcp.vertex.agent.tool_call_args": json.dumps(arguments),
             "gcp.vertex.agent.tool_response": '{"status": "success"}',
         },
@@ -242,3 +242,79 @@ def test_other_names_of_a_models_call(scope: str, operation: str) -> None:
     }
     [step] = to_trajectory([span(1, f"{operation} gpt-4.1", None, scope, attributes=told)]).steps
     assert (step.kind, step.model_requested, step.tokens_in) == ("llm", "gpt-4.1", 42)
+
+
+def haystack(number: int, name: str, parent: int | None, /, **told: Any) -> Span:
+    stated = {
+        f"haystack.{key.replace('__', '.')}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in told.items()
+    }
+    return span(number, f"haystack.{name}", parent, "haystack", attributes=stated)
+
+
+def component(number: int, parent: int, name: str, kind: str, given: Any, said: Any) -> Span:
+    named = {"component__name": name, "component__type": kind}
+    sides = {"component__input": given, "component__output": said}
+    return haystack(number, "component.run", parent, **named, **sides)
+
+
+def haystack_call(number: int) -> dict[str, Any]:
+    return {"tool_name": "find", "arguments": {"q": number}, "id": f"c{number}"}
+
+
+def haystack_result(call: dict[str, Any], result: str, error: bool = False) -> dict[str, Any]:
+    told = {"tool_call_result": {"result": result, "origin": call, "error": error}}
+    return {"role": "tool", "content": [told]}
+
+
+def haystack_2(calls: list[dict[str, Any]], results: list[dict[str, Any]]) -> Trajectory:
+    asked = {"role": "user", "content": [{"text": "hi"}]}
+    called = {"role": "assistant", "content": [{"tool_call": call} for call in calls]}
+    answer = {"role": "assistant", "content": [{"text": "Hello."}]}
+    history = [asked, called, *results]
+    return to_trajectory(
+        [
+            haystack(1, "pipeline.run", None, pipeline__output_data={}),
+            component(2, 1, "helper", "Agent", {"messages": [asked]}, {}),
+            haystack(3, "agent.run", 2, agent__output={"messages": [*history, answer]}),
+            component(
+                4, 3, "chat", "OpenAIChatGenerator", {"messages": [asked]}, {"replies": [called]}
+            ),
+            component(
+                5, 3, "tool_invoker", "ToolInvoker", {"messages": [called]},
+                {"tool_messages": results},
+            ),
+            component(
+                6, 3, "chat", "OpenAIChatGenerator", {"messages": history}, {"replies": [answer]}
+            ),
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("result", "failed", "output", "error"),
+    [('{"t": 3}', False, {"t": 3}, None), ("no index", True, "no index", "no index")],
+)
+def test_haystack_2_calls_a_tool(result: str, failed: bool, output: Any, error: str | None) -> None:
+    call = haystack_call(1)
+    found = haystack_2([call], [haystack_result(call, result, failed)])
+    assert outline(found) == [
+        "workflow pipeline",
+        "  agent helper",
+        "    llm OpenAIChatGenerator",
+        "    tool find",
+        "    llm OpenAIChatGenerator",
+    ]
+    [tool] = steps(found, "tool")
+    assert (tool.arguments, tool.call_id, tool.inferred) == ({"q": 1}, "c1", None)
+    assert (tool.output, tool.error) == (output, error)
+    # What the pipeline gave is written before it has run.
+    assert found.output == "Hello."
+
+
+def test_haystack_2_calls_several_tools_at_once() -> None:
+    calls = [haystack_call(1), haystack_call(2)]
+    found = haystack_2(calls, [haystack_result(call, '{"t": 3}') for call in calls])
+    told = [(tool.arguments, tool.output, tool.inferred) for tool in steps(found, "tool")]
+    assert told == [({"q": 1}, {"t": 3}, "call"), ({"q": 2}, {"t": 3}, "call")]
+    assert not steps(found, "node")

@@ -22,7 +22,7 @@ from evalkit.tracing.attributes import (
 from evalkit.tracing.readings import documents
 from evalkit.trajectory import Step
 
-_WRAPPERS = frozenset({"haystack.agent.step"})
+_WRAPPERS = frozenset({"haystack.agent.step", "haystack.tracing.auto_enable"})
 
 
 class Haystack:
@@ -59,7 +59,8 @@ def _pipeline(span: Span) -> Step:
         kind="workflow",
         name=step_name(found.get("haystack.pipeline.name"), "pipeline"),
         arguments=plain(structured(found.get("haystack.pipeline.input_data"))),
-        output=plain(structured(found.get("haystack.pipeline.output_data"))),
+        # Versions before 3 write it before the pipeline has run: empty, whatever comes of it.
+        output=plain(structured(found.get("haystack.pipeline.output_data"))) or None,
     )
 
 
@@ -80,6 +81,8 @@ def _component(span: Span) -> Reading:
     kind = kind if isinstance(kind, str) else ""
     if "Agent" in kind or "PromptBuilder" in kind:
         return Reading(role="wrapper")
+    if kind == "ToolInvoker":
+        return _invoked(span)
     if kind.endswith("Generator"):
         return _step(_llm(span, "haystack.component.output"))
     name = step_name(found.get("haystack.component.name"), span.name)
@@ -95,6 +98,35 @@ def _component(span: Span) -> Reading:
     if "Embedder" in kind:
         return _step(Step(kind="embedding", name=name))
     return _step(Step(kind="node", name=name, arguments=plain(given), output=plain(said)))
+
+
+def _invoked(span: Span) -> Reading:
+    """How versions before 3 call a tool; where it called several, the messages tell them apart."""
+    calls = _parts(span, "haystack.component.input", "messages", "tool_call")
+    results = _parts(span, "haystack.component.output", "tool_messages", "tool_call_result")
+    if len(calls) != 1:
+        return Reading(role="wrapper")
+    call, result = calls[0], results[0] if results else {}
+    output = structured(result.get("result"))
+    failed = result.get("error") is True
+    return _step(
+        Step(
+            kind="tool",
+            name=step_name(call.get("tool_name")),
+            arguments=plain(call.get("arguments")),
+            output=plain(output),
+            status="error" if failed else "ok",
+            error=(label(output) or "error")[:500] if failed else None,
+            call_id=label(call.get("id")),
+        )
+    )
+
+
+def _parts(span: Span, key: str, messages: str, part: str) -> list[Mapping[str, Any]]:
+    """The parts of one kind in the messages of an input or output."""
+    listed = map(as_map, as_list(as_map(span.attributes.get(key)).get(messages)))
+    parts = (as_map(one).get(part) for message in listed for one in as_list(message.get("content")))
+    return [found for one in parts if (found := as_map(one))]
 
 
 def _stated(given: Any) -> Any:
