@@ -16,7 +16,7 @@ from evalkit.observations import Whole
 from evalkit.ranking import Standing, rank
 from evalkit.results import PlannedCase, Run
 from evalkit.stats import holm, paired_interval
-from evalkit.versions import Cells, Test, test
+from evalkit.versions import Cells, Lineup, Test, test
 
 MARGIN = 0.05
 """How far below the best a version may measure and still be chosen for its price."""
@@ -75,16 +75,18 @@ def choose(
 ) -> Choice:
     """Compares every run with the first, and ranks them per route.
 
-    ``cells`` are of :func:`read_cells`, all by the first run and with these scorers. p-values are
+    A route that the first run lacks is ranked too, among those that have it. ``cells`` are of
+    :func:`read_cells`, all of one lineup by the first run and with these scorers. p-values are
     two-sided, of the within-case permutation test of the mean, by its normal limit where a large
     family has at least 30 cases that vary; corrected by Holm, or with ``explore`` by Benjamini
     and Hochberg. The version to choose
     is the cheapest (then the fastest) of those that measure within ``margin`` of the route's best
     and are not shown to be worse.
     """
-    reference, scorers = cells[0].run, tuple(scorers)
+    lineup, scorers = cells[0].lineup, tuple(scorers)
+    reference = lineup.reference
     routes: dict[str, list[int]] = {}
-    for at, case in enumerate(reference.planned):
+    for at, case in enumerate(lineup.cases):
         routes.setdefault(case.route, []).append(at)
     places = {route: np.array(found, dtype=np.intp) for route, found in routes.items()}
     few = len(places) * len(scorers) * (len(cells) - 1) <= _FEW_PAIRS
@@ -120,9 +122,16 @@ def choose(
         standings=tuple(standing for one in ranked for standing in one.standings),
         notes=(
             *(_left_out(one, reference) for one in cells[1:] if one.left_out),
+            *_told(_lacking(lineup)),
             *_told(note for one in ranked for note in one.notes),
         ),
     )
+
+
+def _lacking(lineup: Lineup) -> Iterator[tuple[str, str]]:
+    for route in lineup.lacking:
+        said = f"routes that run {lineup.reference.id} lacks, so that nothing is compared with it"
+        yield f"{said}, and the choice is among the others", route
 
 
 def _told(notes: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -173,7 +182,7 @@ def _versus(
     change: Change = "no difference shown"
     if adjusted <= alpha:
         change = "worse" if interval.mean < 0 else "better"
-    planned = a.run.planned
+    planned = a.lineup.cases
     return Versus(
         route=found.route,
         scorer=scorers[at],

@@ -1,6 +1,6 @@
 """A run's scores and prices as arrays over cases, and the test of one run against another.
 
-Every run is lined up with the cases of one reference, so that runs are compared case by case:
+Every run is lined up with the same cases, a reference's, so that runs are compared case by case:
 twenty runs of fifty routes in seconds.
 """
 
@@ -16,22 +16,54 @@ from numpy.typing import NDArray
 from evalkit.observations import Floats, Whole, score_rows, trial_rows
 from evalkit.permutation import permutation_drop
 from evalkit.reports import RouteSummary
-from evalkit.results import Recorded, Run
+from evalkit.results import PlannedCase, Recorded, Run
 from evalkit.stats import percentile
 
 _ENOUGH_CASES = 30  # that vary, for the normal limit of the permutation distribution
 
 
+class Lineup(NamedTuple):
+    """What runs are lined up with: the reference's cases, then those of routes that it lacks."""
+
+    reference: Run
+    cases: tuple[PlannedCase, ...]
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The routes that the reference lacks."""
+        more = self.cases[len(self.reference.planned) :]
+        return tuple(dict.fromkeys(case.route for case in more))
+
+
+def line_up(runs: Sequence[Run]) -> Lineup:
+    """The first run is the reference; a route that it lacks is that of the first run that has it.
+
+    A case that the reference has on another route stays there.
+    """
+    reference = runs[0]
+    known = {case.id for case in reference.planned}
+    owners = {case.route: reference.id for case in reference.planned}
+    more: list[PlannedCase] = []
+    for run in runs[1:]:
+        for case in run.planned:
+            owner = owners.setdefault(case.route, run.id)
+            if owner == run.id and case.id not in known:
+                known.add(case.id)
+                more.append(case)
+    return Lineup(reference, (*reference.planned, *more) if more else reference.planned)
+
+
 class Cells(NamedTuple):
-    """A run's numbers: per scorer and case of a reference its trials, sums, squares, passes.
+    """A run's numbers: per scorer and case of a lineup its trials, sums, squares, passes.
 
     ``values`` are the scores themselves, those of one cell from ``starts`` on; ``routes`` the
-    run's summary; ``left_out`` are cases of either run that the other has not, or has otherwise;
-    ``planned`` tells the reference's cases that the run has. Of completed trials also the case,
-    dollars and seconds. Small: what they were made of need not be kept.
+    run's summary; ``left_out`` are cases of the run or the reference that the other has not, or
+    has otherwise; ``planned`` tells the lineup's cases that the run has. Of completed trials also
+    the case, dollars and seconds. Small: what they were made of need not be kept.
     """
 
     run: Run
+    lineup: Lineup
     routes: tuple[RouteSummary, ...]
     left_out: tuple[str, ...]
     trials: Floats
@@ -71,12 +103,12 @@ class Test(NamedTuple):
 def read_cells(
     recorded: Recorded,
     routes: tuple[RouteSummary, ...],
-    reference: Run,
+    lineup: Lineup,
     scorers: tuple[str, ...],
 ) -> Cells:
-    """A run's scores on the reference's cases; a case that changed counts as not scored."""
+    """A run's scores on the lineup's cases; a case that changed counts as not scored."""
     rows = score_rows(recorded)
-    planned = reference.planned
+    planned = lineup.cases
     if recorded.run.planned is planned:
         place = np.arange(len(planned))
     else:
@@ -93,7 +125,8 @@ def read_cells(
             dtype=np.intp,
         )
     found = set(place.tolist())
-    left_out = [case.id for at, case in enumerate(planned) if at not in found]
+    theirs = lineup.reference.planned
+    left_out = [case.id for at, case in enumerate(theirs) if at not in found]
     left_out += [recorded.run.planned[at].id for at in np.flatnonzero(place < 0).tolist()]
     code = np.array([scorers.index(s) if s in scorers else -1 for s in rows.scorers], np.intp)
     case = place[rows.case] if len(place) else rows.case
@@ -113,6 +146,7 @@ def read_cells(
     done = np.flatnonzero(made.completed)
     return Cells(
         run=recorded.run,
+        lineup=lineup,
         routes=routes,
         left_out=tuple(dict.fromkeys(left_out)),
         trials=trials,

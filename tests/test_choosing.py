@@ -10,7 +10,7 @@ from scipy.stats import false_discovery_control
 from evalkit.choosing import benjamini_hochberg, choose
 from evalkit.comparison import paired, summarize
 from evalkit.permutation import permutation_drop
-from evalkit.versions import read_cells
+from evalkit.versions import line_up, read_cells
 from tests import recordings
 
 ON = "task_completion"
@@ -34,7 +34,8 @@ def run(name, passes, *, trials=4, cost=None, latency=None, routes=("r",)):
 
 
 def chosen(*runs, **options):
-    cells = [read_cells(one, summarize(one), runs[0].run, (ON,)) for one in runs]
+    lineup = line_up([one.run for one in runs])
+    cells = [read_cells(one, summarize(one), lineup, (ON,)) for one in runs]
     return choose(cells, (ON,), **options)
 
 
@@ -55,6 +56,27 @@ def test_pairs_against_the_first_are_those_of_the_permutation_test():
     assert pair.broken == ("r-c1",) and pair.fixed == ()
     (back,) = chosen(b, a).pairs
     assert back.fixed == ("r-c1",) and back.p == pytest.approx(pair.p)
+
+
+def test_a_route_that_the_reference_lacks_has_a_choice_too():
+    a = run("a", [4] * 10, cost=0.01)
+    b = run("b", [1] * 10, routes=("r", "more"), cost=0.01, latency=1.0)
+    c = run("c", [4] * 10, routes=("more", "r"), cost=0.02, latency=1.0)
+    found = chosen(a, b, c)
+    best = {one.route: one.run for one in found.standings if one.chosen}
+    assert best == {"r": "a", "more": "c"}
+    (more,) = [one for one in found.standings if one.route == "more" and one.chosen]
+    assert (more.quality, more.cases) == (1.0, 10)
+    assert {one.route for one in found.pairs} == {"r"}
+    assert found.notes == (
+        "routes that run a lacks, so that nothing is compared with it, and the choice is among the "
+        "others: more",
+    )
+    (alone,) = [one for one in chosen(a, b).standings if one.route == "more"]
+    assert (alone.run, alone.chosen) == ("b", True)
+    # A case that the reference has on another route is not the same one.
+    moved = recordings.of_values({"more": {"r-c0": [1.0] * 4}}, name="m")
+    assert chosen(a, moved).notes[0].startswith("10 cases are not the same in run m")
 
 
 def test_the_normal_limit_is_near_the_exact_p_of_a_large_family():
@@ -111,9 +133,9 @@ def test_routes_scorers_and_cases_in_one_run_only_are_left_out():
     )
     found = chosen(a, dataclasses.replace(b, run=other))
     assert [(pair.route, pair.cases) for pair in found.pairs] == [("r", 2)]
-    note, common = found.notes
-    assert note.startswith("4 cases are not the same in run b and in run a")
-    assert note.endswith(": r-c0, new-c0, new-c1, new-c2")
+    note, lacking, common = found.notes
+    assert note.startswith("1 case is not the same in run b and in run a")
+    assert note.endswith(": r-c0") and lacking.endswith(": new")
     assert common.endswith("of the cases that all ranked runs have scores of: r: 2 of 3")
     assert chosen(a, a).notes == ()
     empty = run("c", [])
@@ -178,7 +200,9 @@ def test_a_scorer_in_one_run_only_has_no_say_in_the_choice():
         return dataclasses.replace(made, scores=scores)
 
     a, b = two("a", [4] * 18 + [0] * 2, 0.1), two("b", [4] * 14 + [0] * 6, None)
-    cells = [read_cells(one, summarize(one), a.run, (ON, "other")) for one in (a, b)]
+    cells = [
+        read_cells(one, summarize(one), line_up([a.run, b.run]), (ON, "other")) for one in (a, b)
+    ]
     found = choose(cells, (ON, "other"))
     by_run = ranked(found)
     assert by_run["a"].chosen and by_run["a"].quality == 0.9 and by_run["b"].quality == 0.7

@@ -51,18 +51,18 @@ def compare(
     from evalkit.comparison import summarize
     from evalkit.reporters import compare as report
     from evalkit.store import Store
-    from evalkit.versions import read_cells
+    from evalkit.versions import line_up, read_cells
 
     opened = Store(store)
     found = opened.find_all(list(dict.fromkeys(runs)))
     note_suites(opened, runs[0], found[0])
-    cells, scorers = [], tuple(on or ())
+    cells, scorers, lineup = [], tuple(on or ()), line_up(found)
     for run in found:
         # One at a time: twenty large runs need no more memory than one, and their numbers.
         recorded = dataclasses.replace(opened.load(run.id, texts=False), run=run)
         summaries = summarize(recorded)
         scorers = scorers or _gating(run, summaries)
-        cells.append(read_cells(recorded, summaries, found[0], scorers))
+        cells.append(read_cells(recorded, summaries, lineup, scorers))
     routes = [route for one in cells for route in one.routes]
     known_scorers((one.scorer for route in routes for one in route.scorers), on or ())
     choice = None

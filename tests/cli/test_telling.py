@@ -116,3 +116,12 @@ def test_a_step_that_a_limit_is_about_and_the_baseline_alone_took_is_told(evalki
     row = rows["refund", "fail_rate(retrieve) <= 0.1"]
     assert (code, row["verdict"]) == (3, "unmeasurable")
     assert "which the baseline took in 24 of 24" in row["reason"]
+
+
+def test_a_route_that_the_first_run_lacks_is_in_the_routing_table(evalkit):
+    evalkit(*RUN, "part", "--route", "refund")
+    evalkit(*RUN, "whole")
+    _, out, _ = evalkit("compare", "part", "whole")
+    table = out[out.index("\nroutes:\n") :]
+    assert re.search(r"\n  refund: (part|whole) ", table) and "\n  status: whole " in table
+    assert re.search(r"routes that run \S+ lacks.*: status", " ".join(out.split()))
