@@ -226,6 +226,8 @@ def innermost_sum(values: Sequence[Any], parents: Sequence[int | None]) -> Any:
     of the steps' parents, both in pre-order. So nothing counts twice. None where no step reports
     it.
     """
+    if values.count(None) == len(values):
+        return None
     above: set[int] = set()
     total = None
     for number in range(len(values) - 1, -1, -1):

@@ -71,7 +71,8 @@ def assemble(trace_id: str, parts: Sequence[Part], reading: Reading) -> Recorded
     if not spans:
         return _told(trace_id, told, reading)
     clean, secrets = redacted(spans)
-    reading.secrets.update(secrets)
+    if secrets:
+        reading.secrets.update(secrets)
     trajectory = to_trajectory(clean, route_from=reading.route_from, prices=reading.prices)
     starts = [span.start_ns for span in spans if span.start_ns]
     ends = max([span.end_ns for span in spans])

@@ -33,17 +33,24 @@ def plain(value: Any, depth: int = 0) -> Any:
     """The value as bounded JSON data: finite numbers, clean and cut strings, limited nesting."""
     kind = type(value)
     if kind is str:
-        return clean_text(value)
+        return value if value.isascii() and len(value) <= MAX_TEXT else clean_text(value)
     if kind is dict and depth < MAX_NESTING:
         made = {}
         for key, item in value.items():
-            name = clean_text(key if isinstance(key, str) else str(key))
-            made[name] = clean_text(item) if type(item) is str else plain(item, depth + 1)
+            # Clean keys and texts, which are nearly all there is, cost no call.
+            name, one = key, item
+            if type(key) is not str or not key.isascii() or len(key) > MAX_TEXT:
+                name = clean_text(key if isinstance(key, str) else str(key))
+            if type(item) is not str or not item.isascii() or len(item) > MAX_TEXT:
+                one = plain(item, depth + 1)
+            made[name] = one
         return made
     if kind is list and depth < MAX_NESTING:
         return [plain(item, depth + 1) for item in value]
     if value is None or kind is bool:
         return value
+    if kind is int or kind is float:
+        return _number(value)
     return _plain_other(value, depth)
 
 
@@ -163,7 +170,8 @@ def label(value: Any) -> str | None:
     """The value as a short string on one line, or None: models, providers, ids, stop reasons."""
     if not isinstance(value, str):
         return None
-    if len(value) > MAX_NAME or " " in value or not value.isascii() or not value.isprintable():
+    # What is printable has no surrogate in it, and no white space but spaces.
+    if len(value) > MAX_NAME or " " in value or not value.isprintable():
         value = clean_text(" ".join(value[: 4 * MAX_NAME].split())[:MAX_NAME])
     return value or None
 

@@ -157,7 +157,8 @@ class _Trace:
 
     def given(self, refused: Reasons) -> list[Part]:
         """The parts; what was left out is counted."""
-        refused.update(self.over)
+        if self.over:
+            refused.update(self.over)
         return self.parts
 
 

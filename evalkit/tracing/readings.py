@@ -169,7 +169,7 @@ def model_call(span: Span, name: str | None = None) -> Step:
     has_time = names.first_token or span.events
     return Step(
         kind="llm",
-        name=step_name(name, used.get("model_requested"), span.name),
+        name=label(name) or used.get("model_requested") or step_name(span.name),
         output=plain(model_output(said.text, said.calls)),
         stop_reason=stop_reason(
             first(found, names.stopped), said.stop_reason, calls=own_calls(said.calls)

@@ -53,9 +53,11 @@ def shaped(keys: tuple[str | None, ...], values: Iterable[Any]) -> dict[str, Any
     shape = _shapes.get(keys) or _shape(keys)
     if shape.keys is not keys and len(shape.keys) < len(keys):
         return {key: value for key, value in zip(keys, values, strict=True) if key}
-    # The shape's own keys: spans then share them, and need not be hashed again.
-    made = Attributes()
-    made.update(zip(shape.keys, values, strict=True))
+    # The shape's own keys, in a copy of a map that has room for them: spans then share them, they
+    # need not be hashed again, and the map need not grow.
+    made = Attributes(shape.tells(dict.fromkeys))
+    for key, value in zip(shape.keys, values, strict=True):
+        made[key] = value
     made.shape = shape
     return made
 

@@ -68,7 +68,9 @@ class GenAI:
             return Reading(role="unknown")
         if operation in _WRAPPERS or operation in self.wrappers:
             return Reading(role="wrapper")
-        reader = _READERS.get(operation) or (_llm if operation.endswith(_COMPLETIONS) else None)
+        reader = _READERS.get(operation) or (
+            model_call if operation.endswith(_COMPLETIONS) else None
+        )
         if reader is None:
             return Reading(role="unknown")
         step: Step | None = reader(span)
@@ -91,10 +93,6 @@ def _operation(span: Span) -> Any:
     # What fails at once may have no attributes yet; its name begins with the operation.
     named = span.name.partition(" ")[0]
     return named if named in _READERS else None
-
-
-def _llm(span: Span) -> Step:
-    return model_call(span)
 
 
 def _tool(span: Span) -> Step | None:
@@ -156,10 +154,10 @@ def _handoff(span: Span) -> Step:
 
 
 _READERS: dict[str, Callable[[Span], Step | None]] = {
-    "chat": _llm,
-    "generate_content": _llm,
-    "text_completion": _llm,
-    "responses": _llm,
+    "chat": model_call,
+    "generate_content": model_call,
+    "text_completion": model_call,
+    "responses": model_call,
     "execute_tool": _tool,
     "retrieval": _retriever,
     "invoke_agent": _agent,
