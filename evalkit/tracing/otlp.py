@@ -6,6 +6,7 @@ that one bad span costs only itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
@@ -109,6 +110,18 @@ class _Origin(NamedTuple):
     resource: Mapping[str, Any]
 
 
+_NAMED = (_Document, _ResourceSpans, _Scoped, _Span, _Event, _LogRecord, AnyValue)
+_CAMEL = {
+    own.encode(): name.encode()
+    for one in _NAMED
+    for own, name in zip(one.__struct_fields__, one.__struct_encode_fields__, strict=True)
+    if own != name
+}
+_SNAKE = re.compile(rb'(?<=[{,\s])"(%s)"(?=\s*:)' % b"|".join(sorted(_CAMEL)))
+"""A key by protobuf's own name; within a text, a quote stands after a backslash."""
+
+_EMPTY = _Document()
+
 _decode_document = msgspec.json.Decoder(_Document).decode
 _decode_span = msgspec.json.Decoder(_Span).decode
 _decode_spans = msgspec.json.Decoder(list[_Span]).decode
@@ -124,15 +137,24 @@ _CHUNK = 20
 def read_parts(document: bytes, refused: Reasons) -> Iterator[Part]:
     """An OTLP JSON document as parts, each of some spans of one trace and scope.
 
+    Its keys are JSON's (``resourceSpans``) or protobuf's (``resource_spans``), which a reader of
+    protobuf's JSON takes too.
+
     Spans that cannot be read, have no ids or are over MAX_SPAN are counted in ``refused``, by
     reason; log records without a trace are too. Raises InputError, at once, if the document is
     no OTLP JSON.
     """
     try:
         found = _decode_document(document)
+        if found == _EMPTY:
+            found = _decode_document(_SNAKE.sub(_camel, document))
     except _UNREADABLE as error:
         raise InputError(f"no OTLP JSON: {error}") from None
     return _parts(found, len(document) > MAX_SPAN, refused)
+
+
+def _camel(found: re.Match[bytes]) -> bytes:
+    return b'"%s"' % _CAMEL[found[1]]
 
 
 def _parts(document: _Document, is_large: bool, refused: Reasons) -> Iterator[Part]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -285,6 +286,52 @@ def test_not_a_number_and_bad_text_are_mended(tmp_path: Path) -> None:
 
 
 ODD = {"nan": float("nan"), "wide": 2**64 + 1, "bad": "\ud800", "deep": 70 * "[" + 70 * "]"}
+
+
+def in_snake_case(value: Any) -> Any:
+    """The keys as protobuf itself names them; those of attributes are values, and stay."""
+    if isinstance(value, list):
+        return [in_snake_case(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): in_snake_case(item)
+            for key, item in value.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_otlp_json_by_protobufs_own_names(tmp_path: Path, indent: int | None) -> None:
+    quoted = {"stringValue": '{"trace_id": 1, "resource_spans": []}'}
+    document = otlp(
+        CHILD,
+        parentSpanId=ROOT,
+        status={"code": "STATUS_CODE_ERROR"},
+        attributes=[
+            {"key": "span_id", "value": quoted},
+            {"key": "n", "value": {"arrayValue": {"values": [{"intValue": "7"}]}}},
+        ],
+        events=[{"name": "e", "timeUnixNano": str(START + 1)}],
+    )
+    own = json.dumps(in_snake_case(document), indent=indent).encode()
+    expected = read(written(tmp_path, document, "camel"))
+    assert read(written(tmp_path, own)) == expected
+    [span] = expected[1]
+    assert span.attributes == {"span_id": quoted["stringValue"], "n": [7]}
+    assert span.error
+    # On lines, as a collector's file; and damaged.
+    line = json.dumps(in_snake_case(document)).encode()
+    assert read(written(tmp_path, line + b"\n" + line + b"\n"))[1] == [span, span]
+    damaged = written(tmp_path, line.replace(b'"7"', b'"7", "x": \xff') + b"\n" + line)
+    assert read(damaged)[1][-1] == span
+
+
+def test_a_large_document_by_protobufs_own_names_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MAX_WHOLE", 100)
+    ids = [f"{number:016x}" for number in range(1, 8)]
+    _, spans, refused = read(written(tmp_path, in_snake_case(otlp(*ids))))
+    assert [span.span_id for span in spans] == ids
+    assert not refused
 
 
 @pytest.mark.parametrize("form", ["jaeger", "sdk-json", "langfuse"])

@@ -127,3 +127,36 @@ def test_vercels_operations_of_versions_to_come_are_counted() -> None:
     operations = ("ai.generateVideo", "ai.generateVideo.doGenerate", "ai.generateText.doCheck")
     found = read(*map(vercel, operations), scope="ai")
     assert (found.steps, found.coverage.not_understood) == ((), 3)
+
+
+@pytest.mark.parametrize(
+    ("told", "label", "arguments", "output"),
+    [
+        ({"gen_ai.operation.name": "plan"}, "other plan", None, None),
+        (
+            {
+                "gen_ai.operation.name": "search_memory",
+                "gen_ai.memory.store.id": "profile",
+                "gen_ai.memory.query.text": "seat",
+                "gen_ai.memory.records": '[{"id": "m1", "content": "aisle", "score": 0.9}]',
+            },
+            "retriever profile",
+            {"query": "seat"},
+            [{"id": "m1", "content": "aisle", "score": 0.9}],
+        ),
+        ({"gen_ai.operation.name": "search_memory"}, "retriever search_memory", None, None),
+        (
+            {
+                "gen_ai.operation.name": "upsert_memory",
+                "gen_ai.memory.records": '[{"content": "aisle"}]',
+            },
+            "other upsert_memory",
+            {"records": [{"content": "aisle"}]},
+            None,
+        ),
+        ({"gen_ai.operation.name": "delete_memory_store"}, "other delete_memory_store", None, None),
+    ],
+)
+def test_plans_and_memories(told: dict[str, str], label: str, arguments: Any, output: Any) -> None:
+    [step] = read(("span", told), scope="any").steps
+    assert (step.label, step.arguments, step.output) == (label, arguments, output)

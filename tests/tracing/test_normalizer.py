@@ -338,7 +338,7 @@ def test_genai_older_shapes() -> None:
             attributes={"gen_ai.operation.name": "text_completion", "error.type": "Timeout"},
             events=(event("gen_ai.content.completion", 1, {"gen_ai.completion": "plain"}),),
         ),
-        span(5, "plan", attributes={"gen_ai.operation.name": "plan", "gen_ai.x": 1}),
+        span(5, "dream", attributes={"gen_ai.operation.name": "dream", "gen_ai.x": 1}),
     ]
     found = to_trajectory(spans)
     chat, flattened, tool, failed = found.steps

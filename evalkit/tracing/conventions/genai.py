@@ -25,7 +25,15 @@ from evalkit.tracing.attributes import (
 )
 from evalkit.tracing.google_adk import mended_adk, read_older_adk
 from evalkit.tracing.logfire import is_logfire, read_logfire
-from evalkit.tracing.readings import filled, model_call, tool_call, usage, whole
+from evalkit.tracing.readings import (
+    agent_name,
+    documents,
+    filled,
+    model_call,
+    tool_call,
+    usage,
+    whole,
+)
 from evalkit.tracing.strands import read_older_strands
 from evalkit.trajectory import Step
 
@@ -33,8 +41,16 @@ OPERATION = "gen_ai.operation.name"
 _ADK = "gcp.vertex.agent.event_id"
 
 _WRAPPERS = frozenset({"create_agent", "execute_event_loop_cycle", "execute_task", "agent_step"})
+_OTHER = (
+    "plan",
+    "fetch_response",
+    *("create_memory", "update_memory", "upsert_memory", "delete_memory"),
+    *("create_memory_store", "delete_memory_store"),
+)
 _COMPLETIONS = ("completion", "completions")
 """How other names of a model's call end: ``acompletion``, ``chat.streaming_completions``."""
+
+_NAMING = frozenset({"chat", "execute_tool", "generate_content", "invoke_agent", "invoke_workflow"})
 
 Mend = Callable[[Step, Span], Step | None]
 
@@ -92,7 +108,7 @@ def _operation(span: Span) -> Any:
         return "chat"
     # What fails at once may have no attributes yet; its name begins with the operation.
     named = span.name.partition(" ")[0]
-    return named if named in _READERS else None
+    return named if named in _NAMING else None
 
 
 def _tool(span: Span) -> Step | None:
@@ -126,6 +142,30 @@ def _retriever(span: Span) -> Step:
         name=step_name(found.get("gen_ai.data_source.id"), span.name.removeprefix("retrieval ")),
         arguments=None if query is None else {"query": plain(query)},
         output=plain(listed) if listed else None,
+    )
+
+
+def _memory_search(span: Span) -> Step:
+    found = span.attributes
+    asked = found.get("gen_ai.memory.query.text")
+    named = first(found, ("gen_ai.memory.store.name", "gen_ai.memory.store.id"))
+    return Step(
+        kind="retriever",
+        name=step_name(named, span.attributes[OPERATION]),
+        arguments=None if asked is None else {"query": plain(asked)},
+        output=plain(documents(found.get("gen_ai.memory.records"))) or None,
+    )
+
+
+def _other(span: Span) -> Step:
+    """A plan, or a change of what is remembered: known by its operation, with what it wrote."""
+    found = span.attributes
+    written = found.get("gen_ai.memory.records")
+    return Step(
+        kind="other",
+        name=step_name(found[OPERATION]),
+        arguments=None if written is None else {"records": plain(documents(written))},
+        agent=agent_name(found),
     )
 
 
@@ -166,6 +206,8 @@ _READERS: dict[str, Callable[[Span], Step | None]] = {
     "embeddings": _embedding,
     "guardrail_check": _guardrail,
     "agent_handoff": _handoff,
+    "search_memory": _memory_search,
+    **dict.fromkeys(_OTHER, _other),
 }
 
 

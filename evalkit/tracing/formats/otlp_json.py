@@ -9,13 +9,19 @@ from evalkit.tracing.otlp import read_parts
 from evalkit.tracing.parts import Part
 from evalkit.tracing.reasons import Reasons
 
-KEYS = ("resourceSpans", "resourceLogs", "resourceMetrics", "batches", "scopeSpans")
+KEYS = (
+    *("resourceSpans", "resourceLogs", "resourceMetrics", "batches", "scopeSpans"),
+    *("resource_spans", "resource_logs", "resource_metrics", "scope_spans"),
+)
 
 _RESOURCES: Shape = {"scopeSpans": {"spans": {}}, "instrumentationLibrarySpans": {"spans": {}}}
 SHAPE: Shape = {
     "resourceSpans": _RESOURCES,
     "batches": _RESOURCES,
     "resourceLogs": {"scopeLogs": {"logRecords": {}}},
+    # As protobuf's own names have it.
+    "resource_spans": {"scope_spans": {"spans": {}}},
+    "resource_logs": {"scope_logs": {"log_records": {}}},
 }
 
 
