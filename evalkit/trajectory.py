@@ -95,10 +95,10 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``missing`` lists what the instrumentation did not tell, and a scorer thus cannot judge:
     ``model calls``, ``tool calls``, ``tool spans`` (calls known from the model's messages alone),
-    ``arguments``, ``outputs``, ``text``, ``tokens``, ``tokens per call`` (an agent's totals alone
-    are known), ``served model``. ``mended`` counts spans that were odd together, by what was odd:
-    they are in the steps. ``route_from`` says what the route was read from;
-    ``service_version`` is what the traced service says its version is.
+    ``arguments``, ``outputs``, ``text``, ``tokens`` (of a model's call at least), ``tokens per
+    call`` (an agent's total alone is known), ``served model``. ``mended`` counts spans that were
+    odd together, by what was odd: they are in the steps. ``route_from`` says what the route was
+    read from; ``service_version`` is what the traced service says its version is.
     """
 
     spans: int = 0
@@ -169,21 +169,28 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     @property
     def tokens_in(self) -> int | None:
-        """Prompt tokens, summed over the innermost steps that report them."""
-        total: int | None = self._summed("tokens_in")
-        return total
+        """Prompt tokens as far as they are recorded (``missing`` has ``tokens`` if not wholly)."""
+        known: int | None = self.total("tokens_in").known
+        return known
 
     @property
     def tokens_out(self) -> int | None:
-        """Completion tokens, summed over the innermost steps that report them."""
-        total: int | None = self._summed("tokens_out")
-        return total
+        """Completion tokens as far as they are recorded, as for the prompt's."""
+        known: int | None = self.total("tokens_out").known
+        return known
 
     @property
     def cost_usd(self) -> float | None:
-        """Cost in US dollars, summed over the innermost steps that report it."""
-        total: float | None = self._summed("cost_usd")
-        return total
+        """Cost in US dollars, as far as it is recorded."""
+        known: float | None = self.total("cost_usd").known
+        return known
+
+    def total(self, field: str) -> Total:
+        """The sum of ``tokens_in``, ``tokens_out`` or ``cost_usd``, as :func:`total` forms it."""
+        flat = self.flat()
+        values = [getattr(step, field) for step in flat.steps]
+        calls = [step.status if step.kind == "llm" else None for step in flat.steps]
+        return total(values, flat.parents or [None] * len(values), calls)
 
     @property
     def seconds(self) -> float | None:
@@ -201,11 +208,6 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         told = 0 <= first < last <= MAX_NS and max(starts) <= last
         return (last - first) / 1e9 if told else None
 
-    def _summed(self, field: str) -> Any:
-        visits = list(self.walk())
-        values = [getattr(visit.step, field) for visit in visits]
-        return innermost_sum(values, [visit.parent for visit in visits])
-
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
     """The steps and all below them in pre-order, as a walk meets them."""
@@ -219,25 +221,53 @@ def in_order(steps: Sequence[Step]) -> list[Step]:
     return found
 
 
-def innermost_sum(values: Sequence[Any], parents: Sequence[int | None]) -> Any:
-    """A field summed over the steps that report it and have none below that does.
+class Total(NamedTuple):
+    """A field's sum over what reports it (None if nothing does), and whether that is all of it."""
 
-    ``values`` are the field's, None where a step does not report it, and ``parents`` the numbers
-    of the steps' parents, both in pre-order. So nothing counts twice. None where no step reports
-    it.
+    known: Any
+    all: bool
+
+    @property
+    def sure(self) -> Any:
+        """The sum; None where a part of it is not known."""
+        return self.known if self.all else None
+
+
+def total(
+    values: Sequence[Any], parents: Sequence[int | None], calls: Sequence[str | None]
+) -> Total:
+    """A field summed so that nothing counts twice, from the innermost steps that report it.
+
+    ``values`` are the field's, None where a step does not report it; ``parents`` the numbers of
+    the steps' parents; ``calls`` the status of each step that is a model's call, None for others;
+    all in pre-order. A model's call that succeeded owes a value: where one below a step does not
+    report it, the step's own value, an agent's, stands for all below it if it is more than what is
+    known there. A model's own value does not hold what the tools that it called used, but
+    does hold those of calls directly within it.
     """
     if values.count(None) == len(values):
-        return None
-    above: set[int] = set()
-    total = None
+        return Total(None, "ok" not in calls)
+    sums: dict[int | None, Any] = {}
+    lacking: set[int | None] = set()
+    around: set[int | None] = set()
     for number in range(len(values) - 1, -1, -1):
-        value = values[number]
+        value, status = values[number], calls[number]
+        found, lacks = sums.get(number), number in lacking
         if value is None:
-            continue
-        if number not in above:
-            total = value if total is None else total + value
-        ancestor = parents[number]
-        while ancestor is not None and ancestor not in above:
-            above.add(ancestor)
-            ancestor = parents[ancestor]
-    return total
+            if found is None and not lacks and status != "ok":
+                continue
+            lacks = lacks or (status == "ok" and (found is None or number not in around))
+        elif found is None:
+            found, lacks = value, lacks and status is not None and number not in around
+        elif status is not None and number not in around:
+            found += value
+        elif lacks and value > found:
+            found, lacks = value, False
+        parent = parents[number]
+        if found is not None:
+            sums[parent] = found if parent not in sums else sums[parent] + found
+        if lacks:
+            lacking.add(parent)
+        if status is not None:
+            around.add(parent)
+    return Total(sums.get(None), None not in lacking)

@@ -13,7 +13,7 @@ import msgspec
 from evalkit.dataset import Case
 from evalkit.golden import Golden
 from evalkit.results import Trial
-from evalkit.trajectory import Trajectory, Visit, innermost_sum
+from evalkit.trajectory import Trajectory, Visit
 from evalkit.triaging.columns import Distinct, Spent, Traces
 from evalkit.triaging.norms import (
     ALWAYS,
@@ -173,13 +173,11 @@ def _route(trial: Trial) -> str:
 
 
 def _spent(trial: Trial, visits: Sequence[Visit]) -> Spent:
-    parents = [visit.parent for visit in visits]
-    *tokens, cost = [
-        innermost_sum([getattr(visit.step, name) for visit in visits], parents)
-        for name in ("tokens_in", "tokens_out", "cost_usd")
-    ]
-    known = [count for count in tokens if count is not None]
-    return Spent(trial.latency_s, sum(known) if known else None, cost, tool_timeouts(visits))
+    happened = trial.trajectory or Trajectory()
+    read, written, cost = [happened.total(name) for name in ("tokens_in", "tokens_out", "cost_usd")]
+    known = [one.known for one in (read, written) if one.known is not None]
+    tokens = sum(known) if known and read.all and written.all else None
+    return Spent(trial.latency_s, tokens, cost.sure, tool_timeouts(visits))
 
 
 def _norm(found: Traces, earlier: Traces | None, golden: Norm) -> Norm:

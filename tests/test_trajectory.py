@@ -44,21 +44,32 @@ def test_numbers_of_the_walk_are_consecutive(shape: list[int]) -> None:
     assert all(v.parent is None or v.parent < v.number for v in walked)
 
 
-def summed(step: Step) -> int | None:
-    """What the innermost steps report, told by recursion."""
-    below = [found for found in map(summed, step.steps) if found is not None]
-    return sum(below) if below else step.tokens_in
+def summed(step: Step) -> tuple[int | None, bool]:
+    """What a step and those below it used, as far as it is known, and whether that is all of it:
+    told by recursion."""
+    below = [summed(one) for one in step.steps]
+    told = [known for known, _ in below if known is not None]
+    known, is_all = sum(told) if told else None, all(whole for _, whole in below)
+    if step.kind == "llm":
+        return step.tokens_in, step.tokens_in is not None or step.status == "error"
+    if step.tokens_in is not None and (known is None or (not is_all and step.tokens_in > known)):
+        return step.tokens_in, True
+    return known, is_all
 
 
 TREES = st.recursive(
     st.builds(
-        Step, kind=st.just("llm"), name=st.just("m"), tokens_in=st.none() | st.integers(0, 9)
+        Step,
+        kind=st.just("llm"),
+        name=st.just("m"),
+        status=st.sampled_from(["ok", "error"]),
+        tokens_in=st.none() | st.integers(0, 9),
     ),
     lambda below: st.builds(
         Step,
         kind=st.just("agent"),
         name=st.just("a"),
-        tokens_in=st.none() | st.integers(0, 9),
+        tokens_in=st.none() | st.integers(0, 30),
         steps=st.lists(below, max_size=3).map(tuple),
     ),
     max_leaves=12,
@@ -68,10 +79,25 @@ TREES = st.recursive(
 @settings(deadline=None)
 @given(st.lists(TREES, max_size=3).map(tuple))
 def test_tokens_count_once(steps: tuple[Step, ...]) -> None:
-    told = [found for found in map(summed, steps) if found is not None]
-    assert Trajectory(steps=steps).tokens_in == (sum(told) if told else None)
+    known, is_all = summed(Step(kind="node", name="all", steps=steps))
+    assert Trajectory(steps=steps).tokens_in == known
+    assert Trajectory(steps=steps).total("tokens_in") == (known, is_all)
     trial = Trial(
         case="c", trial=0, route="r", status="completed", trajectory=Trajectory(steps=steps)
     )
     [row] = table_rows(trial)["trials"]
-    assert row[list(COLUMNS["trials"]).index("tokens_in")] == (sum(told) if told else None)
+    assert row[list(COLUMNS["trials"]).index("tokens_in")] == (known if is_all else None)
+
+
+def test_what_a_models_tools_used_comes_on_top_of_its_own() -> None:
+    """As where an agent is a tool, recorded below the call of the model that called it."""
+    inner = Step(kind="llm", name="m", tokens_in=5)
+    agent = Step(kind="agent", name="a", tokens_in=5, steps=(inner,))
+    tool = Step(kind="tool", name="ask", steps=(agent,))
+    assert (
+        Trajectory(steps=(Step(kind="llm", name="m", tokens_in=9, steps=(tool,)),)).tokens_in == 14
+    )
+    # A call directly around another one is the same, as of a gateway.
+    assert (
+        Trajectory(steps=(Step(kind="llm", name="m", tokens_in=5, steps=(inner,)),)).tokens_in == 5
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evalkit.results import Finding, Score, Trial
-from evalkit.trajectory import Coverage, EndState, Step, Trajectory, innermost_sum
+from evalkit.trajectory import Coverage, EndState, Step, Trajectory, total
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "trials": {
@@ -93,7 +93,7 @@ RECORDED_STEPS = ("case", "trial", "number", "kind", "name", "status", "argument
 """The columns of steps that limits on retries and failing steps read."""
 
 _STEP_FIELDS = tuple(COLUMNS["steps"])[5:]
-_PARENT = list(COLUMNS["steps"]).index("parent")
+_PARENT, _KIND, _STATUS = map(list(COLUMNS["steps"]).index, ("parent", "kind", "status"))
 _SUMMED = [list(COLUMNS["steps"]).index(name) for name in ("tokens_in", "tokens_out", "cost_usd")]
 _encode = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
@@ -134,8 +134,9 @@ def _trial_row(trial: Trial, steps: Sequence[Row]) -> Row:
     if happened is None:
         return (*row, *(None,) * (len(COLUMNS["trials"]) - len(row)))
     parents = [step[_PARENT] for step in steps]
+    calls = [step[_STATUS] if step[_KIND] == "llm" else None for step in steps]
     told: Row = (
-        *[innermost_sum([step[place] for step in steps], parents) for place in _SUMMED],
+        *[total([step[place] for step in steps], parents, calls).sure for place in _SUMMED],
         happened.route,
         happened.trace_id,
         happened.stop_reason,

@@ -9,7 +9,7 @@ from evalkit import unrecorded
 from evalkit.dataset import Case, Limits
 from evalkit.expectation import ANY_KIND, named_kinds
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
-from evalkit.trajectory import Trajectory, innermost_sum
+from evalkit.trajectory import Trajectory
 
 NAME = "limits"
 
@@ -103,27 +103,8 @@ def _tokens(trajectory: Trajectory) -> _Taken:
 
 
 def _summed(trajectory: Trajectory, field: str) -> _Taken:
-    """A field's sum, and whether it is of every model step that succeeded: each reports it, or a
-    step within it does, or the sum holds that of a step around it."""
-    visits = list(trajectory.walk())
-    parents = [visit.parent for visit in visits]
-    values = [getattr(visit.step, field) for visit in visits]
-    told = [value is not None for value in values]
-    within, around = [False] * len(visits), [False] * len(visits)
-    for number, parent in reversed(list(enumerate(parents))):
-        if parent is not None:
-            within[parent] |= told[number] or within[number]
-    for number, parent in enumerate(parents):
-        if parent is not None:
-            around[number] = around[parent] or (told[parent] and not within[parent])
-    return _Taken(
-        innermost_sum(values, parents),
-        all(
-            told[number] or within[number] or around[number]
-            for number, _, _, step in visits
-            if step.kind == "llm" and step.status == "ok"
-        ),
-    )
+    """A field's sum, and whether it is of every model step that succeeded."""
+    return _Taken(*trajectory.total(field))
 
 
 def _seconds(trajectory: Trajectory) -> float | None:

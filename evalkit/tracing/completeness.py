@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from evalkit.spans import Span
 from evalkit.tracing.attributes import as_map, label, parsed
 from evalkit.tracing.shapes import shape_of
-from evalkit.trajectory import Step
+from evalkit.trajectory import Step, Trajectory
 
 _SESSION = (
     "gen_ai.conversation.id",
@@ -66,30 +66,34 @@ def _named(spans: Sequence[Span], which: int, field: str) -> str | None:
     return None
 
 
-def missing(steps: Sequence[Step], *, unseen: bool = False) -> tuple[str, ...]:
+def missing(
+    trajectory: Trajectory, steps: Sequence[Step], *, unseen: bool = False
+) -> tuple[str, ...]:
     """What the instrumentation did not tell of a trajectory's steps, in fixed words.
+
+    ``steps`` are all of them.
 
     ``model calls``: no step is one. ``tool calls``: there is none, nor could the model's text
     show any. ``tool spans``: some calls are known from the model's messages alone (``unseen``:
     one at least that no step shows, as nothing tells whether it took place). ``arguments``
-    and ``outputs``: of some tool. ``text``: of some answer. ``tokens``: none are known; ``tokens
-    per call``: only totals are. ``served model``: of some call.
+    and ``outputs``: of some tool. ``text``: of some answer. ``tokens``: of some call at least;
+    ``tokens per call``: only an agent's total has them. ``served model``: of some call.
     """
-    return tuple(_missing(steps, unseen)) if steps else ()
+    return tuple(_missing(trajectory, steps, unseen)) if steps else ()
 
 
 def _missing(  # noqa: PLR0912  one walk, a line per fact
-    steps: Sequence[Step], unseen: bool
+    trajectory: Trajectory, steps: Sequence[Step], unseen: bool
 ) -> Iterator[str]:
-    uses_models = calls = tools = silent = unserved = tokens = call_tokens = False
+    uses_models = calls = tools = silent = unserved = tokens = uncounted = False
     rebuilt = no_arguments = no_outputs = False
     for step in steps:
         kind = step.kind
         tokens = tokens or step.tokens_in is not None
         if kind == "llm":
             calls = True
-            call_tokens = call_tokens or step.tokens_in is not None
             if step.status == "ok":
+                uncounted = uncounted or step.tokens_in is None or step.tokens_out is None
                 silent = silent or step.output is None
                 unserved = unserved or step.model_served is None
         elif kind in ("tool", "handoff"):
@@ -115,7 +119,8 @@ def _missing(  # noqa: PLR0912  one walk, a line per fact
         yield "text"
     if uses_models and not tokens:
         yield "tokens"
-    elif uses_models and not call_tokens:
-        yield "tokens per call"
+    elif uncounted or (uses_models and not calls):
+        known = all(trajectory.total(field).all for field in ("tokens_in", "tokens_out"))
+        yield "tokens per call" if known else "tokens"
     if unserved:
         yield "served model"

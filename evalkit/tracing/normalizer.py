@@ -77,7 +77,9 @@ def to_trajectory(
         route=route,
         session=session,
         user=user,
-        coverage=_coverage(len(spans), forest, reads, missing(listed, unseen=unseen), decided),
+        coverage=_coverage(
+            len(spans), forest, reads, missing(found, listed, unseen=unseen), decided
+        ),
         stop_reason=_stop_reason(listed),
     )
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalkit.folders.rows import COLUMNS, table_rows
+from evalkit.results import Trial
 from evalkit.spans import Span, SpanEvent
 from evalkit.suite import RouteSource
 from evalkit.tracing.normalizer import to_trajectory
@@ -290,6 +292,55 @@ def test_totals_of_an_agent_alone_are_said_to_be_that() -> None:
     found = to_trajectory([span(1, "invoke_agent a", attributes=agent)])
     assert found.tokens_in == 9
     assert found.coverage.missing == ("model calls", "tool calls", "tokens per call")
+
+
+USED = {"gen_ai.usage.input_tokens": 40, "gen_ai.usage.output_tokens": 20}
+
+
+@pytest.mark.parametrize(
+    ("total", "second", "known", "missing"),
+    [
+        ({}, {}, (40, 20), "tokens"),
+        ({}, {"gen_ai.usage.input_tokens": 10}, (50, 20), "tokens"),
+        ((100, 50), {}, (100, 50), "tokens per call"),
+        # An agent that says less than its calls do cannot mean all of them.
+        ((30, 10), {}, (40, 20), "tokens"),
+        ((100, 50), USED, (80, 40), None),
+        ({}, {"error.type": "503"}, (40, 20), None),
+    ],
+)
+def test_a_part_of_the_tokens_is_not_passed_off_as_all(
+    total: Any, second: dict[str, Any], known: tuple[int, int], missing: str | None
+) -> None:
+    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
+    if total:
+        agent |= dict(zip(USED, total, strict=True))
+    found = to_trajectory(
+        [
+            span(1, "invoke_agent a", attributes=agent, end_ns=9),
+            span(2, "chat", 1, attributes=chat(**USED)),
+            span(4, "chat", 1, attributes=chat(**second)),
+        ]
+    )
+    assert (found.tokens_in, found.tokens_out) == known
+    told = {"tokens", "tokens per call"} & set(found.coverage.missing)
+    assert told == ({missing} if missing else set())
+    trial = Trial(case="c", trial=0, route="r", status="completed", trajectory=found)
+    [row] = table_rows(trial)["trials"]
+    at = list(COLUMNS["trials"]).index("tokens_out")
+    assert row[at] == (None if missing == "tokens" else known[1])
+
+
+def test_an_openinference_agent_tells_its_tokens() -> None:
+    agent = {
+        "openinference.span.kind": "AGENT",
+        "agent.name": "a",
+        "llm.token_count.prompt": 100,
+        "llm.token_count.completion": 5,
+    }
+    found = to_trajectory([span(1, "a", attributes=agent)])
+    assert (found.tokens_in, found.tokens_out) == (100, 5)
+    assert "tokens per call" in found.coverage.missing
 
 
 def test_what_decided_the_route_is_told() -> None:

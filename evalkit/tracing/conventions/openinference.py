@@ -124,7 +124,17 @@ def _unit(kind: Any, span: Span, name: str | None = None) -> Step:
         arguments=plain(without_envelopes(_value(span, "input"))),
         output=plain(without_envelopes(_value(span, "output"))),
         agent=agent_name(span.attributes),
+        **(_totals(span) if kind in ("agent", "workflow") else {}),
     )
+
+
+def _totals(span: Span) -> dict[str, Any]:
+    """What all that is done within a span used, where it says so."""
+    if "llm.token_count.prompt" not in span.attributes:
+        return {}
+    totals = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "cost_usd")
+    used = _used(span)
+    return {field: used[field] for field in totals if field in used}
 
 
 def _bare(name: str) -> str:
