@@ -48,15 +48,12 @@ def completed(
 
     ``listed`` are all of them in pre-order. Where there is nothing to add, the steps themselves.
     """
-    called = lacking = leading = False
-    for step in listed:
-        if step.kind == "llm":
-            called = called or (isinstance(step.output, dict) and "tool_calls" in step.output)
-        elif step.kind in _TOOLS:
-            lacking = lacking or not step.call_id or _lacks(step)
-            leading = leading or (step.kind == "tool" and transfer(step.name) is not None)
+    called, lacking, leading = _needs(listed)
     if not (called or lacking or leading):
         return Completed(steps)
+    known = None if called or leading else results()
+    if known is not None and not known.by_id:
+        return Completed(steps)  # as where no content is recorded
     visits = list(Trajectory(steps=steps).walk())
     calls = [call for visit in visits if visit.step.kind == "llm" for call in calls_of(visit)]
     found = matched(calls, visits)
@@ -64,7 +61,8 @@ def completed(
     others = _other_names(calls, found, visits)
     if all(found) and not (lacking or leading or early or others):
         return Completed(steps)
-    known = results() if lacking or not all(found) else NO_RESULTS
+    if known is None:
+        known = results() if lacking or not all(found) else NO_RESULTS
     calls = _with_ids(calls, found, known)
     told = _told(calls, visits, known)
     agents = agents_among(listed)
@@ -88,6 +86,18 @@ def completed(
             # With a call that nothing follows, the run ended before it or for it.
             unseen = unseen or call.number < last
     return Completed(_with_changes(steps, changed, rebuilt, early, count()), unseen)
+
+
+def _needs(listed: Sequence[Step]) -> tuple[bool, bool, bool]:
+    """Whether models called tools, whether tools lack what messages may tell, or lead elsewhere."""
+    called = lacking = leading = False
+    for step in listed:
+        if step.kind == "llm":
+            called = called or (isinstance(step.output, dict) and "tool_calls" in step.output)
+        elif step.kind in _TOOLS:
+            lacking = lacking or not step.call_id or _lacks(step)
+            leading = leading or (step.kind == "tool" and transfer(step.name) is not None)
+    return called, lacking, leading
 
 
 def _changed(

@@ -7,7 +7,7 @@ Attributes as JSON (``gen_ai.output.messages`` with parts), flattened (``gen_ai.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
@@ -38,6 +38,16 @@ _OLD_EVENTS = {
 
 
 _AT_PROVIDER = ("server_tool_call", "server_tool_use")
+
+
+def _holder(side: str) -> Callable[[tuple[str, ...]], bool]:
+    """Tells of keys whether one of them may hold messages: mostly no content is recorded."""
+    names = (*_KEYS[side], "events")
+    starts = tuple(f"{name}." for name in _KEYS[side])
+    return lambda keys: any(key in names or key.startswith(starts) for key in keys)
+
+
+_MAY_HOLD = {side: _holder(side) for side in _KEYS}
 
 
 class Answer(NamedTuple):
@@ -79,8 +89,10 @@ def messages(span: Span, side: str) -> list[dict[str, Any]]:
 
 def raw_messages(span: Span, side: str) -> Sequence[Mapping[str, Any]]:
     """The messages as recorded, from the first place that has some."""
-    key, old_key = _KEYS[side]
     attributes = span.attributes
+    if not span.events and not shape_of(attributes).tells(_MAY_HOLD[side]):
+        return ()
+    key, old_key = _KEYS[side]
     if (value := attributes.get(key)) is not None and (found := _maps(value)):
         return found
     sources = [attributes, *(event.attributes for event in span.events)]
