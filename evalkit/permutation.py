@@ -355,13 +355,14 @@ def _deal_listed(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Fl
     for start in range(0, len(cases), _AT_ONCE):
         some = cases[start : start + _AT_ONCE]
         own = sums_of_ways(design, [case.scores for case in some]) * some[0].weight
-        own -= np.array([[case.centre] for case in some])
+        own -= own.mean(axis=1, keepdims=True)  # over all ways nothing changes
         for at in range(0, len(some), _BLOCK):
             block = own[at : at + _BLOCK]
             dealt = _ways_dealt((start + at) // _BLOCK, design, draws)
             places = dealt[: len(block)].astype(np.intp)
             for row, cut in enumerate(cuts):
-                totals[row] += np.clip(block, -cut, cut).ravel().take(places).sum(axis=0)
+                table = block if math.isinf(cut) else np.clip(block, -cut, cut)
+                totals[row] += table.ravel().take(places).sum(axis=0)
     return totals
 
 

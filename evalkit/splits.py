@@ -309,20 +309,26 @@ class _Grid(NamedTuple):
 
 
 def _convolved(kinds: Sequence[tuple[Case, Kind, _Steps]], denominator: int, unit: int) -> Lattice:
-    plain, whole = np.ones(1), np.ones(1)
+    here = sum(
+        round(kind.total * denominator) * own.weight - kind.cases * own.least
+        for _, kind, own in kinds
+    )
+    plain = np.ones(1)
+    several: list[tuple[Case, _Grid, int]] = []
     flippable: list[tuple[Floats, int, float]] = []
-    here = 0
-    for case, kind, (weight, least, _, _, _) in kinds:
-        here += round(kind.total * denominator) * weight - kind.cases * least
-        grid = _Grid(weight, denominator, unit)
+    for case, kind, own in kinds:
+        grid = _Grid(own.weight, denominator, unit)
         if case.flip is None:
             plain = _add(plain, case, grid, kind.cases)
             continue
-        whole = _add(whole, case, grid, kind.cases)
-        flip = (round(case.flip * denominator) * weight - least) // unit
+        several.append((case, grid, kind.cases))
+        flip = (round(case.flip * denominator) * own.weight - own.least) // unit
         chance = 1 / math.comb(case.n_b + case.n_c, case.n_c)
         flippable += [(_own(case, grid), flip, chance)] * kind.cases
-    return Lattice(np.convolve(plain, whole), here // unit, plain, flippable)
+    whole = plain
+    for alike in several:
+        whole = _add(whole, *alike)
+    return Lattice(whole, here // unit, plain, flippable)
 
 
 def _whole_weights(cases: Iterable[Case]) -> Iterator[dict[tuple[int, int], int]]:
