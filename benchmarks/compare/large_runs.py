@@ -37,15 +37,18 @@ def write_run(store: Path, name: str, kind: str, routes: int, cases: int, trials
 
     ``kind``: ``same`` as all others of its kind but for chance, ``worse`` by 10 points on every
     route, ``little`` by 2, ``unequal`` with a tenth of the trials lost, ``graded`` with scores
-    that are shares of a case's few steps, ``fine`` with scores on no grid at all.
+    that are shares of a case's few steps, ``fine`` with scores on no grid at all; several at once
+    are joined by ``+``.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
+    kinds = kind.split("+")
     ids = [(f"route-{r}-case-{c}", f"route-{r}") for r in range(routes) for c in range(cases)]
     mix = np.random.default_rng(1)
-    chances = mix.choice([0.98, 0.6, 0.05], len(ids), p=[0.7, 0.2, 0.1]) - DROPS.get(kind, 0.0)
+    chances = mix.choice([0.98, 0.6, 0.05], len(ids), p=[0.7, 0.2, 0.1])
+    chances -= sum(DROPS.get(one, 0.0) for one in kinds)
     of = np.repeat(np.arange(len(ids)), trials)
     number = np.tile(np.arange(trials), len(ids))
-    if kind == "unequal":
+    if "unequal" in kinds:
         kept = (rng.random(len(of)) > 0.1) | (number == 0)
         of, number = of[kept], number[kept]
     count = len(of)
@@ -67,10 +70,10 @@ def write_run(store: Path, name: str, kind: str, routes: int, cases: int, trials
     }
     passed = rng.random((count, len(SCORERS))) < chances[of][:, None]
     value = passed.astype(float)
-    if kind == "graded":
+    if "graded" in kinds:
         shares = mix.integers(2, 9, len(ids))[of][:, None]
         value[~passed] = (np.floor(rng.random(passed.shape) * shares) / shares)[~passed]
-    elif kind == "fine":
+    elif "fine" in kinds:
         value[~passed] = rng.random(passed.shape)[~passed]
     lines = np.arange(count * len(SCORERS)) % 5_000
     score_columns = {
