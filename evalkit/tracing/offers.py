@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -10,6 +11,9 @@ from evalkit.tracing.attributes import as_list, as_map, label, parsed
 from evalkit.tracing.shapes import flattened, shape_of
 
 MAX_OFFERED = 500
+
+_MOST_KEPT = 16_384
+"""Characters of offers, and their keys, that are kept: calls of one agent repeat them."""
 
 _LISTS = (
     "gen_ai.tool.definitions",
@@ -27,21 +31,33 @@ def offered(attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
 
     None where the span does not tell.
     """
-    shape = shape_of(attributes)
-    if not shape.tells(_telling):
+    keys = shape_of(attributes).tells(_telling)
+    if not keys:
         return None
+    values = tuple([attributes[key] for key in keys])
+    is_text = all(isinstance(value, str) for value in values)
+    is_kept = is_text and sum(map(len, (*keys, *values))) <= _MOST_KEPT
+    return _kept_names(keys, values) if is_kept else _names(keys, values)
+
+
+def _telling(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys under which offers stand."""
+    lists = tuple(f"{one}." for one in _FLATTENED)
+    return tuple(key for key in keys if key in (*_LISTS, _PARAMETERS) or key.startswith(lists))
+
+
+def _names(keys: tuple[str, ...], values: tuple[Any, ...]) -> tuple[str, ...] | None:
     names: dict[str, None] = {}
-    for tool in islice(_tools(attributes, shape.tells(flattened)), MAX_OFFERED):
+    attributes = dict(zip(keys, values, strict=True))
+    lists = shape_of(attributes).tells(flattened)
+    for tool in islice(_tools(attributes, lists), MAX_OFFERED):
         name = _name(tool)
         if name is not None:
             names |= {name: None, _at_home(name): None}
     return tuple(names) or None
 
 
-def _telling(keys: tuple[str, ...]) -> bool:
-    """Whether one of the keys is one under which offers stand."""
-    lists = tuple(f"{one}." for one in _FLATTENED)
-    return any(key in (*_LISTS, _PARAMETERS) or key.startswith(lists) for key in keys)
+_kept_names = lru_cache(128)(_names)
 
 
 def _tools(attributes: Mapping[str, Any], lists: Mapping[str, Any]) -> Iterator[Any]:

@@ -36,6 +36,15 @@ def test_an_offer_is_read_however_it_is_told(attributes: dict[str, Any]) -> None
     assert offered(attributes) == ("find",)
 
 
+@pytest.mark.parametrize("length", [0, 100_000])
+def test_offers_that_repeat_are_told_by_what_each_says(length: int) -> None:
+    for name in ("find", "send", "find"):
+        said = json.dumps([{"name": name, "description": "x" * length}])
+        assert offered({"gen_ai.tool.definitions": said}) == (name,)
+        assert offered({"app.tools": said}) is None
+        assert offered({"model_request_parameters": said}) is None
+
+
 def test_a_tool_goes_by_its_own_name_too() -> None:
     assert offered({"gen_ai.agent.tools": ["mcp__kb__find"]}) == ("mcp__kb__find", "find")
 
