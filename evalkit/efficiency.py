@@ -42,7 +42,7 @@ class Efficiency(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Change:
+class Change:
     """One route and measure: what the trials took, a row for each case, NaN for none."""
 
     route: str
@@ -73,9 +73,11 @@ class _Change:
         less = less * (1 + MARGIN)
         if not self.single:
             return stratified_rank_sum(less, more)
-        ratios = _ratios(np.nanmax(less, axis=1), np.nanmax(more, axis=1))
-        with np.errstate(divide="ignore"):
-            return signed_rank(np.log(ratios))
+        low, high = (np.nanmax(side, axis=1) for side in (less, more))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # A log of the ratio is not to the last digit the negative of that of its inverse, and
+            # would rank ties by their sign.
+            return signed_rank(np.where(low == high, 0.0, np.log(high) - np.log(low)))
 
     @cached_property
     def least(self) -> float:
@@ -123,7 +125,7 @@ def compare_efficiency(
     return Efficiency(tuple(rows), tuple(notes))
 
 
-def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) -> Iterator[_Change]:
+def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) -> Iterator[Change]:
     sides = (before, after)
     planned = [{case: at for at, case in enumerate(side.scores.cases)} for side in sides]
     places = {
@@ -137,7 +139,7 @@ def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) ->
             was, now = (table[at] for table, at in zip(tables, where, strict=True))
             both = np.isfinite(was).any(axis=1) & np.isfinite(now).any(axis=1)
             if both.any():
-                yield _Change(route, measure, was[both], now[both])
+                yield Change(route, measure, was[both], now[both])
 
 
 def _slots(side: Side) -> Whole:
@@ -180,7 +182,7 @@ def _steps(side: Side) -> Floats:
     return np.where(there[at] == mine, floats(table["steps"])[order][at], math.nan)
 
 
-def _row(one: _Change, p: float, adjusted: float, *, worse: bool) -> GateRow:
+def _row(one: Change, p: float, adjusted: float, *, worse: bool) -> GateRow:
     verdict: Verdict = "regressed" if worse else "improved"
     was, now = one.means
     moved = f"{one.measure} {'rose' if worse else 'fell'}: {one.size}"

@@ -64,6 +64,15 @@ def test_unequal_trials_are_no_news(counts):
     assert len(found) <= 2
 
 
+def test_a_rise_by_just_the_margin_is_no_news_where_few_values_are_seen():
+    rng = np.random.default_rng(11)
+    found = []
+    for _ in range(25):
+        before, after = rng.choice([1_000, 10_000], (2, 60, 1), p=[0.8, 0.2])
+        found += decide(with_tokens(after * 11 // 10), with_tokens(before), ON).rows[1:]
+    assert len(found) <= 3
+
+
 def test_a_rise_is_seen_with_unequal_trials_and_all_numbers_say_so():
     rng = np.random.default_rng(8)
     before, after = (rng.integers(800, 1200, (20, n)) for n in (2, 5))
