@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from evalkit.redacting.finding import Item, apart, find, find_encoded
+from evalkit.redacting.placing import are_pairs, keys_of, name_in, names_of, text_of
 from evalkit.redacting.pseudonyms import Pseudonyms
 from evalkit.redacting.second import SecondPass, second_pass
 from evalkit.redacting.secrets import MARK, is_secret_value, key_kind
@@ -130,17 +131,33 @@ class Redactor:
         if depth > MAX_DEPTH:
             return f"{MARK}too-deep"
         if isinstance(value, dict):
+            keys = keys_of(value, key)
             return {
-                self._text(str(name)): self._walked(one, depth + 1, str(name))
+                self._text(str(name)): self._walked(one, depth + 1, keys[name])
                 for name, one in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self._walked(one, depth + 1, key) for one in value]
+            return self._listed(value, depth + 1, key)
         if isinstance(value, str):
             return self._under(key, value)
+        if isinstance(value, bytes):
+            return self._binary(value, key)
         if isinstance(value, int) and not isinstance(value, bool):
             return self._number(value, key)
         return value
+
+    def _listed(self, value: Sequence[Any], depth: int, key: str) -> list[Any]:
+        if are_pairs(value):
+            return [
+                [self._walked(one[0], depth + 1), self._walked(one[1], depth + 1, name_in(one))]
+                for one in value
+            ]
+        names = names_of(value, key)
+        return [self._walked(one, depth, name) for one, name in zip(value, names, strict=True)]
+
+    def _binary(self, value: bytes, key: str) -> bytes:
+        text = text_of(value)
+        return self._bytes(value, 0) if text is None else self._under(key, text).encode()
 
     def _under(self, key: str, text: str) -> str:
         """A text under a key: the key's name may tell what the form does not."""

@@ -9,6 +9,7 @@ import random
 import re
 import string
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import pytest
@@ -103,6 +104,53 @@ def test_secrets_told_by_name_or_place(secret: str, text: str) -> None:
     assert not any(part in written for part in secret.split("\n"))
 
 
+ODD = "zzQQ11customsecret9"
+"""Of no known form: only what stands beside it tells."""
+
+ESCAPED = f'{{"api\\u005fkey": "{ODD}"}}'
+QUOTED = f"{{\\u0022api_key\\u0022:\\u0022{ODD}\\u0022}}"
+
+NAMED = [
+    ["app", "--api-key", ODD],
+    ["app", "--password", "Swordfish"],
+    f"app --verbose --api-key {ODD} run",
+    f"app -auth-token '{ODD}'",
+    {"name": "x-api-key", "value": ODD},
+    {"value": ODD, "Key": "Authorization"},
+    {"key": "api_key", "value": {"stringValue": ODD}},
+    {"name": "db-password", "value": "hunter"},
+    {"api_key": {"value": ODD, "type": "env"}},
+    [["accept", "*/*"], ["x-api-key", ODD]],
+    [["x-api-key", "correct-horse-battery"]],
+    ["Host", "example.org", "x-api-key", ODD],
+    [("x-api-key", ODD)],
+    [(b"x-api-key", ODD.encode())],
+    f"[('accept', '*/*'), ('x-api-key', '{ODD}')]",
+    f"[(b'x-api-key', b'{ODD}')]",
+    {"api_key": ODD.encode()},
+    json.dumps({"api_key": ODD}).encode(),
+    b"\xff" + json.dumps({"api_key": ODD}).encode(),
+    f"https://example.org/v1?alt=sse&key={ODD}",
+    f"key={ODD}&alt=sse",
+    f"https://example.org/file?X-Amz-Signature={ODD}",
+    ESCAPED,
+    QUOTED,
+    f"q=api%5Fkey%3D{ODD}",
+]
+
+
+@pytest.mark.parametrize("value", NAMED)
+def test_secrets_of_no_known_form_are_told_by_what_names_them(value: Any) -> None:
+    redacted, counts = redact_secrets(value)
+    assert counts and sum(counts.values()) == 1
+    assert not any(one in str(redacted) for one in (ODD, "Swordfish", "hunter", "correct-horse"))
+    if not isinstance(value, str | bytes):  # the same as a text within another value
+        written = json.dumps({"input": json.dumps(value, default=bytes.decode)})
+        random = ODD in written
+        assert ODD not in str(redact_secrets(written)[0])
+        assert bool(redact_secrets(written)[1]) or not random
+
+
 @pytest.mark.parametrize(
     "item",
     [
@@ -171,6 +219,18 @@ def test_secrets_become_numbered_marks() -> None:
     "value",
     [
         {"max_tokens": 500, "next_page_token": "abc123def456", "token_count": 3},
+        {"required": ["username", "password", "email", "api_key", "user_id"]},
+        [["token", "lexer"], ["lexer", "parser"]],
+        ["--api-key", "--verbose"],
+        ["api_key"],
+        {"name": "password", "type": "string", "description": "of the account, 8 characters"},
+        {"name": "limit", "value": "abcdefgh12345678"},
+        {"id": ["OPENAI_API_KEY"], "api_key": {"type": "secret", "id": ["OPENAI_API_KEY"]}},
+        "https://example.org/browse?key=PROJ-1234&code=ERR_INVALID_STATE_2024",
+        "app --token --verbose --api-key $KEY",
+        "pass --token to run it, or --api-key followed by it",
+        "the columns 'token', 'lemma' and \"password\", \"confirmed\"",
+        b"\xff\xfe binary",
         {"password": None, "api_key": "", "secret": True, "token": "${TOKEN}"},
         "the password is wrong",
         [],

@@ -18,7 +18,7 @@ MARK = "REDACTED-"
 """What a secret is replaced by begins so: safe in URLs, JSON and shells, and never a secret."""
 
 
-def _random_looking(found: bytes) -> bool:
+def random_looking(found: bytes) -> bool:
     """Whether a token is none of words: ``sk-learn-tutorial`` and ``getUserName`` are.
 
     It has two digits, or it is long, and has one or letters that change case every few: words
@@ -36,15 +36,20 @@ def _random_looking(found: bytes) -> bool:
     return len(found) >= 20 and 3 * changes > len(found)
 
 
-def _is_value(found: bytes) -> bool:
+def is_value(found: bytes) -> bool:
     """Whether the text after a password's name is one, not a placeholder, a type or a remark."""
     text = found.decode("utf-8", "replace").strip("\"'\\,;")
     return is_secret_value(text) and (not text.isalpha() or len(text) > 20 or not text.islower())
 
 
+def _is_argument(found: bytes) -> bool:
+    """Whether what follows an option is its value, not the next option."""
+    return not found.startswith(b"-") and is_value(found)
+
+
 def _password_in_prose(found: bytes) -> bool:
     """Whether what a sentence says that a password is can be one: ``password is wrong`` cannot."""
-    return any(48 <= one <= 57 for one in found) and _is_value(found)
+    return any(48 <= one <= 57 for one in found) and is_value(found)
 
 
 class SecretKind(NamedTuple):
@@ -61,6 +66,12 @@ class SecretKind(NamedTuple):
 
 _VALUE = r"""(?:"([^"\\\r\n]{4,})"|'([^'\\\r\n]{4,})'|([^\s"'`,;&<>(){}\[\]\\]{6,}))"""
 _IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"""
+
+_NAMING = (
+    r"[a-z0-9_.-]{0,40}(?:api[_-]?key|access[_-]?key|private[_-]?key|secret(?:[_-]?key)?|token"
+    r"|passw(?:or)?d|passphrase|pwd|credentials?|authorization)"
+)
+_QUOTED = r"""\\*["']"""
 
 _PREFIXED = {
     "1password-token": r"ops_eyJ[A-Za-z0-9+/=_-]{50,}",
@@ -107,12 +118,12 @@ _PREFIXED = {
 """Kinds that their beginning tells."""
 
 SECRETS: tuple[SecretKind, ...] = (
-    *(SecretKind(name, rf"\b{pattern}", _random_looking) for name, pattern in _PREFIXED.items()),
+    *(SecretKind(name, rf"\b{pattern}", random_looking) for name, pattern in _PREFIXED.items()),
     SecretKind("private-key", r"PuTTY-User-Key-File-[0-9][^\x00]*?Private-Lines:\s{0,4}[0-9]{1,4}"
                r"\s{1,4}([A-Za-z0-9+/=\s\\]{16,}?)(?:Private-MAC|$)"),
     SecretKind("password", r"(?i:\b(?:password|passwd|passphrase|passcode|pin)) (?i:is|was|to|of)(?: set to| now)?\s{0,2}:?\s{1,4}"
                r"[\"'`]?([^\s\"'`,;<>]{6,})", _password_in_prose),
-    SecretKind("password", r"(?:\s(?:-u|--user)[ =][\"']?[^\s:\"'@/]{1,60}:)([^\s\"'`]{4,})", _is_value),
+    SecretKind("password", r"(?:\s(?:-u|--user)[ =][\"']?[^\s:\"'@/]{1,60}:)([^\s\"'`]{4,})", is_value),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
                r"[A-Za-z0-9+/=\s\\:,.()-]{16,}?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
@@ -123,13 +134,13 @@ SECRETS: tuple[SecretKind, ...] = (
     SecretKind("github-token", r"\bgh[pousr]_[A-Za-z0-9]{30,}\b"),
     SecretKind("github-token", r"\bgithub_pat_[A-Za-z0-9_]{22,}\b"),
     SecretKind("gitlab-token", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|oas|imt)-[A-Za-z0-9_-]{20,}"),
-    SecretKind("slack-token", r"\b(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,}", _random_looking),
+    SecretKind("slack-token", r"\b(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,}", random_looking),
     SecretKind("slack-webhook", r"https://hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9+/]{20,})"),
     SecretKind("discord-webhook", r"https://discord(?:app)?\.com/api/webhooks/([0-9]{15,21}/[A-Za-z0-9_-]{50,})"),
     SecretKind("teams-webhook", r"https://[a-z0-9-]{1,}\.webhook\.office\.com/webhookb2/([A-Za-z0-9@/-]{60,})"),
     SecretKind("stripe-key", r"\b(?:[rs]k_(?:live|test|prod)|whsec)_[A-Za-z0-9]{16,}\b"),
     SecretKind("anthropic-key", r"\bsk-ant-[a-z0-9]{3,12}-[A-Za-z0-9_-]{20,}"),
-    SecretKind("openai-key", r"\bsk-(?:proj-|svcacct-|admin-|or-v1-|lf-)?[A-Za-z0-9_-]{20,}", _random_looking),
+    SecretKind("openai-key", r"\bsk-(?:proj-|svcacct-|admin-|or-v1-|lf-)?[A-Za-z0-9_-]{20,}", random_looking),
     SecretKind("groq-key", r"\bgsk_[A-Za-z0-9]{40,}\b"),
     SecretKind("xai-key", r"\bxai-[A-Za-z0-9]{60,}\b"),
     SecretKind("perplexity-key", r"\bpplx-[A-Za-z0-9]{40,}\b"),
@@ -149,11 +160,11 @@ SECRETS: tuple[SecretKind, ...] = (
     SecretKind("npm-token", r"\bnpm_[A-Za-z0-9]{36}\b"),
     SecretKind("pypi-token", r"\bpypi-[A-Za-z0-9_-]{50,}"),
     SecretKind("telegram-token", r"(?:\bbot|\b)([0-9]{8,10}:AA[A-Za-z0-9_-]{32,34})"),
-    SecretKind("discord-token", r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", _random_looking),
+    SecretKind("discord-token", r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", random_looking),
     SecretKind("shopify-token", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
     SecretKind("digitalocean-token", r"\bdo[opr]_v1_[0-9a-f]{64}\b"),
     SecretKind("databricks-token", r"\bdapi[0-9a-f]{32}\b"),
-    SecretKind("vault-token", r"\bhv[sbr]\.[A-Za-z0-9_-]{24,}", _random_looking),
+    SecretKind("vault-token", r"\bhv[sbr]\.[A-Za-z0-9_-]{24,}", random_looking),
     SecretKind("terraform-token", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}"),
     SecretKind("square-token", r"\bsq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}"),
     SecretKind("linear-key", r"\blin_api_[A-Za-z0-9]{40}\b"),
@@ -168,16 +179,26 @@ SECRETS: tuple[SecretKind, ...] = (
     SecretKind("url-password", r"\b[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@\"'<>]{0,}:([^\s/@\"'<>]{1,})@",
                lambda found: not found.startswith((MARK.encode(), b"$", b"{", b"<", b"***"))),
     SecretKind("bearer-token", r"(?i:\b(?:bearer|authorization\W{1,8}(?:bearer|basic|token|apikey|digest)?))"
-               r"\s{1,4}([A-Za-z0-9._~+/=-]{12,})", _random_looking),
+               r"\s{1,4}([A-Za-z0-9._~+/=-]{12,})", random_looking),
     SecretKind("cookie", r"(?i:\b(?:set-)?cookie\W{1,6}[^\r\n]{0,}?(?:sess|auth|sid|token)[a-z0-9_.-]{0,20}=)"
-               r"([A-Za-z0-9%._~+/=-]{12,})", _random_looking),
+               r"([A-Za-z0-9%._~+/=-]{12,})", random_looking),
     SecretKind("password", r"(?i:[a-z0-9_.-]{0,40}(?:password|passwd|passphrase|\bpwd|_pwd|-pwd|userpass))"
-               + _IS + _VALUE, _is_value),
+               + _IS + _VALUE, is_value),
     SecretKind("secret", r"(?i:[a-z0-9_.-]{0,40}(?:secret|api[ _-]?key|access[_-]?key|secret[_-]?key|"
                r"private[_-]?key|signing[_-]?key|encryption[_-]?key|access[_-]?token|auth[_-]?token|"
                r"refresh[_-]?token|session[_-]?token|id[_-]?token|bot[_-]?token|csrf[_-]?token|"
-               r"client[_-]?secret|credential))" + _IS + _VALUE, _is_value),
-    SecretKind("secret", r"([A-Za-z0-9_.-]{1,60}(?i:token|[_-]pat))" + _IS + _VALUE, _random_looking, named=True),
+               r"client[_-]?secret|credential))" + _IS + _VALUE, is_value),
+    SecretKind("secret", r"([A-Za-z0-9_.-]{1,60}(?i:token|[_-]pat))" + _IS + _VALUE, random_looking, named=True),
+    # An option and its value; a header as a record in JSON; a name and its value in a list.
+    SecretKind("secret", rf"(?i:(?:^|[\s\"'`])--?({_NAMING}))\s{{1,4}}" + _VALUE, _is_argument, named=True),
+    SecretKind("secret", rf"(?i:{_QUOTED}({_NAMING}){_QUOTED}\s{{0,4}}(?:,|:\s{{0,4}}\{{)\s{{0,4}}{_QUOTED}val(?:ue)?"
+               rf"(?:{_IS}\{{\s{{0,4}}{_QUOTED}string_?value)?)" + _IS + _VALUE, is_value, named=True),
+    SecretKind("secret", rf"(?i:{_QUOTED}val(?:ue)?{_IS}{_QUOTED})([^\s\"'\\]{{6,}})(?i:{_QUOTED}\s{{0,4}},\s{{0,4}}"
+               rf"{_QUOTED}(?:name|key|header){_IS}{_QUOTED}{_NAMING}{_QUOTED})", is_value),
+    SecretKind("secret", rf"(?i:{_QUOTED}-{{0,2}}({_NAMING}){_QUOTED}\s{{0,4}},\s{{0,4}}b?{_QUOTED})"
+               r"([^\s\"'\\]{6,})", random_looking, named=True),
+    SecretKind("url-key", r"(?:(?m:^)|[?&])(?i:(?:subscription-)?key|(?:x-(?:amz|goog)-)?sig(?:nature)?)="
+               r"([A-Za-z0-9_~%+-]{16,}={0,2})(?:[&#\s\"'<>)\\]|$)", random_looking),
 )  # fmt: skip
 
 _PASSWORDS = {"password", "passwd", "pwd", "passphrase", "passcode", "pin", "otp", "cvv", "cvc"}

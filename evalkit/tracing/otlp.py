@@ -313,7 +313,9 @@ def _spans(found: Sequence[_Span], origin: _Origin, refused: Reasons) -> list[Sp
 
 def no_span_id(value: str | int) -> str:
     """What is said of a span whose id is none."""
-    return f"{str(value)[:12]!r} is no id of 8 bytes"  # whatever it is: a secret is longer
+    told = str(value)
+    said = repr(told) if len(told) <= 12 else f"a text of {len(told)} characters"  # be it a secret
+    return f"{said} is no id of 8 bytes"
 
 
 def _span_id(value: str | int | None) -> str | None:

@@ -5,6 +5,7 @@ A fast look over the texts of a trace tells whether it may hold any; only then i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ _NAMES = (
     r"|authorization|token|(?:api|access|private|signing|encryption|session|account|auth)"
     r"[^a-z0-9]{0,2}key|cookie)[^a-z0-9 ]"
 )
+
+_ENCODED = re.compile(rb"(?:(?<!\\)\\++(?:u00|x)|%(?:25)*)([2-7][0-9A-Fa-f])")
+"""Signs and letters of ASCII, escaped or percent-encoded."""
 
 
 def redacted(spans: Sequence[Span]) -> tuple[Sequence[Span], dict[str, int]]:
@@ -78,29 +82,38 @@ def _names_secret(keys: tuple[str, ...]) -> bool:
 
 
 def _match(texts: bytes) -> bool:
-    return bool(_patterns().Match(texts))
+    patterns, encoded = _patterns()
+    found = patterns.Match(texts)
+    if found == [encoded]:
+        found = patterns.Match(_ENCODED.sub(_decoded, texts))
+    return bool(found)
+
+
+def _decoded(found: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(found[1].decode())
 
 
 def redacted_logs(logs: list[LogEvent]) -> tuple[list[LogEvent], dict[str, int]]:
     """The log records with every secret replaced by a mark, and how many of each kind were."""
-    clean, counts = redact_secrets([[log.event.name, log.event.attributes] for log in logs])
+    clean, counts = redact_secrets([[[log.event.name], log.event.attributes] for log in logs])
     if not counts:
         return logs, {}
     return [
         replace(log, event=replace(log.event, name=name, attributes=attributes))
-        for log, (name, attributes) in zip(logs, clean, strict=True)
+        for log, ([name], attributes) in zip(logs, clean, strict=True)
     ], counts
 
 
 def _told(span: Span) -> list[Any]:
     """What of a span an instrumentation fills with content."""
-    events = [[event.name, event.attributes] for event in span.events]
-    origin = [span.scope, span.scope_version, span.resource]
-    return [span.name, span.status_message, span.attributes, origin, events]
+    # Each text in a list of its own: in one, a text may be the name of what stands after it.
+    events = [[[event.name], event.attributes] for event in span.events]
+    texts = [[span.name], [span.status_message], [span.scope], [span.scope_version]]
+    return [texts, span.attributes, span.resource, events]
 
 
 def _with(span: Span, told: list[Any]) -> Span:
-    name, status_message, attributes, (scope, version, resource), events = told
+    ([name], [status_message], [scope], [version]), attributes, resource, events = told
     return replace(
         span,
         name=name,
@@ -110,14 +123,15 @@ def _with(span: Span, told: list[Any]) -> Span:
         scope_version=version,
         resource=resource,
         events=tuple(
-            SpanEvent(said[0], event.time_ns, said[1])
+            SpanEvent(said[0][0], event.time_ns, said[1])
             for event, said in zip(span.events, events, strict=True)
         ),
     )
 
 
 @cache
-def _patterns() -> re2.Set:
+def _patterns() -> tuple[re2.Set, int]:
+    """What may tell of a secret, and which of it only says that the texts read otherwise."""
     import re2
 
     options = re2.Options()
@@ -127,5 +141,6 @@ def _patterns() -> re2.Set:
     for kind in SECRETS:
         patterns.Add(kind.pattern)
     patterns.Add(_NAMES)
+    encoded = patterns.Add(r"\\(?:u00|x)[2-7][0-9A-Fa-f]|%[2-7][0-9A-Fa-f]")
     patterns.Compile()
-    return patterns
+    return patterns, encoded

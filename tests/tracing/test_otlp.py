@@ -108,6 +108,7 @@ def test_a_bad_span_costs_only_itself() -> None:
     spans += [
         {"traceId": TRACE, "spanId": "1" * 16, "name": 7},
         {"traceId": TRACE, "spanId": "xyz", "name": "odd"},
+        {"traceId": TRACE, "spanId": "sk-proj-Ab12Cd34Ef56", "name": "odd"},
         {"traceId": "", "spanId": "2" * 16},
         None,
     ]
@@ -115,8 +116,9 @@ def test_a_bad_span_costs_only_itself() -> None:
     [part] = read_parts(json.dumps(found).encode(), refused)
     assert (part.trace_id, part.spans, part.root) == (TRACE, 1, True)
     assert [span.span_id for span in unpack_spans(part.data)] == [SPAN]
-    assert refused.refused().total() == 4
+    assert refused.refused().total() == 5
     assert any("'xyz' is no id of 8 bytes" in reason for reason in refused)
+    assert refused["a text of 20 characters is no id of 8 bytes"] == 1  # it may be a secret
 
 
 def test_parts_are_one_per_trace_and_tell_which_has_a_root() -> None:

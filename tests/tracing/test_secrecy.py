@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
 
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing.assembly import scrubbed
@@ -38,6 +42,49 @@ def test_keys_and_well_known_forms_are_replaced_everywhere() -> None:
     assert clean[1].attributes == {"gen_ai.usage.input_tokens": 12, "output.value": "fine"}
     assert (clean[0].name, clean[0].start_ns, clean[1].events[0].time_ns) == ("chat", 1, 1)
     assert sum(counts.values()) >= 3
+
+
+ODD = "zzQQ11customsecret9"
+"""Of no known form: only what stands beside it tells."""
+
+ESCAPED = f'{{"api\\u005fkey": "{ODD}"}}'
+QUOTED = f"{{\\u0022api_key\\u0022:\\u0022{ODD}\\u0022}}"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"process.command_args": ["app", "--api-key", ODD]},
+        {"process.command_line": f"app --api-key {ODD}"},
+        {"headers": [{"name": "x-api-key", "value": ODD}]},
+        {"headers": json.dumps([{"key": "Authorization", "value": ODD}])},
+        {"headers": [["x-api-key", ODD]]},
+        {"url.full": f"https://example.org/v1?key={ODD}"},
+        {"url.query": f"key={ODD}"},
+        {"input.value": json.dumps({"api_key": ODD}).encode()},
+        {"input.value": ESCAPED},
+        {"input.value": json.dumps({"inner": ESCAPED})},
+        {"input.value": QUOTED},
+        {"http.request.body": f"api%255Fkey=1&secret%5fkey%3D{ODD}"},
+    ],
+)
+def test_secrets_of_no_known_form_are_told_by_what_names_them(attributes: dict[str, Any]) -> None:
+    plain = {"output.value": "fine"}
+    within = span(plain, (SpanEvent("request", 1, attributes),))
+    beside = replace(span(plain), resource=attributes)
+    for found in (span(attributes), within, beside):
+        [clean], counts = redacted([found])
+        assert ODD not in str(clean)
+        assert counts
+        assert (clean.name, clean.span_id, clean.end_ns) == ("chat", "b7ad6b7169203331", 2)
+
+
+def test_what_a_span_is_called_names_nothing() -> None:
+    found = replace(span({"key": "sk-none"}), name="get_token", status_message="ERR_40013_RETRY")
+    found = replace(found, scope="my.token", scope_version="0.1.dev20241101")
+    event = SpanEvent("auth_token", 1, {"value": "abcdef123456"})
+    found = replace(found, events=(event,), resource={"cookie": ""})
+    assert redacted([found]) == ([found], {})
 
 
 def test_spans_without_secrets_are_left_alone() -> None:
