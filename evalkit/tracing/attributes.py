@@ -176,6 +176,16 @@ def label(value: Any) -> str | None:
     return value or None
 
 
+_NO_MODEL = frozenset({"None", "null", "undefined", "unknown", "N/A"})
+"""What instrumentations write where they do not know the model."""
+
+
+def model_label(value: Any) -> str | None:
+    """A model's name as a label; None also for the words that stand for an unknown one."""
+    name = label(value)
+    return None if name in _NO_MODEL else name
+
+
 def count(*values: Any) -> int | None:
     """The first value that is a whole number of tokens; numbers in text count too."""
     for value in values:

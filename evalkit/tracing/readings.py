@@ -21,6 +21,7 @@ from evalkit.tracing.attributes import (
     first,
     is_flagged,
     label,
+    model_label,
     model_output,
     parsed,
     plain,
@@ -101,8 +102,8 @@ _AGENT = ("gen_ai.agent.name", "agent.name", "agent_name")
 
 
 _USAGE: Mapping[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
-    "model_requested": (_REQUESTED, label),
-    "model_served": (_SERVED, label),
+    "model_requested": (_REQUESTED, model_label),
+    "model_served": (_SERVED, model_label),
     "provider": (_PROVIDER, label),
     "tokens_in": (_TOKENS_IN, count),
     "tokens_out": (_TOKENS_OUT, count),

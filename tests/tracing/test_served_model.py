@@ -110,6 +110,22 @@ def test_the_agents_sdk_tells_by_its_kind_of_call(name: str, expected: tuple[Any
         assert models(openinference(scope, name, llm__model_name=ANSWERED, **stated)) == expected
 
 
+@pytest.mark.parametrize("unknown", ["unknown", "None", "", None])
+def test_words_for_an_unknown_model_are_no_model(unknown: str | None) -> None:
+    stated = {} if unknown is None else {"llm__model_name": unknown}
+    assert models(openinference(f"{PYTHON}openai", **stated)) == (None, None)
+    told = {"gen_ai.request.model": unknown, "gen_ai.response.model": unknown}
+    assert models(call("any", **{"gen_ai.operation.name": "chat"}, **told)) == (None, None)
+
+
+@pytest.mark.parametrize("asked", [ASKED, f"openai/{ASKED}"])
+def test_crewai_repeats_what_was_asked_for(asked: str) -> None:
+    told = {"gen_ai.operation.name": "chat", "gen_ai.request.model": asked}
+    found = call("crewai.telemetry", **told, **{"gen_ai.response.model": ASKED})
+    assert models(found) == (asked, None)
+    assert "served model" in found.coverage.missing
+
+
 def langfuse(name: str, model: str, **attributes: Any) -> Trajectory:
     told = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": model}
     return call("langfuse-sdk", name, **{**told, **attributes})

@@ -212,9 +212,14 @@ _READERS: dict[str, Callable[[Span], Step | None]] = {
 
 
 def _crewai(step: Step, span: Span) -> Step | None:
-    """CrewAI: agents are known by their role; a failed tool is reported a second time."""
+    """CrewAI: agents are known by their role; a failed tool is reported a second time.
+
+    As the model that answered it repeats the one asked for.
+    """
     if span.name == "tool failure":
         return None
+    if step.model_served in (step.model_requested, (step.model_requested or "").rpartition("/")[2]):
+        step = replace(step, model_served=None)
     role = label(span.attributes.get("crewai.agent.role"))
     if role is None:
         return step

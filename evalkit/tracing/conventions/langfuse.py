@@ -15,6 +15,7 @@ from evalkit.tracing.attributes import (
     first,
     label,
     literal,
+    model_label,
     model_output,
     parsed,
     plain,
@@ -122,8 +123,8 @@ def _models(span: Span) -> tuple[str | None, str | None]:
     response's in its place.
     """
     found = span.attributes
-    named = label(found.get(_O + "model.name"))
-    asked = label(parsed(found.get(_METADATA + "ls_model_name")))
+    named = model_label(found.get(_O + "model.name"))
+    asked = model_label(parsed(found.get(_METADATA + "ls_model_name")))
     is_answer = _is_openai(span) if asked is None else named != asked
     if not is_answer or _failure(span)[0] == "error":
         return asked or named, None

@@ -22,6 +22,7 @@ from evalkit.tracing.attributes import (
     indexed,
     label,
     literal,
+    model_label,
     model_output,
     parsed,
     plain,
@@ -106,7 +107,7 @@ def _agent(span: Span, parent: Span | None) -> Reading:
     if (inner := _inner(span)) is not None:
         return inner
     named = label(first(span.attributes, ("agent.name", "graph.node.id")))
-    if span.scope.endswith("openai_agents") and named is None:
+    if framework(span.scope) == "openai_agents" and named is None:
         return _step(_unit("workflow", span))
     metadata = as_map(span.attributes.get("metadata"))
     kind = chain_kind(span.name, metadata, is_root=parent is None, is_agent=True)
@@ -203,15 +204,17 @@ def _models(span: Span) -> tuple[str | None, str | None]:
     """
     found = span.attributes
     if "gen_ai.operation.name" in found and "gen_ai.request.model" in found:
-        return label(found["gen_ai.request.model"]), label(found.get("gen_ai.response.model"))
-    named = label(found.get("llm.model_name"))
+        return model_label(found["gen_ai.request.model"]), model_label(
+            found.get("gen_ai.response.model")
+        )
+    named = model_label(found.get("llm.model_name"))
     requested, served = _stated_models(span)
     if span.error or named is None or served is not None:
         return requested or named, served
     answered = framework(span.scope) in _ANSWERING or _is_response(span)
     if answered or (requested is not None and _model_of(requested) != _model_of(named)):
         return requested, named
-    return requested or named, label(model_answer(_value(span, "output")).model)
+    return requested or named, model_label(model_answer(_value(span, "output")).model)
 
 
 def _stated_models(span: Span) -> tuple[str | None, str | None]:
@@ -220,12 +223,12 @@ def _stated_models(span: Span) -> tuple[str | None, str | None]:
     # The Responses API echoes its parameters: that is the model which answered.
     asked = {} if _is_response(span) else as_map(found.get("llm.invocation_parameters"))
     requested = (
-        label(first(found, ("llm.request.model_name", "ai.model.id")))
-        or label(first(asked, ("model", "model_name")))
-        or label(as_map(found.get("metadata")).get("ls_model_name"))
+        model_label(first(found, ("llm.request.model_name", "ai.model.id")))
+        or model_label(first(asked, ("model", "model_name")))
+        or model_label(as_map(found.get("metadata")).get("ls_model_name"))
     )
     served = first(found, ("llm.response.model_name", "gen_ai.response.model", "ai.response.model"))
-    return requested, label(served)
+    return requested, model_label(served)
 
 
 def _is_response(span: Span) -> bool:
