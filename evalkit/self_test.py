@@ -151,9 +151,10 @@ def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
     cases = tuple(case for case in runs[0].run.planned if case.id in trials)
     if not cases:
         of = "of a case that is not in quarantine " if policy.quarantine else ""
-        raise InputError(
-            f"nothing to test the gate on: no trial {of}has scores of {', '.join(policy.all_on)}"
-        )
+        why = f"no trial {of}has scores of {', '.join(policy.all_on)}"
+        if not any(gating.values()):
+            why = "`on` is empty for every route"
+        raise InputError(f"nothing to test the gate on: {why}")
     return _Pool(cases, policy.all_on, trials)
 
 

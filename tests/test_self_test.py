@@ -116,3 +116,5 @@ def test_a_route_that_nothing_blocks_on_has_no_part():
     found = judged([stored([6] * 5 + [3] * 4)], open_route, repeats=2)
     one = judged([stored([6] * 5 + [3] * 4, routes=("a",))], repeats=2)
     assert found.rows == one.rows != alone.rows
+    with pytest.raises(InputError, match="`on` is empty for every route"):
+        judged([stored([6] * 5)], GatePolicy(routes=dict.fromkeys("ab", RoutePolicy(on=()))))

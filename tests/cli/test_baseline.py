@@ -200,3 +200,14 @@ def test_processes_that_import_a_file_at_once_all_have_it(exported, project):
         assert process.returncode == 0, said
     assert [run.label for run in Store(project / "fresh").runs()] == ["main"]
     assert not list((project / "fresh").glob(".import-*"))
+
+
+def test_a_run_on_which_nothing_blocks_passes_and_can_be_promoted(evalkit, project):
+    suite = project / "suite.yaml"
+    suite.write_text(suite.read_text() + "  routes: {status: {on: []}, refund: {on: []}}\n")
+    assert evalkit("run", "suite.yaml", "--label", "main")[0] == 0
+    code, out, _ = evalkit(
+        "run", "suite.yaml", "--label", "bad", "--baseline", "main", "--set", "skip=true"
+    )
+    assert code == 0 and "Passed: nothing blocks here" in out
+    assert evalkit("baseline", "promote", "bad", "--label", "main")[0] == 0
