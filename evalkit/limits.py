@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from evalkit.observations import (
     Floats,
@@ -150,36 +149,45 @@ def beyond(limit: Limit, found: Measured) -> bool:
     return found.value < limit.bound if limit.floor else found.value > limit.bound
 
 
-def lost_step(
-    limit: Limit, after: Tables, before: Tables, common: Mapping[str, Sequence[str]], route: str
-) -> str:
-    """Why a step that no trial of a route took is lost there; empty where that may be chance.
+def lost_steps(
+    limit: Limit, after: Tables, before: Tables, common: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """By route, why the limit's step that no trial takes there now is lost, and not by chance.
 
-    It is where the baseline took it on the route, in cases that are the same by more than chance:
-    the exact within-case test, at 5 %, of the route, or of all routes where none took the step.
+    It is where the baseline took it on the route, and in the cases that are the same less often
+    now by more than chance: the exact within-case test, at 5 %, of the route, or of all routes
+    where none takes the step now.
     """
-    now, was = _took(limit, after), _took(limit, before)
-    here = np.isin(before.trials.case, before.routes.get(route, ())) & before.trials.completed
-    if not (was & here).any():
-        return ""
-    elsewhere = bool(now.any())
-    cases = [case for of, same in common.items() if of == route or not elsewhere for case in same]
-    arms = [_by_case(took, side) for took, side in ((was, before), (now, after))]
-    both = [case for case in cases if case in arms[0] and case in arms[1]]
-    found = permutation_drop(*([arm[case] for case in both] for arm in arms))
-    if found.p > _BY_CHANCE:
-        return ""
-    new = sorted(set(_names(after)) - set(_names(before)))
-    return (
-        f"no trial took {limit.of}, which the baseline took in {int((was & here).sum())} of "
-        f"{int(here.sum())}: was it renamed, or is it recorded no longer?"
-        + (f" Steps that the baseline does not have: {', '.join(new[:_MOST_NAMED])}" * bool(new))
+    was, now = _by_case(limit, before), _by_case(limit, after)
+    nowhere = not takes(limit, after)
+    gone_everywhere = nowhere and _gone(
+        was, now, [case for cases in common.values() for case in cases]
     )
+    new = sorted(set(_names(after)) - set(_names(before)))
+    hint = f" Steps that the baseline does not have: {', '.join(new[:_MOST_NAMED])}" * bool(new)
+    found = {}
+    for route, cases in before.routes.items():
+        here = [took for at in cases.tolist() for took in was.get(before.scores.cases[at], ())]
+        if any(here) and (gone_everywhere if nowhere else _gone(was, now, common.get(route, ()))):
+            found[route] = (
+                f"no trial took {limit.of}, which the baseline took in {int(sum(here))} of "
+                f"{len(here)}: was it renamed, or is it recorded no longer?{hint}"
+            )
+    return found
+
+
+def _gone(
+    was: Mapping[str, list[float]], now: Mapping[str, list[float]], cases: Sequence[str]
+) -> bool:
+    both = [case for case in cases if case in was and case in now]
+    if not both:
+        return False
+    return permutation_drop([was[one] for one in both], [now[one] for one in both]).p <= _BY_CHANCE
 
 
 def takes(limit: Limit, tables: Tables) -> bool:
-    """Whether any trial of the run took the step that the limit is about."""
-    return bool(_took(limit, tables).any())
+    """Whether any completed trial of the run took the step that the limit is about."""
+    return bool((np.isfinite(_of_steps(limit, tables)) & tables.trials.completed).any())
 
 
 def alike(limit: Limit, tables: Tables) -> list[str]:
@@ -192,17 +200,13 @@ def _names(tables: Tables) -> list[str]:
     return [] if steps is None else [str(name) for name in steps["name"].unique().to_pylist()]
 
 
-def _took(limit: Limit, tables: Tables) -> NDArray[np.bool_]:
-    """Per completed trial whether it took the step; False for others."""
-    took: NDArray[np.bool_] = np.isfinite(_of_steps(limit, tables)) & tables.trials.completed
-    return took
-
-
-def _by_case(took: NDArray[np.bool_], tables: Tables) -> dict[str, list[float]]:
+def _by_case(limit: Limit, tables: Tables) -> dict[str, list[float]]:
+    """Per case whether each completed trial took the limit's step: 1 or 0."""
     found: dict[str, list[float]] = {}
     done = tables.trials.completed
-    for case, one in zip(tables.trials.case[done].tolist(), took[done].tolist(), strict=True):
-        found.setdefault(tables.scores.cases[case], []).append(float(one))
+    took = np.isfinite(_of_steps(limit, tables))[done].astype(float)
+    for case, one in zip(tables.trials.case[done].tolist(), took.tolist(), strict=True):
+        found.setdefault(tables.scores.cases[case], []).append(one)
     return found
 
 

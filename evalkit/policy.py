@@ -174,6 +174,7 @@ def _limits(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> Iter
     if before and before.steps is not None and compares_steps(policy):
         earlier, common = limits.read_tables(before), common_cases(kept, before)
     nowhere: dict[str, str] = {}
+    lost: dict[str, dict[str, str]] = {}
     owners: dict[str, set[str]] = {route: set() for route in routes}
     for case in kept.run.planned:
         if case.owner:
@@ -181,11 +182,11 @@ def _limits(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> Iter
     for route in routes:
         for limit in map(limits.read_limit, policy.of(route).limits or ()):
             found = limits.measure(limit, tables, route)
-            lost = ""
-            if found.value is None and limit.of_step and earlier:
-                lost = limits.lost_step(limit, tables, earlier, common, route)
-            if found.value is not None or lost or not _is_absent(limit, tables, route):
-                yield _limit_row(limit, found, route, tuple(sorted(owners[route])), lost)
+            if found.value is None and limit.of_step and earlier and limit.text not in lost:
+                lost[limit.text] = limits.lost_steps(limit, tables, earlier, common)
+            why = lost.get(limit.text, {}).get(route, "") if found.value is None else ""
+            if found.value is not None or why or not _is_absent(limit, tables, route):
+                yield _limit_row(limit, found, route, tuple(sorted(owners[route])), why)
             elif limit.of_step and not any(
                 limits.takes(limit, side) for side in (tables, earlier) if side
             ):

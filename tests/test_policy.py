@@ -170,8 +170,14 @@ def test_a_step_that_is_gone_everywhere_is_so_of_all_routes_together():
         steps = [step | {"case": route, "name": name} for route in names]
         return dataclasses.replace(few, steps=pa.Table.from_pylist(steps))
 
-    report = judged(named("look_up"), named("search"), limits=("fail_rate(search) <= 0.1",))
+    limit = "fail_rate(search) <= 0.1"
+    report = judged(named("look_up"), named("search"), limits=(limit,))
     assert report.exit == 3  # a route alone, of one case and trial, could not tell
+    changed = named("look_up")
+    cases = tuple(msgspec.structs.replace(case, digest="new") for case in changed.run.planned)
+    changed = dataclasses.replace(changed, run=msgspec.structs.replace(changed.run, planned=cases))
+    other = judged(changed, named("search"), limits=(limit,))
+    assert limit not in rows(other) and any(limit in note for note in other.notes)
 
 
 def test_a_margin_asks_for_proof_and_is_off_by_default():
