@@ -180,8 +180,6 @@ def _gone(
     was: Mapping[str, list[float]], now: Mapping[str, list[float]], cases: Sequence[str]
 ) -> bool:
     both = [case for case in cases if case in was and case in now]
-    if not both:
-        return False
     return permutation_drop([was[one] for one in both], [now[one] for one in both]).p <= _BY_CHANCE
 
 

@@ -152,7 +152,7 @@ def _pool(runs: list[Recorded], policy: GatePolicy) -> _Pool:
     if not cases:
         of = "of a case that is not in quarantine " if policy.quarantine else ""
         why = f"no trial {of}has scores of {', '.join(policy.all_on)}"
-        if not any(gating.values()):
+        if gating and not any(gating.values()):
             why = "`on` is empty for every route"
         raise InputError(f"nothing to test the gate on: {why}")
     return _Pool(cases, policy.all_on, trials)
