@@ -31,8 +31,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.comparison import Paired
+from evalkit.dealing import DRAWS, PermutationTest
 from evalkit.observations import Observed
-from evalkit.permutation import DRAWS, PermutationTest, attainable_p
+from evalkit.permutation import attainable_p
 from evalkit.reports import Verdict
 from evalkit.stand_in import Contradiction, contradictions
 from evalkit.stats import Interval, holm, trial_interval

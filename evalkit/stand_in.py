@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evalkit.permutation import DRAWS
+from evalkit.dealing import DRAWS
 from evalkit.suspicion import Arms, Suspicion, test_of_mean
 
 LEVEL = 0.001

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evalkit.comparison import Paired
+from evalkit.dealing import DRAWS, PermutationTest
 from evalkit.observations import Observed
-from evalkit.permutation import DRAWS, PermutationTest, fewer_passes, mean_drop
+from evalkit.permutation import fewer_passes, mean_drop
 
 KEEP_ROUTE = (0.5, 0.36, 0.20, 0.10, 0.045, 0.025)
 """A route goes on to each round while its p is at most this.

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from evalkit.comparison import Paired
-from evalkit.permutation import DRAWS, DropTest, attainable_p, drop_test
+from evalkit.dealing import DRAWS
+from evalkit.permutation import DropTest, attainable_p, drop_test
 from evalkit.reports import Verdict
 from evalkit.stats import Interval, detectable, holm, trial_interval
 

@@ -1,0 +1,179 @@
+"""All ways to deal trials to two arms, listed where they are few and drawn where they are many.
+
+For scores off any grid, of which :mod:`evalkit.splits` has no exact null distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.splits import MOST_WORK, TIE, Case, Floats, Kind, listed_ways, sums, sums_of_ways
+
+DRAWS = 9_999
+_SCREENS = ((999, 0.1), (3_999, 0.02))  # draws, and the p above which they are enough
+_AT_ONCE = 256  # cases whose splits are listed together
+_BLOCK = 16  # cases whose splits are drawn together: what is taken of their sums stays in the cache
+_SMALLEST = 1e-300  # no p is zero, also where it is too small for a float
+
+
+class PermutationTest(NamedTuple):
+    """One-sided p-values in (0, 1] of the within-case permutation test.
+
+    ``p`` is for a drop and ``p_rise`` for a rise; both count ties in full, so they never exceed
+    their level. ``mid_p`` (for a drop) counts ties by half. ``exact`` says whether all splits
+    were counted; otherwise ``p`` is (b+1)/(m+1) of m drawn ones, with Monte-Carlo
+    ``standard_error``.
+    """
+
+    p: float
+    mid_p: float
+    p_rise: float
+    exact: bool
+    standard_error: float
+
+
+def dealt_anew(
+    cases: Mapping[Case, Kind], cuts: Sequence[float], seen: Sequence[float], draws: int
+) -> list[PermutationTest]:
+    """For each cut, the test of the sum of differences that are cut off there, and what is seen."""
+    every = sorted(
+        (case for case, kind in cases.items() for _ in range(kind.cases)),
+        key=lambda case: (case.design, case.scores),
+    )
+    if _combinations(every) <= MOST_WORK // 100:
+        return [_enumerate(every, *test) for test in zip(cuts, seen, strict=True)]
+    # A p that is not small is good enough from few draws. A smaller one is drawn afresh, from
+    # more, which keeps P(p <= x) <= x for every x.
+    for fewer, enough in _SCREENS:
+        if fewer >= draws:
+            break
+        found = _draw(every, cuts, seen, fewer)
+        if min(min(one.p, one.p_rise) for one in found) > enough:
+            return found
+    return _draw(every, cuts, seen, draws)
+
+
+def _combinations(cases: Sequence[Case]) -> int:
+    """How many combinations of splits there are, as far as they are few."""
+    found = 1
+    for case in cases:
+        if not case.listable or found > MOST_WORK:
+            return MOST_WORK
+        found *= len(sums(case)[0])
+    return found
+
+
+def _enumerate(cases: Sequence[Case], cut: float, observed: float) -> PermutationTest:
+    totals, chances = np.zeros(1), np.ones(1)
+    for case in cases:
+        own, own_chances = sums(case)
+        totals = np.add.outer(totals, np.clip(case.differences(own), -cut, cut)).ravel()
+        chances = np.multiply.outer(chances, own_chances).ravel()
+    tied = float(chances[np.abs(totals - observed) <= TIE].sum())
+    below = float(chances[totals < observed - TIE].sum())
+    above = float(chances[totals > observed + TIE].sum())
+    return exact(below, tied, above)
+
+
+def exact(below: float, tied: float, above: float) -> PermutationTest:
+    """The test of which all splits were counted, from the chances of what is below the seen."""
+    return PermutationTest(
+        as_p(below + tied), as_p(below + tied / 2), as_p(above + tied), True, 0.0
+    )
+
+
+def as_p(p: float) -> float:
+    """A p in (0, 1]."""
+    return min(1.0, max(_SMALLEST, p))
+
+
+def _draw(
+    cases: Sequence[Case], cuts: Sequence[float], seen: Sequence[float], draws: int
+) -> list[PermutationTest]:
+    """From so many draws of a split for each of the cases, which are in order of design."""
+    totals = np.zeros((len(cuts), draws))
+    for design, alike in groupby(cases, key=lambda case: case.design):
+        deal = _deal_listed if listed_ways(design) else _deal_shuffled
+        totals += deal(list(alike), cuts, draws)
+    return [_of_drawn(*one) for one in zip(totals, seen, strict=True)]
+
+
+def _of_drawn(totals: Floats, observed: float) -> PermutationTest:
+    draws = len(totals)
+    tied = int((np.abs(totals - observed) <= TIE).sum())
+    below = int((totals < observed - TIE).sum())
+    above = draws - tied - below
+    p = (below + tied + 1) / (draws + 1)
+    return PermutationTest(
+        p,
+        (below + tied / 2 + 1) / (draws + 1),
+        (above + tied + 1) / (draws + 1),
+        False,
+        math.sqrt(p * (1 - p) / (draws + 1)),
+    )
+
+
+def _deal_listed(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Floats:
+    """For each cut the sum of differences in each draw, of cases of one design, out of all ways."""
+    design, totals = cases[0].design, np.zeros((len(cuts), draws))
+    for start in range(0, len(cases), _AT_ONCE):
+        some = cases[start : start + _AT_ONCE]
+        own = sums_of_ways(design, [case.scores for case in some]) * some[0].weight
+        own -= own.mean(axis=1, keepdims=True)  # over all ways nothing changes
+        for at in range(0, len(some), _BLOCK):
+            block = own[at : at + _BLOCK]
+            dealt = _ways_dealt((start + at) // _BLOCK, design, draws)
+            places = dealt[: len(block)].astype(np.intp)
+            for row, cut in enumerate(cuts):
+                table = block if math.isinf(cut) else np.clip(block, -cut, cut)
+                totals[row] += table.ravel().take(places).sum(axis=0)
+    return totals
+
+
+@lru_cache(maxsize=128)
+def _ways_dealt(block: int, design: tuple[int, int], draws: int) -> NDArray[np.uint32]:
+    """The ways to deal that were drawn for a block of cases, the same in every test.
+
+    As places in a table with a row for each case. A test is valid with any draws that do not look
+    at its data; routes and scorers share them, since Holm's correction holds however their
+    p-values depend on each other.
+    """
+    ways = math.comb(sum(design), design[1])
+    dealt = _drawn(block, design, draws).integers(ways, size=(_BLOCK, draws), dtype=np.uint32)
+    return dealt + np.arange(0, _BLOCK * ways, ways, dtype=np.uint32)[:, None]
+
+
+def _deal_shuffled(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Floats:
+    """The same where the ways to deal are too many to list."""
+    totals = np.zeros((len(cuts), draws))
+    for number, case in enumerate(cases):
+        dealt = case.differences(_sums_dealt(number, case, draws))
+        for row, cut in enumerate(cuts):
+            totals[row] += np.clip(dealt, -cut, cut)
+    return totals
+
+
+def _sums_dealt(number: int, case: Case, draws: int) -> Floats:
+    """Drawn sums of the candidate's scores, where the ways to deal are too many to list."""
+    rng = _drawn(number, case.design, draws)
+    found: Floats
+    highs = case.highest
+    if highs is not None:
+        low, high = case.scores[0], case.scores[-1]
+        taken = rng.hypergeometric(highs, sum(case.design) - highs, case.n_c, draws)
+        found = taken * high + (case.n_c - taken) * low
+    else:
+        shuffled = rng.permuted(np.tile(case.scores, (draws, 1)), axis=1)
+        found = shuffled[:, : case.n_c].sum(axis=1)
+    return found
+
+
+def _drawn(number: int, design: tuple[int, int], draws: int) -> np.random.Generator:
+    return np.random.default_rng([number, *design, draws])
