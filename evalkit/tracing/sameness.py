@@ -59,26 +59,25 @@ def differ(first: Step, second: Step) -> bool:
     )
 
 
-def agree(first: Step, second: Step, *, is_lost: bool = False) -> bool:
+def agree(first: Step, second: Step, *, by_model: bool = False) -> bool:
     """Whether something that both know, and that does not :func:`differ`, shows that they are one.
 
     Agents, nodes and tools go by their names. Calls of models have none: what they answered or
-    called, their tokens or their failure must be known to both. Where one has lost its place in
-    the trace (``is_lost``), the model that both asked for will do.
+    called, or their tokens, must be known to both; where that cannot be, since they failed or one
+    lost its place in the trace (``by_model``), the model that both asked for.
     """
     if first.call_id is not None and first.call_id == second.call_id:
         return True
     if first.kind in _CHATS:
         pairs = [(said(one), called(one), one.tokens_in, one.tokens_out) for one in (first, second)]
-        return (
-            any(None not in pair for pair in zip(*pairs, strict=True))
-            or (first.error is not None and first.error == second.error)
-            or (is_lost and None not in (first.model_requested, second.model_requested))
+        return any(None not in pair for pair in zip(*pairs, strict=True)) or (
+            by_model and None not in (first.model_requested, second.model_requested)
         )
-    return (
-        first.name == second.name
-        or (first.output is not None and first.output == second.output)
-        or (bool(_given(first)) and bool(_given(second)) and first.kind in ("tool", *_SEARCHES))
+    if first.name == second.name or (first.output is not None and first.output == second.output):
+        return True
+    one, other = _given(first), _given(second)
+    return first.kind in ("tool", *_SEARCHES) and any(
+        key in other and other[key] == value for key, value in one.items()
     )
 
 
@@ -99,11 +98,17 @@ def called(step: Step) -> list[str] | None:
 
 
 def texts_differ(first: Step, second: Step) -> bool:
-    """Whether both tell a text, and another one. What is no model's may be wrapped in the other."""
+    """Whether both tell a text, and another one.
+
+    What is no model's may be wrapped in the other; what nodes and workflows hold is written down
+    in any form.
+    """
+    if first.kind not in ("llm", "agent", "tool"):
+        return False
     one, other = said(first), said(second)
-    if one is None or other is None or one == other:
-        return first.kind == "llm" and apart(called(first), called(second))
-    return first.kind == "llm" or (one not in other and other not in one)
+    if first.kind == "llm":
+        return apart(one, other) or apart(called(first), called(second))
+    return one is not None and other is not None and one not in other and other not in one
 
 
 def _are_other_models(first: Step, second: Step) -> bool:
@@ -118,8 +123,9 @@ def _are_other_calls(first: Step, second: Step) -> bool:
     if first.kind in _CHATS:
         return False
     one, other = _given(first), _given(second)
-    if first.kind in _SEARCHES:  # which are named after their class or their index
-        return any(one[key] != other[key] for key in one.keys() & other.keys())
+    if first.kind in _SEARCHES:  # named after their class or index, given documents in any form
+        texts = [(one[key], other[key]) for key in one.keys() & other.keys()]
+        return any(isinstance(a, str) and isinstance(b, str) and a != b for a, b in texts)
     if first.kind == "tool":
         return not is_same_tool(first.name, second.name) or not includes(one, other)
     return first.name != second.name

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.tracing.sameness import agree, differ
@@ -26,6 +28,8 @@ _SLACK_NS = 5_000_000
 _MAX_CLIMB = 1_000
 """Of spans that lie deeper than this below others it is not told whether they are the same."""
 
+_LENT = ("output", "error", "tokens_in", "tokens_out", "model_requested", "model_served")
+
 Repeats = Mapping[int, Sequence[str]]
 """By a span's number, the ids of the spans below it that repeat it."""
 
@@ -40,32 +44,72 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
         return forest, {}
     steps = [reading.step if reading.role == "step" else None for reading in readings]
     above = _steps_above(forest, steps)
+    nodes = _nodes_of(steps, above)
+    _lend(steps, above)
     parents = list(forest.parents)
     repeats: dict[int, list[str]] = defaultdict(list)
-    scopes: dict[int, set[str]] = defaultdict(set)
+    ones = _Ones(spans)
     for inner, near in _candidates(spans, steps):
         outer = above[inner]
-        if outer is not None and _are_calls(steps, outer, inner):
-            continue  # which folding knows by what they answered
+        if outer is not None and _are_folded(spans, steps, outer, inner):
+            continue
         if outer is None or not _is_one(forest, steps, outer, inner):
+            node = nodes.get(inner, inner)
+            moved = inner if node in ones else node
             same = [
                 number
                 for number in near
                 if spans[number].scope != spans[inner].scope
                 and _spans_one_time(spans, number, inner)
                 and _is_one(forest, steps, number, inner)
-                and spans[inner].scope not in scopes[number]
-                and not _are_related(parents, number, inner)
+                and ones.may_be(number, inner)
+                and not _are_related(parents, number, moved)
             ]
             outer = min(same, key=lambda number: _off(spans[number], spans[inner]), default=None)
             if outer is None:
                 continue
-            parents[inner] = outer
+            parents[moved] = outer
+        ones.are(outer, inner)
         repeats[outer].append(spans[inner].span_id)
-        scopes[outer].add(spans[inner].scope)
     if parents == forest.parents:
         return forest, repeats
     return forest._replace(parents=parents, parents_first=parents_first(parents)), repeats
+
+
+class _Ones:
+    """Which spans are recordings of one thing, each of a scope of its own."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
+        self._found: dict[int, list[int]] = {}
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._found
+
+    def may_be(self, first: int, second: int) -> bool:
+        """Whether two may be one, with all that each of them is already."""
+        return self._scopes(first).isdisjoint(self._scopes(second))
+
+    def are(self, first: int, second: int) -> None:
+        """Two are one."""
+        together = [*self._found.get(first, [first]), *self._found.get(second, [second])]
+        for number in together:
+            self._found[number] = together
+
+    def _scopes(self, number: int) -> set[str]:
+        return {self._spans[one].scope for one in self._found.get(number, (number,))}
+
+
+def _nodes_of(steps: Sequence[Step | None], above: Sequence[int | None]) -> dict[int, int]:
+    """A graph's nodes by the only step in each of their own name: folding makes one of both."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for number, outer in enumerate(above):
+        step, around = steps[number], None if outer is None else steps[outer]
+        if outer is None or around is None or around.kind != "node" or step is None:
+            continue
+        if step.kind != "node" and step.name == around.name:
+            found[outer].append(number)
+    return {inner[0]: node for node, inner in found.items() if len(inner) == 1}
 
 
 def _steps_above(forest: Forest, steps: Sequence[Step | None]) -> list[int | None]:
@@ -78,6 +122,20 @@ def _steps_above(forest: Forest, steps: Sequence[Step | None]) -> list[int | Non
     return above
 
 
+def _lend(steps: list[Step | None], above: Sequence[int | None]) -> None:
+    """Gives each call of a model what only the one call within it tells, as folding will."""
+    inner: dict[int, list[int]] = defaultdict(list)
+    for number, outer in enumerate(above):
+        if outer is not None and _are_calls(steps, outer, number):
+            inner[outer].append(number)
+    for outer in sorted(inner, reverse=True):
+        step, lender = steps[outer], steps[inner[outer][0]]
+        if len(inner[outer]) == 1 and step is not None and lender is not None:
+            lent = {field: getattr(lender, field) for field in _LENT}
+            told = {field: value for field, value in lent.items() if getattr(step, field) is None}
+            steps[outer] = replace(step, **told)
+
+
 def _candidates(
     spans: Sequence[Span], steps: Sequence[Step | None]
 ) -> Iterator[tuple[int, Sequence[int]]]:
@@ -86,7 +144,8 @@ def _candidates(
     for number, step in enumerate(steps):
         if step is not None and step.kind != "other":
             kinds[step.kind].append(number)
-    for numbers in kinds.values():
+    for kind in sorted(kinds, key=lambda kind: kind != "node"):  # what is around others first
+        numbers = kinds[kind]
         if len({spans[number].scope for number in numbers}) > 1:
             for place, number in enumerate(numbers):
                 yield number, numbers[max(0, place - _NEAR) : place + _NEAR]
@@ -97,16 +156,26 @@ def _are_calls(steps: Sequence[Step | None], outer: int, inner: int) -> bool:
     return all(step is not None and step.kind == "llm" for step in (steps[outer], steps[inner]))
 
 
+def _are_folded(
+    spans: Sequence[Span], steps: Sequence[Step | None], outer: int, inner: int
+) -> bool:
+    """Whether folding makes one of a step and the one around it, or tells them apart, by itself."""
+    first, second = steps[outer], steps[inner]
+    if first is None or second is None or first.kind != second.kind:
+        return False
+    is_own = spans[outer].scope == spans[inner].scope and first.name == second.name
+    return first.kind == "llm" or is_own
+
+
 def _is_one(forest: Forest, steps: Sequence[Step | None], outer: int, inner: int) -> bool:
     first, second = steps[outer], steps[inner]
     if first is None or second is None or forest.spans[outer].scope == forest.spans[inner].scope:
         return False
-    # Of a call that failed within one that did not, folding makes two.
-    is_other = first.kind == "llm" and _failed(forest, steps, outer) != _failed(
-        forest, steps, inner
-    )
-    is_lost = forest.parents[inner] is None
-    return not is_other and not differ(first, second) and agree(first, second, is_lost=is_lost)
+    failed = _failed(forest, steps, outer), _failed(forest, steps, inner)
+    if first.kind == "llm" and any(failed) and not all(failed):
+        return False  # an attempt, within a call that another attempt saved
+    by_model = all(failed) or forest.parents[inner] is None
+    return not differ(first, second) and agree(first, second, by_model=by_model)
 
 
 def _failed(forest: Forest, steps: Sequence[Step | None], number: int) -> bool:

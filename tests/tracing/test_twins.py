@@ -185,12 +185,71 @@ def test_a_failed_call_within_the_time_of_a_good_one_is_another() -> None:
     assert [step.status for step in found] == ["ok", "error"]
 
 
+def test_a_failed_call_is_known_by_its_model_and_its_failure() -> None:
+    error = {"llm.invocation_parameters": json.dumps({"model": "gpt-4o"})}
+    first = {"openinference.span.kind": "LLM", **error}
+    root = {"openinference.span.kind": "CHAIN"}
+    for asked, count in (("gpt-4o", 1), ("o3", 2)):
+        spans = [
+            span(1, None, (0, 100), FIRST, root, name="graph"),
+            span(2, 1, (10, 50), FIRST, first, error=True, status_message="503"),
+            span(3, 1, (12, 48), SECOND, model(asked=asked), error=True, status_message="late"),
+        ]
+        assert len(steps(to_trajectory(spans))) == count
+
+
+def test_what_a_call_within_tells_counts_for_the_one_around_it() -> None:
+    """A framework's wrappers beside the SDK's span: the inner one alone has the answer."""
+    root = {"openinference.span.kind": "CHAIN"}
+    spans = [
+        span(1, None, (0, 100), FIRST, root, name="graph"),
+        span(2, 1, (10, 50), FIRST, model_2()),
+        span(3, 2, (11, 49), FIRST, model_2("YES", (42, 1))),
+        span(4, 1, (12, 48), SECOND, model("YES", (42, 1))),
+    ]
+    found = to_trajectory(spans)
+    assert len(steps(found)) == 1
+    assert (found.tokens_in, found.tokens_out) == (42, 1)
+
+
 def test_a_call_that_lost_its_place_is_known_by_its_model() -> None:
     lost = span(3, None, (12, 48), SECOND, model(None, (42, 1)), trace_id=OTHER)
     other = span(3, None, (12, 48), SECOND, model(None, (42, 1), "o3"), trace_id=OTHER)
     first = span(2, None, (10, 50), FIRST, model_2("YES"))
     assert len(steps(to_trajectory([first, lost]))) == 1
     assert len(steps(to_trajectory([first, other]))) == 2
+
+
+def test_two_at_once_that_are_told_apart_by_time_alone_stay_two() -> None:
+    """As parallel agents of one name: four spans are two agents, never one."""
+    spans = [
+        span(1, None, (0, 80), FIRST, agent_2("helper")),
+        span(2, None, (10, 90), FIRST, agent_2("helper")),
+        span(3, None, (1, 79), SECOND, agent("helper")),
+        span(4, None, (11, 89), SECOND, agent("helper")),
+    ]
+    assert len(steps(to_trajectory(spans))) == 2
+
+
+@pytest.mark.parametrize("node", [(30, 60), (5, 95)])
+def test_a_graphs_node_around_a_tool_that_is_recorded_elsewhere_is_that_tool(
+    node: tuple[float, float],
+) -> None:
+    graph = {"metadata": json.dumps({"langgraph_node": "calc"}), "openinference.span.kind": "CHAIN"}
+    spans = [
+        span(1, None, (0, 100), FIRST, {"openinference.span.kind": "CHAIN"}, name="graph"),
+        span(2, 1, node, FIRST, graph, name="calc"),
+        span(3, 2, (31, 59), FIRST, tool_2("calc", {"a": 1})),
+        span(4, None, (0, 100), SECOND, agent("helper")),
+        span(5, 4, (30.5, 59.5), SECOND, tool("calc", {"a": 1})),
+    ]
+    assert {step.label for step in steps(to_trajectory(spans))} == {"tool calc", "agent helper"}
+    assert len(steps(to_trajectory(spans))) == 2
+    spans[3:] = [
+        span(4, 1, (29, 61), SECOND, graph, name="calc"),
+        span(5, 4, (31, 59.5), SECOND, tool("calc", {"a": 1})),
+    ]
+    assert [step.label for step in steps(to_trajectory(spans))] == ["tool calc"]
 
 
 def test_arguments_that_the_tool_adds_are_no_other_call() -> None:
