@@ -15,6 +15,7 @@ _PINS = (
     f"20[0-9]{{2}}-{_MONTH}-{_DAY}",
     f"20[0-9]{{2}}{_MONTH}{_DAY}",
     f"2[3-9]{_MONTH}{_DAY}",
+    f"{_MONTH}-20[0-9]{{2}}",  # Cohere's month and year
     f"2[3-9]{_MONTH}",  # Mistral's year and month
     f"(?!1024){_MONTH}{_DAY}",  # OpenAI's older month and day; 1024 is a size
     "00[0-9]",

@@ -29,6 +29,8 @@ ALIASES = {"assistant-primary": ("gpt-4o", "claude-sonnet-4-5")}
         ("reader-12345678", "reader", "mismatch"),
         ("gpt-4", "gpt-4-0613", "match"),
         ("gpt-4-0613", "gpt-4-0314", "mismatch"),
+        ("command-r", "command-r-08-2024", "match"),
+        ("command-r-03-2024", "command-r-08-2024", "mismatch"),
         ("doubao-pro-32k", "doubao-pro-32k-240515", "match"),
         # Amazon Bedrock and Vertex AI.
         (

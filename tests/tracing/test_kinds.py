@@ -85,6 +85,7 @@ REQUEST = (
     [
         ({"llm.openai.model": "gpt-4.1-mini", "llm.openai.choices": "[]"}, "gpt-4.1-mini"),
         ({"llm.gemini.modelVersion": "g-002", "llm.gemini.candidates": "[]"}, "g-002"),
+        ({"llm.openai.model": "gpt-4.1-mini"}, "gpt-4.1-mini"),
         # The request alone: what was asked for is not what answered.
         ({"llm.openai.model": "gpt-4.1", "llm.openai.messages": "[]"}, None),
     ],

@@ -29,8 +29,9 @@ _KINDS: tuple[tuple[str, StepKind], ...] = (
 )
 """Of LiteLLM's types of calls (``aembedding``, ``atext_completion``, ...) what each kind has."""
 
+_REQUEST = frozenset({"contents", "documents", "input", "messages", "prompt"})
 _RESPONSE = frozenset({"candidates", "choices", "created", "id", "usage", "usageMetadata"})
-"""Fields that only a provider's response has, beside those of the request."""
+"""Fields of a provider's request, and those that its response has beside them."""
 
 
 class LiteLLM:
@@ -92,4 +93,6 @@ def _provider_model(span: Span) -> str | None:
         for key, value in span.attributes.items()
         if key.startswith("llm.") and len(parts := key.split(".")) == 3
     }
-    return None if _RESPONSE.isdisjoint(told) else label(first(told, ("modelVersion", "model")))
+    if _RESPONSE.isdisjoint(told) and not _REQUEST.isdisjoint(told):
+        return None
+    return label(first(told, ("modelVersion", "model")))
