@@ -67,23 +67,24 @@ def _named(spans: Sequence[Span], which: int, field: str) -> str | None:
 
 
 def missing(
-    trajectory: Trajectory, steps: Sequence[Step], *, unseen: bool = False
+    trajectory: Trajectory, steps: Sequence[Step], *, unseen: bool = False, by_hand: bool = False
 ) -> tuple[str, ...]:
     """What the instrumentation did not tell of a trajectory's steps, in fixed words.
 
     ``steps`` are all of them.
 
     ``model calls``: no step is one. ``tool calls``: there is none, nor could the model's text
-    show any. ``tool spans``: some calls are known from the model's messages alone (``unseen``:
+    show any; where the application itself says what its steps are (``by_hand``), there was none.
+    ``tool spans``: some calls are known from the model's messages alone (``unseen``:
     one at least that no step shows, as nothing tells whether it took place). ``arguments``
     and ``outputs``: of some tool. ``text``: of some answer. ``tokens``: of some call at least;
     ``tokens per call``: only an agent's total has them. ``served model``: of some call.
     """
-    return tuple(_missing(trajectory, steps, unseen)) if steps else ()
+    return tuple(_missing(trajectory, steps, unseen, by_hand)) if steps else ()
 
 
 def _missing(  # noqa: PLR0912  one walk, a line per fact
-    trajectory: Trajectory, steps: Sequence[Step], unseen: bool
+    trajectory: Trajectory, steps: Sequence[Step], unseen: bool, by_hand: bool
 ) -> Iterator[str]:
     uses_models = calls = tools = silent = unserved = tokens = uncounted = False
     rebuilt = no_arguments = no_outputs = False
@@ -107,7 +108,7 @@ def _missing(  # noqa: PLR0912  one walk, a line per fact
     uses_models = uses_models or calls
     if not calls and uses_models:
         yield "model calls"
-    if not tools and uses_models and (silent or not calls):
+    if not (tools or by_hand) and uses_models and (silent or not calls):
         yield "tool calls"
     if rebuilt or unseen:
         yield "tool spans"

@@ -70,6 +70,8 @@ def to_trajectory(
         trace_id=forest.spans[0].trace_id if forest.spans else None,
     )
     route, decided = route_taken(_told_route(forest, reads), found, forest.spans, route_from)
+    by_hand = {"", "plain"}.issuperset(reads.conventions)
+    lacking = missing(found, listed, unseen=unseen, by_hand=by_hand)
     session, user = session_and_user([forest.spans[number] for number in reads.noted])
     return replace(
         found,
@@ -77,9 +79,7 @@ def to_trajectory(
         route=route,
         session=session,
         user=user,
-        coverage=_coverage(
-            len(spans), forest, reads, missing(found, listed, unseen=unseen), decided
-        ),
+        coverage=_coverage(len(spans), forest, reads, lacking, decided),
         stop_reason=_stop_reason(listed),
     )
 

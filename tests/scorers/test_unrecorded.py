@@ -25,7 +25,10 @@ def trace(*others: dict[str, Any], content: bool = False, model: bool = True) ->
     if content:
         chat["gen_ai.output.messages"] = SAID
     agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "helper"}
-    found = [agent, *([chat] if model else []), *others]
+    return spans(agent, *([chat] if model else []), *others)
+
+
+def spans(*found: dict[str, Any]) -> Trajectory:
     return to_trajectory(
         [
             Span(
@@ -96,6 +99,18 @@ def test_a_trace_that_would_show_calls_is_judged_as_before() -> None:
     called = scored(expect, trace(TOOL), *PATH, *POLICIES)
     assert {name: called[name].value for name in PATH} == dict.fromkeys(PATH, 1)
     assert called["forbidden"].passed
+
+
+@pytest.mark.parametrize("kind", ["agent", "llm"])
+def test_an_application_that_marks_its_own_steps_tells_that_it_called_nothing(kind: str) -> None:
+    own = {"evalkit.step.kind": kind, "evalkit.step.name": "helper"}
+    expect: dict[str, Any] = {"steps": [{"tool": "look-up"}]}
+    found = scored(expect, spans(own, {"http.method": "GET"}), *PATH)
+    assert {score.status for score in found.values()} == {"scored"}
+    assert not any(score.passed for score in found.values())
+    assert scored({"steps": []}, spans(own), "trajectory_match")["trajectory_match"].passed
+    beside = spans(own, {"gen_ai.operation.name": "chat"})
+    assert match(beside, **expect).status == "could_not_judge"
 
 
 def match(trajectory: Trajectory, **expect: Any) -> Score:
