@@ -28,7 +28,8 @@ def answer(request, settings):
     topic = request["topic"]
     calls = topic != "hello" and topic not in settings["without_tool"].split()
     with span(tracer, "AGENT", "agent"):
-        tokens = {"llm.token_count.prompt": 10} if settings["tokens"] else {}
+        counted = {"llm.token_count.prompt": 10, "llm.token_count.completion": 2}
+        tokens = counted if settings["tokens"] else {}
         said = {"output.value": "a text"} if settings["text"] else {}
         with span(tracer, "LLM", "model", **{"llm.model_name": "m", **tokens, **said}):
             pass
