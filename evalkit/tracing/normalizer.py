@@ -34,7 +34,13 @@ from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory, in_order
 ROUTE = "evalkit.route"
 SAID = "evalkit.said"
 
-FAILURES = ("error.type", "gen_ai.tool.status", "gen_ai.task.status", "pydantic_ai.is_error")
+FAILURES = (
+    "error.type",
+    "gen_ai.tool.status",
+    "tool.status",
+    "gen_ai.task.status",
+    "pydantic_ai.is_error",
+)
 
 _MAX_VERSION = 200
 _MAX_KEYS = 200
@@ -224,7 +230,7 @@ def _failed(span: Span) -> bool:
     found = span.attributes
     return (
         label(found.get("error.type")) is not None
-        or found.get("gen_ai.tool.status") == "error"
+        or "error" in (found.get("gen_ai.tool.status"), found.get("tool.status"))
         or found.get("gen_ai.task.status") == "failure"
         or found.get("pydantic_ai.is_error") is True
     )

@@ -1,4 +1,4 @@
-"""Strands Agents before it named its operations (0.1): a span's name and keys tell its kind."""
+"""Strands Agents: what it writes apart, and 0.1, where a span's name and keys tell its kind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from evalkit.tracing.attributes import first, label, parsed, plain, structured
 from evalkit.tracing.readings import model_call, only_text, tool_call, whole
 from evalkit.trajectory import Step
 
+_STATUS = ("gen_ai.tool.status", "tool.status")  # as it is since 1.11, and was before
+
 
 def read_older_strands(span: Span) -> Reading:
     """A model call, a tool or an agent; a cycle of the agent's loop is a wrapper."""
@@ -19,7 +21,7 @@ def read_older_strands(span: Span) -> Reading:
     step = _step(span)
     if step is None:
         return Reading(role="unknown")
-    return Reading(role="step", step=replace(step, provider=None))  # it names itself there
+    return Reading(role="step", step=mended_strands(step, span))
 
 
 def _step(span: Span) -> Step | None:
@@ -35,12 +37,12 @@ def _step(span: Span) -> Step | None:
 def _tool(span: Span) -> Step:
     found = span.attributes
     result = only_text(structured(first(found, ("tool.result", "gen_ai.completion"))))
-    failed = found.get("tool.status") == "error"
-    said = result if isinstance(result, str) else None
-    return replace(
-        tool_call(span),
-        arguments=plain(parsed(found.get("tool.parameters"))),
-        output=plain(result),
-        status="error" if failed else "ok",
-        error=(label(said) or "error") if failed else None,
-    )
+    arguments = plain(parsed(found.get("tool.parameters")))
+    return replace(tool_call(span), arguments=arguments, output=plain(result))
+
+
+def mended_strands(step: Step, span: Span) -> Step:
+    """The step without Strands' own name for a provider; a failed tool's result is its error."""
+    if step.kind == "tool" and "error" in map(span.attributes.get, _STATUS):
+        return replace(step, status="error", error=label(step.output))
+    return replace(step, provider=None) if step.provider == "strands-agents" else step

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.spans import Span
+from evalkit.spans import Span, SpanEvent
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.trajectory import Step, Trajectory
 
@@ -221,6 +221,25 @@ def test_strands_0_1(status: str, result: Any, output: Any, error: str | None) -
     assert [call.provider for call in steps(found, "llm")] == [None, None]
     assert (found.output, found.tokens_in, found.tokens_out) == ("It is 3.", 84, 14)
     assert (found.coverage.wrappers, found.coverage.not_understood) == (2, 0)
+
+
+@pytest.mark.parametrize("key", ["tool.status", "gen_ai.tool.status"])
+def test_strands_1_tells_a_failure_beside_the_status(key: str) -> None:
+    told = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find", key: "error"}
+    said = SpanEvent("gen_ai.choice", 1, {"message": '[{"text": "Error: sensor down"}]'})
+    graph = {"gen_ai.operation.name": "invoke_graph", "gen_ai.agent.name": "graph"}
+    found = to_trajectory(
+        [
+            span(1, "invoke_graph", None, "strands.telemetry.tracer", attributes=graph),
+            span(
+                2, "execute_tool find", 1, "strands.telemetry.tracer", attributes=told,
+                events=(said,),
+            ),
+        ]
+    )  # fmt: skip
+    assert outline(found) == ["workflow graph", "  tool find"]
+    [tool] = steps(found, "tool")
+    assert (tool.status, tool.error) == ("error", "Error: sensor down")
 
 
 @pytest.mark.parametrize("scope", ["semantic_kernel.utils.telemetry", "agent_framework", "any"])

@@ -34,7 +34,7 @@ from evalkit.tracing.readings import (
     usage,
     whole,
 )
-from evalkit.tracing.strands import read_older_strands
+from evalkit.tracing.strands import mended_strands, read_older_strands
 from evalkit.trajectory import Step
 
 OPERATION = "gen_ai.operation.name"
@@ -203,6 +203,7 @@ _READERS: dict[str, Callable[[Span], Step | None]] = {
     "invoke_agent": _agent,
     "invoke_workflow": _workflow,
     "invoke_swarm": _workflow,
+    "invoke_graph": _workflow,
     "embeddings": _embedding,
     "guardrail_check": _guardrail,
     "agent_handoff": _handoff,
@@ -261,11 +262,6 @@ def _semantic_kernel(step: Step, span: Span) -> Step:
     if step.kind != "tool":
         return step
     return replace(step, name=step.name.partition("-")[2] or step.name)
-
-
-def _strands(step: Step, span: Span) -> Step:
-    """Strands: its own name stands where the provider's belongs."""
-    return replace(step, provider=None) if step.provider == "strands-agents" else step
 
 
 def _mastra(step: Step, span: Span) -> Step:
@@ -341,7 +337,7 @@ class Strands(GenAI):
     name = "strands"
     scopes = ("strands",)
     wrappers = ("execute_event_loop_cycle",)
-    mend = staticmethod(_strands)
+    mend = staticmethod(mended_strands)
 
     def read(self, span: Span, parent: Span | None) -> Reading:
         """The span by its operation, or by its keys in versions that state none."""
