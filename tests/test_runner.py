@@ -112,6 +112,15 @@ def test_a_run_without_any_span_says_that_nothing_shows_instrumentation(tmp_path
     assert "nothing shows that the pipeline is instrumented" in note
 
 
+def test_failed_are_the_trials_that_what_blocks_on_their_route_fails(tmp_path: Path) -> None:
+    wrong, gate = GOOD.replace("q * 2", "q * 3"), {"routes": {"odd": {"on": []}}}
+    seen = list[Progress]()
+    run(
+        load_project(tmp_path, wrong, gate=gate), label="x", store=tmp_path, on_progress=seen.append
+    )
+    assert (seen[-1].done, seen[-1].failed) == (12, 4)  # of the even ones 0 * 3 is 0 * 2
+
+
 @pytest.mark.parametrize(
     ("recorded", "status"),
     [

@@ -1,6 +1,9 @@
 import xml.etree.ElementTree as ET
 
+import msgspec
+
 from evalkit.reporters import junit
+from evalkit.suite import RoutePolicy
 from tests.reporters import samples
 
 
@@ -19,6 +22,19 @@ def test_without_a_gate_a_case_fails_when_most_of_its_trials_failed():
     assert outcome(root, "wrong") == "failure"
     assert outcome(root, "lost") == "error"
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "1", "1")
+
+
+def test_without_a_gate_a_case_fails_by_what_blocks_on_its_own_route():
+    def of_wrong(**own):
+        suite = samples.run().suite
+        gate = msgspec.structs.replace(suite.gate, routes={"small_talk": RoutePolicy(**own)})
+        run = msgspec.structs.replace(
+            samples.run(), suite=msgspec.structs.replace(suite, gate=gate)
+        )
+        return outcome(read(samples.report(run=run)), "wrong")
+
+    assert of_wrong(on=()) == of_wrong(advise=("task_completion",)) == "passed"
+    assert of_wrong(on=("task_completion",)) == "failure"
 
 
 def test_with_a_gate_the_cases_behind_it_fail_and_its_rows_are_tests():
