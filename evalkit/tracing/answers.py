@@ -31,7 +31,8 @@ def model_answer(value: Any) -> ModelAnswer:
     calls: list[dict[str, Any]] = []
     reason = model = None
     for message in _messages(value):
-        meta = as_map(message.get("response_metadata") or message.get("meta"))
+        told = map(message.get, ("response_metadata", "meta", "_meta"))
+        meta = as_map(next(filter(None, told), None))
         reason = reason or first(message, ("finish_reason",)) or meta.get("finish_reason")
         model = model or first(meta, ("model_name", "model"))
         texts += _texts(message)
@@ -80,7 +81,7 @@ def _texts(message: Mapping[str, Any]) -> list[str]:
 
 def _content(message: Mapping[str, Any]) -> Any:
     """A message's text, or its parts."""
-    content = first(message, ("content", "text", "parts"))
+    content = first(message, ("content", "text", "parts", "_content"))
     if isinstance(content, Mapping):  # Gemini: {"parts": [..]}
         content = content.get("parts")
     return content

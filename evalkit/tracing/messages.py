@@ -161,7 +161,7 @@ def _maps(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _results(message: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
-    content = structured(message.get("content"))
+    content = structured(first(message, ("content", "_content")))  # older Haystack's
     told = label(first(message, ("tool_call_id", "call_id", "id")))
     is_tool = message.get("role") in ("tool", "function") or message.get("type") in (
         "tool",

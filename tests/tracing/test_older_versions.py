@@ -286,10 +286,18 @@ def haystack_result(call: dict[str, Any], result: str, error: bool = False) -> d
     return {"role": "tool", "content": [told]}
 
 
-def haystack_2(calls: list[dict[str, Any]], results: list[dict[str, Any]]) -> Trajectory:
+def haystack_2(
+    calls: list[dict[str, Any]], results: list[dict[str, Any]], mark: str = ""
+) -> Trajectory:
+    """An agent in a pipeline; ``mark`` stands before the keys of messages."""
     asked = {"role": "user", "content": [{"text": "hi"}]}
     called = {"role": "assistant", "content": [{"tool_call": call} for call in calls]}
-    answer = {"role": "assistant", "content": [{"text": "Hello."}]}
+    used = {"model": "m", "usage": {"prompt_tokens": 42, "completion_tokens": 7}}
+    answer = {"role": "assistant", "content": [{"text": "Hello."}], "meta": used}
+    asked, called, answer, *results = (
+        {mark + key: value for key, value in message.items()}
+        for message in (asked, called, answer, *results)
+    )
     history = [asked, called, *results]
     return to_trajectory(
         [
@@ -310,13 +318,16 @@ def haystack_2(calls: list[dict[str, Any]], results: list[dict[str, Any]]) -> Tr
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("mark", ["", "_"])
 @pytest.mark.parametrize(
     ("result", "failed", "output", "error"),
     [('{"t": 3}', False, {"t": 3}, None), ("no index", True, "no index", "no index")],
 )
-def test_haystack_2_calls_a_tool(result: str, failed: bool, output: Any, error: str | None) -> None:
+def test_haystack_2_calls_a_tool(
+    result: str, failed: bool, output: Any, error: str | None, mark: str
+) -> None:
     call = haystack_call(1)
-    found = haystack_2([call], [haystack_result(call, result, failed)])
+    found = haystack_2([call], [haystack_result(call, result, failed)], mark)
     assert outline(found) == [
         "workflow pipeline",
         "  agent helper",
@@ -329,11 +340,13 @@ def test_haystack_2_calls_a_tool(result: str, failed: bool, output: Any, error: 
     assert (tool.output, tool.error) == (output, error)
     # What the pipeline gave is written before it has run.
     assert found.output == "Hello."
+    assert (found.tokens_in, steps(found, "llm")[1].model_served) == (42, "m")
 
 
-def test_haystack_2_calls_several_tools_at_once() -> None:
+@pytest.mark.parametrize("mark", ["", "_"])
+def test_haystack_2_calls_several_tools_at_once(mark: str) -> None:
     calls = [haystack_call(1), haystack_call(2)]
-    found = haystack_2(calls, [haystack_result(call, '{"t": 3}') for call in calls])
+    found = haystack_2(calls, [haystack_result(call, '{"t": 3}') for call in calls], mark)
     told = [(tool.arguments, tool.output, tool.inferred) for tool in steps(found, "tool")]
     assert told == [({"q": 1}, {"t": 3}, "call"), ({"q": 2}, {"t": 3}, "call")]
     assert not steps(found, "node")

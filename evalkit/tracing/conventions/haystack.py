@@ -12,6 +12,7 @@ from evalkit.tracing.attributes import (
     as_list,
     as_map,
     count,
+    first,
     label,
     model_output,
     plain,
@@ -125,7 +126,8 @@ def _invoked(span: Span) -> Reading:
 def _parts(span: Span, key: str, messages: str, part: str) -> list[Mapping[str, Any]]:
     """The parts of one kind in the messages of an input or output."""
     listed = map(as_map, as_list(as_map(span.attributes.get(key)).get(messages)))
-    parts = (as_map(one).get(part) for message in listed for one in as_list(message.get("content")))
+    contents = (as_list(first(message, ("content", "_content"))) for message in listed)
+    parts = (as_map(one).get(part) for content in contents for one in content)
     return [found for one in parts if (found := as_map(one))]
 
 
@@ -139,9 +141,8 @@ def _stated(given: Any) -> Any:
 def _llm(span: Span, key: str) -> Step:
     replies = as_map(span.attributes.get(key)).get("replies")
     said = model_answer(replies)
-    meta = next(
-        (as_map(reply.get("meta")) for reply in as_list(replies) if isinstance(reply, Mapping)), {}
-    )
+    given = (first(reply, ("meta", "_meta")) for reply in map(as_map, as_list(replies)) if reply)
+    meta = as_map(next(given, None))
     used = as_map(meta.get("usage"))
     return Step(
         kind="llm",
