@@ -99,6 +99,8 @@ def exported(tmp_path: Path, **observed: Any) -> Trajectory:
         ({"usage": {"promptTokens": 42, "completionTokens": 7}, "totalCost": 0.25},
          (42, 7, 0.25)),
         ({"promptTokens": 42, "completionTokens": 7}, (42, 7, None)),
+        ({"usage": {"input": 0, "output": 0, "unit": "TOKENS"}, "promptTokens": 0,
+          "calculatedTotalCost": 0}, (None, None, None)),
         ({"usage": {"input": 420, "output": 70, "unit": "CHARACTERS"}}, (None, None, None)),
         ({"usageDetails": {"input": 42, "output": 7}, "usage": {"input": 1, "output": 1},
           "costDetails": {"total": 0.25}, "totalCost": 0.5}, (42, 7, 0.25)),

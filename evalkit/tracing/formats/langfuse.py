@@ -126,6 +126,8 @@ def _usage(found: Mapping[str, Any]) -> Mapping[str, Any]:
             older.get("output"), older.get("completionTokens"), found.get("completionTokens")
         ),
     }
+    if not any(told.values()):
+        return {}  # zeros all over stand for what was not recorded
     return {side: tokens for side, tokens in told.items() if tokens is not None}
 
 
