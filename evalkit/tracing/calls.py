@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 from evalkit.tracing.handoffs import plain_agent, target, transfer
@@ -13,6 +13,8 @@ from evalkit.trajectory import Step, Visit
 
 _Test = Callable[[Any, Any], bool]
 _NO_CALLS = ("llm", "workflow", "embedding")
+_NEAR = 50
+"""So many steps of its name, from a call on, may be the call's."""
 
 
 class Call(NamedTuple):
@@ -49,22 +51,22 @@ def matched(calls: Sequence[Call], visits: Sequence[Visit]) -> list[list[int]]:
     _by_id(calls, visits, free, found)
     taken = {number for numbers in found for number in numbers}
     left: dict[str | None, list[Visit]] = {}
-    for visit in free:
+    for visit in sorted(free, key=_started):
         if visit.number not in taken:
             key = None if visit.step.kind == "handoff" else own_name(visit.step.name)
             left.setdefault(key, []).append(visit)
-    for is_named, fits in product((str.__eq__, is_same_tool), (operator.eq, includes)):
+    for is_named, fits in ((str.__eq__, operator.eq), (is_same_tool, includes)):
         for place, call in enumerate(calls):
             if found[place] or not left:
                 continue
-            start = _start(visits, call)
+            start = _started(visits[call.number])
             for key in (None, own_name(call.name)):
-                near = left.get(key, [])
-                same = (
-                    at for at, one in enumerate(near) if _is(call, one.step, start, is_named, fits)
-                )
+                later = left.get(key, [])
+                first = bisect_left(later, start, key=_started)
+                near = range(first, min(first + _NEAR, len(later)))
+                same = (at for at in near if _is(call, later[at].step, is_named, fits))
                 if (at := next(same, None)) is not None:
-                    found[place].append(near.pop(at).number)
+                    found[place].append(later.pop(at).number)
                     break
     return found
 
@@ -77,27 +79,35 @@ def _by_id(
     Models that run at home give each call the same id. Of several calls of one id it is the last
     one before the step, by its name if one has that.
     """
-    made: dict[str, list[int]] = {}
-    for place, call in enumerate(calls):
+    starts = [_started(visits[call.number]) for call in calls]
+    made: dict[tuple[str, str | None], list[int]] = {}
+    for place in sorted(range(len(calls)), key=starts.__getitem__):
+        call = calls[place]
         if call.id:
-            made.setdefault(call.id, []).append(place)
+            made.setdefault((call.id, None), []).append(place)
+            made.setdefault((call.id, own_name(call.name)), []).append(place)
     for visit in free:
-        places = made.get(visit.step.call_id or "", ())
-        if len(places) > 1:
-            named = [at for at in places if is_same_tool(calls[at].name, visit.step.name)]
-            start = visit.step.start_ns or 0
-            before = [at for at in named or places if _start(visits, calls[at]) <= start]
-            places = before[-1:] or (named or places)[:1]
-        for at in places:
-            found[at].append(visit.number)
+        call_id, name = visit.step.call_id or "", visit.step.name
+        every = made.get((call_id, None), [])
+        if len(every) > 1:
+            named = made.get((call_id, own_name(name)), [])
+            for places in (named, every):
+                before = bisect_right(places, _started(visit), key=starts.__getitem__)
+                near = [*reversed(places[max(0, before - _NEAR) : before]), *places[before:][:1]]
+                same = (at for at in near if places is every or is_same_tool(calls[at].name, name))
+                if (at := next(same, None)) is not None:
+                    found[at].append(visit.number)
+                    break
+        elif every:
+            found[every[0]].append(visit.number)
 
 
-def _start(visits: Sequence[Visit], call: Call) -> int:
-    return visits[call.number].step.start_ns or 0
+def _started(visit: Visit) -> int:
+    return visit.step.start_ns or 0
 
 
-def _is(call: Call, step: Step, start: int, is_named: _Test, fits: _Test) -> bool:
-    if (step.start_ns or 0) < start or apart(step.call_id, call.id):
+def _is(call: Call, step: Step, is_named: _Test, fits: _Test) -> bool:
+    if apart(step.call_id, call.id):
         return False
     if step.kind == "handoff":
         return _leads_to(call, step)

@@ -7,11 +7,12 @@ that no step shows, though its result is in the messages, is rebuilt and marked 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from evalkit.tracing.attributes import plain, step_name
@@ -165,25 +166,25 @@ def _offering(step: Step, others: Mapping[str, Iterable[str]]) -> Step:
 
 def _with_ids(calls: Sequence[Call], found: Sequence[Sequence[int]], known: Results) -> list[Call]:
     """The calls; those without an id or a step have the id that later messages give the same."""
-    if not known.by_id or all(
-        call.id or numbers for call, numbers in zip(calls, found, strict=True)
-    ):
+    lost = [not call.id and not numbers for call, numbers in zip(calls, found, strict=True)]
+    if not known.by_id or not any(lost):
         return list(calls)
     used = {call.id for call in calls}
+    told: dict[tuple[str, bytes], deque[str]] = {}
+    for key, results in known.by_id.items():
+        for one in results if key and key not in used else ():
+            if one.name is not None:
+                told.setdefault(_wording(one.name, one.arguments), deque()).append(key)
     made = []
-    for call, numbers in zip(calls, found, strict=True):
-        told = call.id
-        if told is None and not numbers:
-            wanted = (call.name, call.arguments)
-            same = (
-                key
-                for key, results in known.by_id.items()
-                if key and any((one.name, one.arguments) == wanted for one in results)
-            )
-            told = next((key for key in same if key not in used), None)
-            used.add(told)
-        made.append(call._replace(id=told))
+    for call, is_lost in zip(calls, lost, strict=True):
+        keys = told.get(_wording(call.name, call.arguments)) if is_lost else None
+        made.append(call._replace(id=keys.popleft()) if keys else call)
     return made
+
+
+def _wording(name: str, arguments: Any) -> tuple[str, bytes]:
+    """A call's name and arguments, to look them up by."""
+    return name, msgspec.json.encode(plain(arguments), order="deterministic")
 
 
 def _told(
