@@ -14,10 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.splits import MOST_WORK, TIE, Case, Floats, Kind, listed_ways, sums, sums_of_ways
+from evalkit.splits import TIE, Case, Floats, Kind, listed_ways, sums, sums_of_ways
 
 DRAWS = 9_999
 _SCREENS = ((999, 0.1), (3_999, 0.02))  # draws, and the p above which they are enough
+_MOST_LISTED = 300_000  # combinations of splits that are looked at rather than drawn
+_MOST_SORTED = 20_000  # of them, where several sums are sorted
 _AT_ONCE = 256  # cases whose splits are listed together
 _BLOCK = 16  # cases whose splits are drawn together: what is taken of their sums stays in the cache
 _SMALLEST = 1e-300  # no p is zero, also where it is too small for a float
@@ -41,21 +43,25 @@ class PermutationTest(NamedTuple):
 
 def dealt_anew(
     cases: Mapping[Case, Kind], cuts: Sequence[float], seen: Sequence[float], draws: int
-) -> list[PermutationTest]:
-    """For each cut, the test of the sum of differences that are cut off there, and what is seen."""
+) -> PermutationTest:
+    """The test of sums over cases of differences, cut off at so much, of which so much is seen.
+
+    With several cuts, p is the chance that the smallest of their p-values is as small as the one
+    seen (Westfall and Young's), so that to look twice costs little where both say the same.
+    """
     every = sorted(
         (case for case, kind in cases.items() for _ in range(kind.cases)),
         key=lambda case: (case.design, case.scores),
     )
-    if _combinations(every) <= MOST_WORK // 100:
-        return [_enumerate(every, *test) for test in zip(cuts, seen, strict=True)]
+    if _combinations(every) <= (_MOST_LISTED if len(cuts) == 1 else _MOST_SORTED):
+        return _enumerate(every, cuts, seen)
     # A p that is not small is good enough from few draws. A smaller one is drawn afresh, from
     # more, which keeps P(p <= x) <= x for every x.
     for fewer, enough in _SCREENS:
         if fewer >= draws:
             break
         found = _draw(every, cuts, seen, fewer)
-        if min(min(one.p, one.p_rise) for one in found) > enough:
+        if min(found.p, found.p_rise) > enough:
             return found
     return _draw(every, cuts, seen, draws)
 
@@ -64,29 +70,44 @@ def _combinations(cases: Sequence[Case]) -> int:
     """How many combinations of splits there are, as far as they are few."""
     found = 1
     for case in cases:
-        if not case.listable or found > MOST_WORK:
-            return MOST_WORK
+        if not case.listable or found > _MOST_LISTED:
+            return _MOST_LISTED + 1
         found *= len(sums(case)[0])
     return found
 
 
-def _enumerate(cases: Sequence[Case], cut: float, observed: float) -> PermutationTest:
-    totals, chances = np.zeros(1), np.ones(1)
+def _enumerate(
+    cases: Sequence[Case], cuts: Sequence[float], seen: Sequence[float]
+) -> PermutationTest:
+    totals, chances = np.zeros((len(cuts), 1)), np.ones(1)
     for case in cases:
         own, own_chances = sums(case)
-        totals = np.add.outer(totals, np.clip(case.differences(own), -cut, cut)).ravel()
+        apart = case.differences(own)
+        cut = np.array([np.clip(apart, -most, most) for most in cuts])
+        totals = (totals[:, :, None] + cut[:, None, :]).reshape(len(cuts), -1)
         chances = np.multiply.outer(chances, own_chances).ravel()
-    tied = float(chances[np.abs(totals - observed) <= TIE].sum())
-    below = float(chances[totals < observed - TIE].sum())
-    above = float(chances[totals > observed + TIE].sum())
-    return exact(below, tied, above)
+    return exact(*_tail(totals, chances, seen), _tail(-totals, chances, [-one for one in seen])[1])
 
 
-def exact(below: float, tied: float, above: float) -> PermutationTest:
-    """The test of which all splits were counted, from the chances of what is below the seen."""
-    return PermutationTest(
-        as_p(below + tied), as_p(below + tied / 2), as_p(above + tied), True, 0.0
-    )
+def _tail(totals: Floats, chances: Floats, seen: Sequence[float]) -> tuple[float, float]:
+    """The chances of less than what is seen, and of no more; of several, by their least p."""
+    if len(totals) == 1:
+        less, no_more = totals[0] < seen[0] - TIE, totals[0] <= seen[0] + TIE
+        return float(chances[less].sum()), float(chances[no_more].sum())
+    least, here = np.ones(len(chances)), 1.0
+    for row, one in zip(totals, seen, strict=True):
+        order = np.argsort(row)
+        p = np.append(0.0, np.cumsum(chances[order]))
+        ordered = row[order] - TIE  # what is less by no more than that is no less
+        least = np.minimum(least, p[np.searchsorted(ordered, row, side="right")])
+        here = min(here, float(p[np.searchsorted(ordered, one, side="right")]))
+    less, no_more = least < here * (1 - TIE), least <= here * (1 + TIE)
+    return float(chances[less].sum()), float(chances[no_more].sum())
+
+
+def exact(less: float, no_more: float, no_less: float) -> PermutationTest:
+    """The test of which all splits were counted, from the chances beside what is seen."""
+    return PermutationTest(as_p(no_more), as_p((less + no_more) / 2), as_p(no_less), True, 0.0)
 
 
 def as_p(p: float) -> float:
@@ -96,28 +117,18 @@ def as_p(p: float) -> float:
 
 def _draw(
     cases: Sequence[Case], cuts: Sequence[float], seen: Sequence[float], draws: int
-) -> list[PermutationTest]:
+) -> PermutationTest:
     """From so many draws of a split for each of the cases, which are in order of design."""
-    totals = np.zeros((len(cuts), draws))
+    totals = np.zeros((len(cuts), draws + 1))
     for design, alike in groupby(cases, key=lambda case: case.design):
         deal = _deal_listed if listed_ways(design) else _deal_shuffled
-        totals += deal(list(alike), cuts, draws)
-    return [_of_drawn(*one) for one in zip(totals, seen, strict=True)]
-
-
-def _of_drawn(totals: Floats, observed: float) -> PermutationTest:
-    draws = len(totals)
-    tied = int((np.abs(totals - observed) <= TIE).sum())
-    below = int((totals < observed - TIE).sum())
-    above = draws - tied - below
-    p = (below + tied + 1) / (draws + 1)
-    return PermutationTest(
-        p,
-        (below + tied / 2 + 1) / (draws + 1),
-        (above + tied + 1) / (draws + 1),
-        False,
-        math.sqrt(p * (1 - p) / (draws + 1)),
-    )
+        totals[:, :draws] += deal(list(alike), cuts, draws)
+    totals[:, draws] = seen  # one of the draws, if nothing changed
+    each = np.full(draws + 1, 1 / (draws + 1))
+    less, p = _tail(totals, each, seen)
+    rise = _tail(-totals, each, [-one for one in seen])[1]
+    error = math.sqrt(p * max(0.0, 1 - p) / (draws + 1))
+    return PermutationTest(as_p(p), as_p((less + p) / 2), as_p(rise), False, error)
 
 
 def _deal_listed(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Floats:

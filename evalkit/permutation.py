@@ -78,11 +78,12 @@ def mean_drop(baseline: Arm, candidate: Arm, *, draws: int = DRAWS) -> Permutati
     """The gate's linear part: :func:`permutation_drop`, with a second look at continuous scores.
 
     Scores off any small grid may have heavy tails, where one outlier hides a drop from every mean.
-    So they are also tested case by case, and p is twice the smaller of both (Bonferroni). Where
-    each case has as many trials in both arms, by Wilcoxon's signed ranks of the differences of
-    means. Else these are not symmetric if nothing changed, and no ranks of them have a known
+    So they are also tested case by case. Where each case has as many trials in both arms, by
+    Wilcoxon's signed ranks of the differences of means; p is twice the smaller of both
+    (Bonferroni). Else these are not symmetric if nothing changed, and no ranks of them have a known
     distribution: the sum of the differences, each cut off at the spread of the median case
-    (Huber's), is tested as their mean is, by dealing trials anew.
+    (Huber's), is tested as their mean is, by dealing trials anew, and the smaller p of both is held
+    against its own distribution.
     """
     cases = pool(baseline, candidate)
     found = null_lattice(cases)
@@ -93,17 +94,16 @@ def _of_continuous(
     cases: Mapping[Case, Kind], baseline: Arm, candidate: Arm, draws: int
 ) -> PermutationTest:
     differences = _differences(baseline, candidate)
-    if all(case.n_b == case.n_c for case in cases):
-        within = _from_splits(cases, draws)
-        by_case = _rank_test(differences)
-    else:
-        within, by_case = _from_splits_both(cases, differences, draws)
+    if any(case.n_b != case.n_c for case in cases):
+        return _from_splits_both(cases, differences, draws)
+    within = _from_splits(cases, draws)
+    drop, rise = signed_rank(-differences), signed_rank(differences)
     return PermutationTest(
-        min(1.0, 2 * min(within.p, by_case.p)),
-        min(1.0, 2 * min(within.mid_p, by_case.mid_p)),
-        min(1.0, 2 * min(within.p_rise, by_case.p_rise)),
+        min(1.0, 2 * min(within.p, drop)),
+        min(1.0, 2 * min(within.mid_p, drop)),
+        min(1.0, 2 * min(within.p_rise, rise)),
         within.exact,
-        2 * (within if within.p < by_case.p else by_case).standard_error,
+        2 * within.standard_error if within.p < drop else 0.0,
     )
 
 
@@ -115,11 +115,6 @@ def _differences(baseline: Arm, candidate: Arm) -> Floats:
             for before, after in zip(baseline, candidate, strict=True)
         ]
     )
-
-
-def _rank_test(differences: Floats) -> PermutationTest:
-    drop = signed_rank(-differences)
-    return PermutationTest(drop, drop, signed_rank(differences), True, 0.0)
 
 
 @cache
@@ -188,10 +183,9 @@ def attainable_p(baseline_trials: Sequence[int], candidate_trials: Sequence[int]
 
 
 def _from_lattice(lattice: Lattice) -> PermutationTest:
-    here = float(lattice.chances[lattice.observed])
-    below = float(lattice.chances[: lattice.observed].sum())
-    above = float(lattice.chances[lattice.observed + 1 :].sum())
-    return exact(below, here, above)
+    less, no_less = lattice.chances[: lattice.observed], lattice.chances[lattice.observed :]
+    below = float(less.sum())
+    return exact(below, below + float(no_less[0]), float(no_less.sum()))
 
 
 def _flip_tail(chances: Sequence[float]) -> Floats:
@@ -229,13 +223,13 @@ def _joint(lattice: Lattice, smaller: float) -> float | None:
 
 def _from_splits(cases: Mapping[Case, Kind], draws: int) -> PermutationTest:
     """Every combination of splits where there are few, drawn ones otherwise."""
-    return dealt_anew(cases, [math.inf], [observed_sum(cases)], draws)[0]
+    return dealt_anew(cases, [math.inf], [observed_sum(cases)], draws)
 
 
 def _from_splits_both(
     cases: Mapping[Case, Kind], differences: Floats, draws: int
-) -> list[PermutationTest]:
-    """The test of the mean, and that of differences cut off at the spread of the median case."""
+) -> PermutationTest:
+    """Of the mean, and of differences cut off at the spread of the median case."""
     spreads = [
         case.spread for case, kind in cases.items() if case.varies for _ in range(kind.cases)
     ]
