@@ -136,6 +136,16 @@ NAMED = [
     ESCAPED,
     QUOTED,
     f"q=api%5Fkey%3D{ODD}",
+    {"x-api-key": [ODD]},
+    {"name": "x-api-key", "values": [ODD]},
+    {"headers": {"Ocp-Apim-Subscription-Key": ODD}},
+    {"Cookie": f"theme=dark; visit={ODD}"},
+    {"set-cookie": [f"visit={ODD}; Path=/"]},
+    {"API_KEY_2": ODD},
+    {"api_keys": [ODD]},
+    f'<add key="ApiKey" value="{ODD}" />',
+    f"https://example.org/?token={ODD}",
+    f"my token: {ODD}",
 ]
 
 
@@ -223,6 +233,9 @@ def test_secrets_become_numbered_marks() -> None:
         [["token", "lexer"], ["lexer", "parser"]],
         ["--api-key", "--verbose"],
         ["api_key"],
+        "API keys\n================\n",
+        "def run(secrets: SecretsCollection, server_credentials: grpc.ServerCredentials): ...",
+        {"cookie": "chocolate chip", "token": "lexer", "keys": ["abcdefgh12345678"]},
         {"name": "password", "type": "string", "description": "of the account, 8 characters"},
         {"name": "limit", "value": "abcdefgh12345678"},
         {"id": ["OPENAI_API_KEY"], "api_key": {"type": "secret", "id": ["OPENAI_API_KEY"]}},

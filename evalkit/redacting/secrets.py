@@ -65,10 +65,10 @@ class SecretKind(NamedTuple):
 
 
 _VALUE = r"""(?:"([^"\\\r\n]{4,})"|'([^'\\\r\n]{4,})'|([^\s"'`,;&<>(){}\[\]\\]{6,}))"""
-_IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"""
+_IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}(?:\[\s{0,4})?"""
 
 _NAMING = (
-    r"[a-z0-9_.-]{0,40}(?:api[_-]?key|access[_-]?key|private[_-]?key|secret(?:[_-]?key)?|token"
+    r"[a-z0-9_.-]{0,40}(?:api[_-]?key|access[_-]?key|private[_-]?key|subscription[_-]?key|secret(?:[_-]?key)?|token"
     r"|passw(?:or)?d|passphrase|pwd|credentials?|authorization)"
 )
 _QUOTED = r"""\\*["']"""
@@ -184,25 +184,35 @@ SECRETS: tuple[SecretKind, ...] = (
                r"([A-Za-z0-9%._~+/=-]{12,})", random_looking),
     SecretKind("password", r"(?i:[a-z0-9_.-]{0,40}(?:password|passwd|passphrase|\bpwd|_pwd|-pwd|userpass))"
                + _IS + _VALUE, is_value),
-    SecretKind("secret", r"(?i:[a-z0-9_.-]{0,40}(?:secret|api[ _-]?key|access[_-]?key|secret[_-]?key|"
-               r"private[_-]?key|signing[_-]?key|encryption[_-]?key|access[_-]?token|auth[_-]?token|"
+    SecretKind("secret", r"(?i:[a-z0-9_.-]{0,40}(?:secret|api[ _-]?keys?|access[_-]?key|secret[_-]?key|"
+               r"private[_-]?key|subscription[_-]?key|signing[_-]?key|encryption[_-]?key|access[_-]?token|auth[_-]?token|"
                r"refresh[_-]?token|session[_-]?token|id[_-]?token|bot[_-]?token|csrf[_-]?token|"
-               r"client[_-]?secret|credential))" + _IS + _VALUE, is_value),
-    SecretKind("secret", r"([A-Za-z0-9_.-]{1,60}(?i:token|[_-]pat))" + _IS + _VALUE, random_looking, named=True),
+               r"client[_-]?secret|credential)(?:[_-]?[0-9]{1,3})?)" + _IS + _VALUE, is_value),
+    SecretKind("secret", r"([A-Za-z0-9_.-]{0,60}(?i:token|[_-]pat))" + _IS + _VALUE, random_looking, named=True),
     # An option and its value; a header as a record in JSON; a name and its value in a list.
     SecretKind("secret", rf"(?i:(?:^|[\s\"'`])--?({_NAMING}))\s{{1,4}}" + _VALUE, _is_argument, named=True),
-    SecretKind("secret", rf"(?i:{_QUOTED}({_NAMING}){_QUOTED}\s{{0,4}}(?:,|:\s{{0,4}}\{{)\s{{0,4}}{_QUOTED}val(?:ue)?"
+    SecretKind("secret", rf"(?i:{_QUOTED}({_NAMING}){_QUOTED}\s{{0,4}}(?:,|:\s{{0,4}}\{{)?\s{{0,4}}{_QUOTED}?val(?:ues?)?"
                rf"(?:{_IS}\{{\s{{0,4}}{_QUOTED}string_?value)?)" + _IS + _VALUE, is_value, named=True),
     SecretKind("secret", rf"(?i:{_QUOTED}val(?:ue)?{_IS}{_QUOTED})([^\s\"'\\]{{6,}})(?i:{_QUOTED}\s{{0,4}},\s{{0,4}}"
                rf"{_QUOTED}(?:name|key|header){_IS}{_QUOTED}{_NAMING}{_QUOTED})", is_value),
     SecretKind("secret", rf"(?i:{_QUOTED}-{{0,2}}({_NAMING}){_QUOTED}\s{{0,4}},\s{{0,4}}b?{_QUOTED})"
                r"([^\s\"'\\]{6,})", random_looking, named=True),
-    SecretKind("url-key", r"(?:(?m:^)|[?&])(?i:(?:subscription-)?key|(?:x-(?:amz|goog)-)?sig(?:nature)?)="
+    SecretKind("cookie", rf"(?i:{_QUOTED}(?:set-)?cookie)" + _IS + r"""\\*["']([^"'\\\r\n=]{1,60}=[^"'\\\r\n]{1,})"""),
+    SecretKind("url-key", r"(?:(?m:^)|[?&])(?i:(?:subscription-)?key|auth|(?:x-(?:amz|goog)-)?sig(?:nature)?)="
                r"([A-Za-z0-9_~%+-]{16,}={0,2})(?:[&#\s\"'<>)\\]|$)", random_looking),
 )  # fmt: skip
 
 _PASSWORDS = {"password", "passwd", "pwd", "passphrase", "passcode", "pin", "otp", "cvv", "cvc"}
-_LAST = {"secret", "secrets", "apikey", "token", "credential", "credentials", "authorization"}
+_LAST = {
+    "secret",
+    "secrets",
+    "apikey",
+    "token",
+    "credential",
+    "credentials",
+    "authorization",
+    "bearer",
+}
 _KEYS = {
     "api",
     "access",
@@ -213,24 +223,29 @@ _KEYS = {
     "session",
     "account",
     "auth",
+    "subscription",
+    "functions",
 }
 _NO_SECRET = {"page", "next", "continuation", "cancel", "sync", "stop", "pad", "eos", "bos", "unk",
               "mask", "sep", "cls", "special", "start", "end", "max", "per", "delimiter", "cursor",
               "cancellation", "resume", "public", "first", "last"}  # fmt: skip
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PLACEHOLDER = re.compile(
-    r"(?i)^(?:[*x•.·_-]+|null|none|true|false|undefined|required|optional|string|hidden|masked"
+    r"(?i)^(?:[*x•.·_=#~-]+|null|none|true|false|undefined|required|optional|string|hidden|masked"
     r"|changeme|n/?a|env|unset|empty|\[?redacted.*|<.*>|\$.*|\{\{.*|%\(.*|os\.environ.*"
     r"|process\.env.*|getenv.*)$"
 )
 
 
 def key_kind(key: str) -> str | None:
-    """The kind of secret that the value of a key of this name is: ``password``, ``secret``, None.
+    """The kind of secret that the value of a key of this name is: ``password``, ``secret``, ``cookie``
+    (of a header), None.
 
     ``dbPassword`` and ``X-Api-Key`` name one; ``max_tokens`` and ``next_page_token`` do not.
     """
     words = [word.lower() for word in _WORDS.findall(key[-100:])]
+    while words and words[-1].isdecimal():  # API_KEY_2
+        words.pop()
     if not words:
         return None
     last, before = words[-1], words[-2] if len(words) > 1 else ""
@@ -238,9 +253,11 @@ def key_kind(key: str) -> str | None:
         return "password"
     if last in _LAST and before not in _NO_SECRET:
         return "secret"
+    if last in ("cookie", "cookies"):
+        return "cookie"
     if last == "pat" and before:
         return "secret"
-    if last == "key" and before in _KEYS:
+    if last in ("key", "keys") and before in _KEYS:
         return "secret"
     return None
 

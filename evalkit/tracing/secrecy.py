@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Names of keys, for the forms in which a key does not stand right before its value.
 _NAMES = (
     r"(?i)(?:passw(?:or)?d|passphrase|passcode|\bpwd|\bpin|\botp|\bcvv|\bcvc|secrets?|credentials?"
-    r"|authorization|token|(?:api|access|private|signing|encryption|session|account|auth)"
+    r"|authorization|token|(?:api|access|private|signing|encryption|session|account|auth|subscription|functions)"
     r"[^a-z0-9]{0,2}key|cookie)[^a-z0-9 ]"
 )
 
