@@ -260,6 +260,6 @@ def stop_reason(*values: Any, calls: Sequence[Any] = ()) -> str | None:
 def model_output(content: Any, calls: list[dict[str, Any]]) -> Any:
     """What a model answered: its text, or ``{"content", "tool_calls"}`` if it calls tools.
 
-    A call is ``{"id", "name", "arguments"}``.
+    A call is ``{"id", "name", "arguments"}``, with ``at_provider`` where the provider ran it.
     """
     return {"content": content, "tool_calls": calls} if calls else content

@@ -51,8 +51,7 @@ def differ(first: Step, second: Step) -> bool:
     return (
         first.kind != second.kind
         or apart(first.call_id, second.call_id)
-        or apart(first.tokens_in, second.tokens_in)
-        or apart(first.tokens_out, second.tokens_out)
+        or _are_other_counts(first, second)
         or _are_other_models(first, second)
         or texts_differ(first, second)
         or _are_other_calls(first, second)
@@ -109,6 +108,13 @@ def texts_differ(first: Step, second: Step) -> bool:
     if first.kind == "llm":
         return apart(one, other) or apart(called(first), called(second))
     return one is not None and other is not None and one not in other and other not in one
+
+
+def _are_other_counts(first: Step, second: Step) -> bool:
+    """Whether tokens differ; an agent's total is not the same thing to all who tell it."""
+    return first.kind in _CHATS and (
+        apart(first.tokens_in, second.tokens_in) or apart(first.tokens_out, second.tokens_out)
+    )
 
 
 def _are_other_models(first: Step, second: Step) -> bool:

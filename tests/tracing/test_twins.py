@@ -142,6 +142,11 @@ def beside(
         (tool_2("calc", {"a": 1}), tool("calc")),
         (search_2("limits"), search("limits")),
         (agent_2("helper"), agent("helper")),
+        # One counts what was cached, the other does not.
+        (
+            {**agent_2("helper"), "llm.token_count.prompt": 90},
+            {**agent("helper"), "gen_ai.usage.input_tokens": 70},
+        ),
     ],
 )
 @pytest.mark.parametrize("times", [(12, 48), (10, 50), (9.99, 49), (12, 50.5), (6, 54)])
