@@ -6,7 +6,7 @@ it as a sentence; None means that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from evalkit.results import PlannedCase, Recorded
 
 _MOST_NAMED = 10
 _BY_CHANCE = 0.05  # one-sided p above which one arm may have been judged less often by chance
-_LOST_BY_CHANCE = 0.01  # that all trials of a case were, below which the case counts as unmeasured
+_LOST_BY_CHANCE = 0.01  # p of so many lost trials, up to which they are too many
 _FEWEST_COMPARED = (
     0.5  # share of a route's judged cases, below which the route is not judged by them
 )
@@ -158,14 +158,26 @@ def doubt_of_scorer(after: Side, now: Counts, scorer: str) -> str | None:
     )
 
 
+def too_many(lost: int, trials: int, limit: float) -> bool:
+    """Whether more of the trials were lost than a share of ``limit`` explains.
+
+    The exact binomial chance of so many is then at most 1 %: with 5 %, from 2 of 3, 6 of 30 or 11
+    of 90 trials on.
+    """
+    from scipy.special import bdtrc
+
+    return lost > limit * trials and float(bdtrc(lost - 1, trials, limit)) <= _LOST_BY_CHANCE
+
+
 def doubt_of_trials(now: Counts, was: Counts, limit: float) -> str | None:
     """Why a route cannot be measured, if so: in either run too many trials or scores failed."""
     for counts, whose in ((now, ""), (was, "the baseline's ")):
         lost = counts.expected - counts.completed
-        if lost > limit * counts.expected or (counts is now and not now.completed):
+        none = counts.expected > 0 or counts is now
+        if too_many(lost, counts.expected, limit) or (none and not counts.completed):
             return (
                 f"{lost} of {whose}{counts.expected} trials did not complete, which is no answer, "
-                f"right or wrong; at most {limit:.0%} may. Fix that and run "
+                f"right or wrong; at most {limit:.0%} may, chance aside. Fix that and run "
                 + ("it again" if whose else "again")
             )
         if counts.unjudged > limit * counts.completed:
@@ -188,11 +200,37 @@ def doubt_of_cases(
     both = sum(case in now for case in common) - len(new)
     for lost, whose in ((gone, "baseline"), (new if both or gone else (), "candidate")):
         known = both + len(lost)
-        if len(lost) > limit * known:
+        if too_many(len(lost), known, limit):
             return (
                 f"{len(lost)} of {known} cases have scores in the {whose} only: {name_some(lost)}"
             )
-    return _doubt_of_silence(after, before, common, scorer, limit)
+    return _doubt_of_losses(after, before, common, limit) or _doubt_of_silence(
+        after, before, common, scorer, limit
+    )
+
+
+def _doubt_of_losses(
+    after: Side, before: Side, common: tuple[str, ...], limit: float
+) -> str | None:
+    """Why a route cannot be measured, if so: one run lost more of its trials than the other.
+
+    What one version loses may be what it fails.
+    """
+    sides = before, after
+    lost = [side.tried - side.completed for side in sides]
+    if not any(one.any() for one in lost):
+        return None
+    completed = _of_cases(after, before, common, [side.completed for side in sides])
+    found = _told_apart(
+        completed, _of_cases(after, before, common, lost), limit, _LOST_BY_CHANCE / 2
+    )
+    if found is None:
+        return None
+    return (
+        f"{found.untold[1]} of {found.trials[1]} trials did not complete, in the baseline "
+        f"{found.untold[0]} of {found.trials[0]}: what one version alone loses may be what it "
+        f"fails ({name_some(common[at] for at in found.cases)})"
+    )
 
 
 def _doubt_of_silence(
@@ -206,24 +244,48 @@ def _doubt_of_silence(
     tallies = before.tallies[scorer], after.tallies[scorer]
     if not any(tally.silent.any() for tally in tallies):
         return None
-    places = [[side.places[case] for case in common] for side in (before, after)]
     scored, silent = (
-        np.array([part[at] for part, at in zip(parts, places, strict=True)])
+        _of_cases(after, before, common, parts)
         for parts in ([tally.scored for tally in tallies], [tally.silent for tally in tallies])
     )
-    both = np.flatnonzero(((scored + silent) > 0).all(axis=0))
-    nothing, trials = silent[:, both].sum(axis=1), (scored + silent)[:, both].sum(axis=1)
+    found = _told_apart(scored, silent, limit, _BY_CHANCE)
+    if found is None:
+        return None
+    return (
+        f"{scorer} had nothing to judge in {found.untold[1]} of {found.trials[1]} trials, in the "
+        f"baseline in {found.untold[0]} of {found.trials[0]}: what it did judge cannot be compared "
+        f"({name_some(common[at] for at in found.cases)})"
+    )
+
+
+class _Apart(NamedTuple):
+    """Trials of baseline and candidate of which something is not told, of all, and the cases of
+    which it is not told equally often."""
+
+    untold: Whole
+    trials: Whole
+    cases: Whole
+
+
+def _of_cases(after: Side, before: Side, common: tuple[str, ...], counts: Sequence[Whole]) -> Whole:
+    """The baseline's counts of the cases, and the candidate's: an array of two rows."""
+    sides = zip((before, after), counts, strict=True)
+    return np.array([of[[side.places[case] for case in common]] for side, of in sides])
+
+
+def _told_apart(told: Whole, untold: Whole, limit: float, level: float) -> _Apart | None:
+    """The difference in what is told of trials, if it is one: more than ``limit`` of them, and
+    beyond chance by the exact within-case test. Both arrays: baseline and candidate, by case."""
+    all_of = told + untold
+    both = np.flatnonzero((all_of > 0).all(axis=0))
+    nothing, trials = untold[:, both].sum(axis=1), all_of[:, both].sum(axis=1)
     if not len(both) or abs(np.diff(nothing / trials)[0]) <= limit:
         return None
-    (was, now), (then, here) = scored[:, both], (scored + silent)[:, both]
+    (was, now), (then, here) = told[:, both], all_of[:, both]
     found = passes_drop(was, then, now, here)
-    if min(found.p, found.p_rise) > _BY_CHANCE:
+    if min(found.p, found.p_rise) > level:
         return None
-    named = [common[at] for at in both if silent[0, at] != silent[1, at]]
-    return (
-        f"{scorer} had nothing to judge in {nothing[1]} of {trials[1]} trials, in the baseline in "
-        f"{nothing[0]} of {trials[0]}: what it did judge cannot be compared ({name_some(named)})"
-    )
+    return _Apart(nothing, trials, both[untold[0, both] != untold[1, both]])
 
 
 def unmeasured_cases(
@@ -237,13 +299,13 @@ def unmeasured_cases(
 def lost_for_sure(after: Side, cases: tuple[str, ...], limit: float) -> tuple[str, ...]:
     """Those of the unmeasured cases that are so by more than chance.
 
-    A single trial may be lost, and then leaves the denominator. All of several are lost by chance
-    too seldom, if each may be with a chance of ``limit``; so are those of a case never tried.
+    A single trial may be lost, and then leaves the denominator; all of several are too many, as
+    are those of a case never tried.
     """
     tries = {
         case: int(after.tried[after.places[case]]) or after.recorded.run.trials for case in cases
     }
-    return tuple(case for case in cases if limit ** tries[case] <= _LOST_BY_CHANCE)
+    return tuple(case for case in cases if too_many(tries[case], tries[case], limit))
 
 
 def doubt_of_pairs(after: Side, route: str, scorer: str, pairs: int) -> str | None:

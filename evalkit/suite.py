@@ -195,8 +195,8 @@ class GatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     ``alpha`` is the chance, per gate, of any false alarm over all routes and scorers.
     ``max_infrastructure`` is the share of a route's trials, in either run, that may fail for
-    infrastructure reasons before the route is unmeasurable; of trials made again, the share that
-    one version may lose beyond the other.
+    infrastructure reasons, chance aside, before the route is unmeasurable; of trials made again,
+    the share that one version may lose beyond the other.
     """
 
     baseline: str | None = None

@@ -12,10 +12,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from evalkit.confirming import Row
 from evalkit.errors import InputError
 from evalkit.gating import decide
+from evalkit.measurement import too_many
 from evalkit.results import PlannedCase, Selection
 from evalkit.suite import GatePolicy, RoutePolicy
 from tests.recordings import of_tau, of_values, recorded, score, tau, trial
@@ -147,6 +151,29 @@ def test_infrastructure_failures_are_unmeasurable_and_never_a_regression():
     assert "12 of 60 trials did not complete" in report.rows[0].reason
     lenient = GatePolicy(on=("task_completion",), max_infrastructure=0.5)
     assert decide(candidate, baseline, lenient).exit == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "lost_before", "exit_code"),
+    [(0, 0, 0), (8, 6, 0), (4, 0, 0), (8, 0, 3), (0, 8, 3), (11, 8, 3), (8, 11, 3)],
+)
+def test_no_more_trials_may_be_lost_than_chance_explains(lost, lost_before, exit_code):
+    def of(many):  # each lost trial is of another case
+        cases = route(30, [1, 1, 1])
+        return of_values({"r": dict(cases) | {name: [None, 1, 1] for name in list(cases)[:many]}})
+
+    report = decide(of(lost), of(lost_before), ON)
+    assert (report.exit, report.rows[0].verdict == "unmeasurable") == (exit_code, exit_code == 3)
+    if exit_code:
+        assert "did not complete" in report.rows[0].reason
+
+
+@given(st.integers(1, 200), st.floats(0.01, 0.5), st.data())
+def test_too_many_is_the_exact_binomial_test(trials, limit, data):
+    lost = data.draw(st.integers(0, trials))
+    found = too_many(lost, trials, limit)
+    p = binomtest(lost, trials, limit, alternative="greater").pvalue
+    assert found == (lost > limit * trials and p <= 0.01)
 
 
 def test_trials_that_were_never_made_count_as_not_completed():

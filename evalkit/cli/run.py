@@ -267,13 +267,16 @@ def exit_of(report: Report) -> int:
 
 def too_many_failures(report: Report) -> list[str]:
     """A sentence for each route of which more trials failed for infrastructure reasons than may."""
+    from evalkit.measurement import too_many
+
     allowed = report.run.suite.gate.max_infrastructure
     return [
         f"{route.route}: {route.infrastructure} of {plural(route.trials, 'trial')} failed for "
-        f"infrastructure reasons, at most {percent(allowed)} may"
+        f"infrastructure reasons, at most {percent(allowed)} may, chance aside"
         + _commonest_failure(report, route.route)
         for route in report.routes
-        if route.infrastructure > allowed * route.trials
+        if too_many(route.infrastructure, route.trials, allowed)
+        or route.infrastructure == route.trials > 0
     ]
 
 
