@@ -16,9 +16,9 @@ from evalkit.trajectory import Step
 _ERROR_TEXT = re.compile(
     r"\s*(?:"
     r"(?:\w*(?:error|exception)\b ?:|\w*(?:error|exception)\()|"
-    r"(?:\w+ )?(?:error|exception) "
-    r"(?:code|while|during|when|in|occurred|calling|executing|invoking|running)\b|"
-    r"(?:error|exception)\W*$|"
+    r"(?:\w+ )?(?:error|exception) (?:\d|(?:code|while|during|when|in|from|occurred)\b|"
+    r"(?!(?:budget|correct|handl|logg|monitor|report|track)ing)\w+ing\b)|"
+    r"(?:error|exception)(?:\W*$| ?[-–—!,.] )|"
     r"traceback \(most recent|failed to |an error occurred|i encountered an error|"
     r"tool execution failed|"
     r"(?:\w+ )?exit(?:ed with)? ?(?:code|status):? ?[1-9])",
