@@ -66,6 +66,18 @@ def dealt_anew(
     return _draw(every, cuts, seen, draws)
 
 
+def spreads(cases: Mapping[Case, Kind]) -> Floats:
+    """Of each case that varies, the standard deviation of its difference over all ways to deal."""
+    varying = sorted((case for case in cases if case.varies), key=lambda case: case.design)
+    found = [np.zeros(0)]
+    for _, alike in groupby(varying, key=lambda case: case.design):
+        group = list(alike)
+        apart = np.array([case.scores for case in group]).std(axis=1, ddof=1)
+        times = [cases[case].cases for case in group]
+        found.append(np.repeat(apart * math.sqrt(group[0].weight), times))
+    return np.concatenate(found)
+
+
 def _combinations(cases: Sequence[Case]) -> int:
     """How many combinations of splits there are, as far as they are few."""
     found = 1

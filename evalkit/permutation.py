@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.dealing import DRAWS, PermutationTest, as_p, dealt_anew, exact
+from evalkit.dealing import DRAWS, PermutationTest, as_p, dealt_anew, exact, spreads
 from evalkit.ranks import signed_rank
 from evalkit.splits import (
     MOST_WORK,
@@ -230,9 +230,6 @@ def _from_splits_both(
     cases: Mapping[Case, Kind], differences: Floats, draws: int
 ) -> PermutationTest:
     """Of the mean, and of differences cut off at the spread of the median case."""
-    spreads = [
-        case.spread for case, kind in cases.items() if case.varies for _ in range(kind.cases)
-    ]
-    cuts = [math.inf, float(np.median(spreads))]
+    cuts = [math.inf, float(np.median(spreads(cases)))]
     seen = [math.fsum(np.clip(differences, -cut, cut).tolist()) for cut in cuts]
     return dealt_anew(cases, cuts, seen, draws)

@@ -60,13 +60,6 @@ class Case(NamedTuple):
         """What the weighted sum of the candidate has above the difference of means."""
         return math.fsum(self.scores) / self.n_b
 
-    @property
-    def spread(self) -> float:
-        """The standard deviation of the difference of means over all ways to deal."""
-        trials, mean = len(self.scores), math.fsum(self.scores) / len(self.scores)
-        squares = math.fsum((score - mean) ** 2 for score in self.scores)
-        return math.sqrt(squares / (trials - 1) * self.weight)
-
     def differences(self, own: Floats) -> Floats:
         """The differences of means that such sums of the candidate make."""
         return own * self.weight - self.centre
