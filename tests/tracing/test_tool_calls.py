@@ -121,6 +121,20 @@ def test_calls_that_share_an_id_are_told_apart_by_name_and_time() -> None:
     ]
 
 
+def test_calls_of_one_message_that_share_an_id_are_told_apart_by_name() -> None:
+    by_id = {"gen_ai.tool.call.id": "call_0"}
+    made = chat(call("call_0", "get", q=1), call("call_0", "put", z=2))
+    spans = [
+        span(1, "chat", attributes=made),
+        span(3, "t", attributes=tool("get", **by_id)),
+        span(5, "t", attributes=tool("put", **by_id)),
+    ]
+    assert [(step.name, step.arguments) for step in tools(spans)] == [
+        ("get", {"q": 1}),
+        ("put", {"z": 2}),
+    ]
+
+
 def test_a_repeated_call_whose_result_no_history_has_does_not_take_the_first_ones() -> None:
     again = call("call_0", "poll")
     past = [{"role": "assistant", "parts": [{"type": "tool_call", **again}]}]

@@ -209,8 +209,8 @@ def test_what_a_call_within_tells_counts_for_the_one_around_it() -> None:
     spans = [
         span(1, None, (0, 100), FIRST, root, name="graph"),
         span(2, 1, (10, 50), FIRST, model_2()),
-        span(3, 2, (11, 49), FIRST, model_2("YES", (42, 1))),
-        span(4, 1, (12, 48), SECOND, model("YES", (42, 1))),
+        span(3, 2, (12, 48), FIRST, model_2("YES", (42, 1))),
+        span(4, 1, (11, 49), SECOND, model("YES", (42, 1))),
     ]
     found = to_trajectory(spans)
     assert len(steps(found)) == 1
@@ -225,15 +225,22 @@ def test_a_call_that_lost_its_place_is_known_by_its_model() -> None:
     assert len(steps(to_trajectory([first, other]))) == 2
 
 
-def test_two_at_once_that_are_told_apart_by_time_alone_stay_two() -> None:
+def test_two_at_once_that_only_time_tells_apart_stay_two() -> None:
     """As parallel agents of one name: four spans are two agents, never one."""
     spans = [
         span(1, None, (0, 80), FIRST, agent_2("helper")),
-        span(2, None, (10, 90), FIRST, agent_2("helper")),
-        span(3, None, (1, 79), SECOND, agent("helper")),
-        span(4, None, (11, 89), SECOND, agent("helper")),
+        span(2, None, (0.5, 79.5), SECOND, agent("helper")),
+        span(3, None, (1, 79), FIRST, agent_2("helper")),
+        span(4, None, (1.5, 78.5), SECOND, agent("helper")),
     ]
     assert len(steps(to_trajectory(spans))) == 2
+
+
+def test_short_ones_after_each_other_are_two() -> None:
+    root = span(1, None, (0, 100), FIRST, {"openinference.span.kind": "CHAIN"}, name="graph")
+    first = span(2, 1, (10, 13), FIRST, tool_2("calc", {"a": 1}))
+    second = span(3, 1, (13, 15.5), SECOND, tool("calc", {"a": 1}))
+    assert len(steps(to_trajectory([root, first, second]))) == 2
 
 
 @pytest.mark.parametrize("node", [(30, 60), (5, 95)])
