@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evalkit.splits import TIE, Case, Floats, Kind, listed_ways, sums, sums_of_ways
+from evalkit.draws import differences_dealt
+from evalkit.splits import TIE, Case, Floats, Kind, sums
 
 DRAWS = 9_999
 _SCREENS = ((999, 0.1), (3_999, 0.02))  # draws, and the p above which they are enough
 _MOST_LISTED = 300_000  # combinations of splits that are looked at rather than drawn
 _MOST_SORTED = 20_000  # of them, where several sums are sorted
-_AT_ONCE = 256  # cases whose splits are listed together
-_BLOCK = 16  # cases whose splits are drawn together: what is taken of their sums stays in the cache
 _SMALLEST = 1e-300  # no p is zero, also where it is too small for a float
 
 
@@ -133,70 +130,11 @@ def _draw(
     """From so many draws of a split for each of the cases, which are in order of design."""
     totals = np.zeros((len(cuts), draws + 1))
     for design, alike in groupby(cases, key=lambda case: case.design):
-        deal = _deal_listed if listed_ways(design) else _deal_shuffled
-        totals[:, :draws] += deal(list(alike), cuts, draws)
+        scores = np.array([case.scores for case in alike])
+        totals[:, :draws] += differences_dealt(design, scores, cuts, draws)
     totals[:, draws] = seen  # one of the draws, if nothing changed
     each = np.full(draws + 1, 1 / (draws + 1))
     less, p = _tail(totals, each, seen)
     rise = _tail(-totals, each, [-one for one in seen])[1]
     error = math.sqrt(p * max(0.0, 1 - p) / (draws + 1))
     return PermutationTest(as_p(p), as_p((less + p) / 2), as_p(rise), False, error)
-
-
-def _deal_listed(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Floats:
-    """For each cut the sum of differences in each draw, of cases of one design, out of all ways."""
-    design, totals = cases[0].design, np.zeros((len(cuts), draws))
-    for start in range(0, len(cases), _AT_ONCE):
-        some = cases[start : start + _AT_ONCE]
-        own = sums_of_ways(design, [case.scores for case in some]) * some[0].weight
-        own -= own.mean(axis=1, keepdims=True)  # over all ways nothing changes
-        for at in range(0, len(some), _BLOCK):
-            block = own[at : at + _BLOCK]
-            dealt = _ways_dealt((start + at) // _BLOCK, design, draws)
-            places = dealt[: len(block)].astype(np.intp)
-            for row, cut in enumerate(cuts):
-                table = block if math.isinf(cut) else np.clip(block, -cut, cut)
-                totals[row] += table.ravel().take(places).sum(axis=0)
-    return totals
-
-
-@lru_cache(maxsize=128)
-def _ways_dealt(block: int, design: tuple[int, int], draws: int) -> NDArray[np.uint32]:
-    """The ways to deal that were drawn for a block of cases, the same in every test.
-
-    As places in a table with a row for each case. A test is valid with any draws that do not look
-    at its data; routes and scorers share them, since Holm's correction holds however their
-    p-values depend on each other.
-    """
-    ways = math.comb(sum(design), design[1])
-    dealt = _drawn(block, design, draws).integers(ways, size=(_BLOCK, draws), dtype=np.uint32)
-    return dealt + np.arange(0, _BLOCK * ways, ways, dtype=np.uint32)[:, None]
-
-
-def _deal_shuffled(cases: Sequence[Case], cuts: Sequence[float], draws: int) -> Floats:
-    """The same where the ways to deal are too many to list."""
-    totals = np.zeros((len(cuts), draws))
-    for number, case in enumerate(cases):
-        dealt = case.differences(_sums_dealt(number, case, draws))
-        for row, cut in enumerate(cuts):
-            totals[row] += np.clip(dealt, -cut, cut)
-    return totals
-
-
-def _sums_dealt(number: int, case: Case, draws: int) -> Floats:
-    """Drawn sums of the candidate's scores, where the ways to deal are too many to list."""
-    rng = _drawn(number, case.design, draws)
-    found: Floats
-    highs = case.highest
-    if highs is not None:
-        low, high = case.scores[0], case.scores[-1]
-        taken = rng.hypergeometric(highs, sum(case.design) - highs, case.n_c, draws)
-        found = taken * high + (case.n_c - taken) * low
-    else:
-        shuffled = rng.permuted(np.tile(case.scores, (draws, 1)), axis=1)
-        found = shuffled[:, : case.n_c].sum(axis=1)
-    return found
-
-
-def _drawn(number: int, design: tuple[int, int], draws: int) -> np.random.Generator:
-    return np.random.default_rng([number, *design, draws])

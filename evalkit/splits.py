@@ -191,14 +191,8 @@ def listed_ways(design: tuple[int, int]) -> bool:
     return math.comb(sum(design), design[1]) <= _MOST_SPLITS
 
 
-def sums_of_ways(design: tuple[int, int], scores: Sequence[Sequence[float]]) -> Floats:
-    """What the candidate has in each listed way to deal: a row for each case's pooled scores."""
-    found: Floats = np.array(scores) @ _dealt(design)
-    return found
-
-
 @cache
-def _dealt(design: tuple[int, int]) -> Floats:
+def all_ways(design: tuple[int, int]) -> Floats:
     """All ways to deal trials to the arms, one a column: 1 for those that the candidate gets."""
     trials, drawn = sum(design), design[1]
     ways = np.array(list(combinations(range(trials), drawn)), dtype=np.intp)
@@ -222,7 +216,7 @@ def sums(case: Case) -> tuple[Floats, Floats]:
         ]
         taken = np.arange(least, most + 1)
         return taken * high + (case.n_c - taken) * low, np.array(chances)
-    listed = sums_of_ways(case.design, [case.scores])[0]
+    listed: Floats = np.array(case.scores) @ all_ways(case.design)
     return listed, np.full(len(listed), 1 / len(listed))
 
 

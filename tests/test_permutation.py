@@ -193,7 +193,7 @@ def test_drawn_splits_agree_with_counted_ones_and_repeat(trials, steps):
     )
 
 
-def test_many_trials_of_many_scores_are_shuffled():
+def test_many_trials_of_many_scores_are_dealt_as_shuffling_does():
     rng = np.random.default_rng(6)
     both = rng.random((12, 16))
     both[:, 8:] -= 0.07  # too many ways to deal to list them
