@@ -484,5 +484,5 @@ def test_the_documented_schema_is_the_schema() -> None:
 def test_a_run_comes_back_from_its_manifest(store: Store) -> None:
     run = store.find("r1")
     assert msgspec.structs.replace(run, finished=None) == a_run(
-        "r1", started=1.0, status="complete"
+        "r1", started=1.0, status="complete", scopes={"openinference": "0.1"}
     )

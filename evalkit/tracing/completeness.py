@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from evalkit.spans import Span
@@ -36,6 +37,8 @@ _USER = (
     "llm.user",
 )
 
+
+_GEMINI = re.compile("gemini|google|vertex|gcp")
 
 NAMING = (*_SESSION, *_USER, "metadata")
 """Keys of attributes of which one may name the session or the user."""
@@ -74,7 +77,8 @@ def missing(
     ``steps`` are all of them.
 
     ``model calls``: no step is one. ``tool calls``: there is none, nor could the model's text
-    show any; where the application itself says what its steps are (``by_hand``), there was none.
+    show any, or why it stopped that there was none; where the application itself says what its
+    steps are (``by_hand``), there was none.
     ``tool spans``: some calls are known from the model's messages alone (``unseen``:
     one at least that no step shows, as nothing tells whether it took place). ``arguments``
     and ``outputs``: of some tool. ``text``: of some answer. ``tokens``: of some call at least;
@@ -83,11 +87,18 @@ def missing(
     return tuple(_missing(trajectory, steps, unseen, by_hand)) if steps else ()
 
 
+def _only_answered(step: Step) -> bool:
+    """Whether the model says that it stopped for its answer was done, which Gemini says of calls,
+    too."""
+    named = f"{step.provider} {step.model_requested} {step.model_served}".lower()
+    return step.stop_reason == "stop" and not _GEMINI.search(named)
+
+
 def _missing(  # noqa: PLR0912  one walk, a line per fact
     trajectory: Trajectory, steps: Sequence[Step], unseen: bool, by_hand: bool
 ) -> Iterator[str]:
     uses_models = calls = tools = silent = unserved = tokens = uncounted = False
-    rebuilt = no_arguments = no_outputs = False
+    hidden = rebuilt = no_arguments = no_outputs = False
     for step in steps:
         kind = step.kind
         tokens = tokens or step.tokens_in is not None
@@ -96,6 +107,7 @@ def _missing(  # noqa: PLR0912  one walk, a line per fact
             if step.status == "ok":
                 uncounted = uncounted or step.tokens_in is None or step.tokens_out is None
                 silent = silent or step.output is None
+                hidden = hidden or (step.output is None and not _only_answered(step))
                 unserved = unserved or step.model_served is None
         elif kind in ("tool", "handoff"):
             tools = True
@@ -108,7 +120,7 @@ def _missing(  # noqa: PLR0912  one walk, a line per fact
     uses_models = uses_models or calls
     if not calls and uses_models:
         yield "model calls"
-    if not (tools or by_hand) and uses_models and (silent or not calls):
+    if not (tools or by_hand) and uses_models and (hidden or not calls):
         yield "tool calls"
     if rebuilt or unseen:
         yield "tool spans"

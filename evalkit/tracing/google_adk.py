@@ -43,10 +43,13 @@ def mended_adk(step: Step, span: Span) -> Step:
     """The step with what the response tells, and without what stands in for what is unknown."""
     response = as_map(span.attributes.get(_RESPONSE)) if step.kind == "llm" else {}
     said = model_answer(response) if response else ModelAnswer(None, [])
+    output = plain(model_output(said.text, said.calls)) if step.output is None else step.output
+    stopped = stop_reason(step.stop_reason, said.stop_reason, calls=said.calls)
     return replace(
         step,
-        output=plain(model_output(said.text, said.calls)) if step.output is None else step.output,
-        stop_reason=stop_reason(step.stop_reason, said.stop_reason, calls=said.calls),
+        output=output,
+        # Of calls it says "stop", too: without what was said, nobody knows.
+        stop_reason=None if stopped == "stop" and output is None else stopped,
         provider=None if step.provider == "gcp.vertex.agent" else step.provider,
         model_served=step.model_served or label(said.model),
         call_id=None if step.call_id == "<not specified>" else step.call_id,

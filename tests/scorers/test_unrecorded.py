@@ -82,6 +82,24 @@ def test_what_looks_for_calls_could_not_judge(steps: list[Any]) -> None:
         assert WHY + "what the models said" in score.reason or name == "limits"
 
 
+@pytest.mark.parametrize(
+    ("chat", "judged"),
+    [
+        ({"gen_ai.response.finish_reasons": ["stop"]}, True),
+        ({"gen_ai.response.finish_reasons": ["tool_calls"]}, False),
+        ({"gen_ai.response.finish_reasons": ["STOP"], "gen_ai.system": "gcp.gemini"}, False),
+        ({"gen_ai.response.finish_reasons": ["stop"], "gen_ai.request.model": "x/gemini"}, False),
+    ],
+)
+def test_why_a_model_stopped_may_tell_that_it_called_nothing(
+    chat: dict[str, Any], judged: bool
+) -> None:
+    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "helper"}
+    found = spans(agent, {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"} | chat)
+    score = scored({"steps": [{"tool": "look-up"}]}, found, "tool_selection")["tool_selection"]
+    assert (score.status, score.value) == (("scored", 0) if judged else ("could_not_judge", None))
+
+
 def test_what_lacks_is_named() -> None:
     score = scored({"steps": []}, trace(model=False), "tool_selection")["tool_selection"]
     assert score.reason.endswith(WHY + "spans of models")
