@@ -39,12 +39,18 @@ class PermutationTest(NamedTuple):
 
 
 def dealt_anew(
-    cases: Mapping[Case, Kind], cuts: Sequence[float], seen: Sequence[float], draws: int
+    cases: Mapping[Case, Kind],
+    cuts: Sequence[float],
+    seen: Sequence[float],
+    draws: int,
+    beside: tuple[float, float] = (1.0, 1.0),
 ) -> PermutationTest:
     """The test of sums over cases of differences, cut off at so much, of which so much is seen.
 
     With several cuts, p is the chance that the smallest of their p-values is as small as the one
     seen (Westfall and Young's), so that to look twice costs little where both say the same.
+    ``beside`` are the p of another test, for a drop and for a rise, of which the smaller counts:
+    where it is below what ``draws`` can tell, few draws are enough.
     """
     every = sorted(
         (case for case, kind in cases.items() for _ in range(kind.cases)),
@@ -58,7 +64,8 @@ def dealt_anew(
         if fewer >= draws:
             break
         found = _draw(every, cuts, seen, fewer)
-        if min(found.p, found.p_rise) > enough:
+        told = zip((found.p, found.p_rise), beside, strict=True)
+        if all(p > enough or other * 2 * (draws + 1) < 1 for p, other in told):
             return found
     return _draw(every, cuts, seen, draws)
 

@@ -96,8 +96,8 @@ def _of_continuous(
     differences = _differences(baseline, candidate)
     if any(case.n_b != case.n_c for case in cases):
         return _from_splits_both(cases, differences, draws)
-    within = _from_splits(cases, draws)
     drop, rise = signed_rank(-differences), signed_rank(differences)
+    within = _from_splits(cases, draws, (drop, rise))
     return PermutationTest(
         min(1.0, 2 * min(within.p, drop)),
         min(1.0, 2 * min(within.mid_p, drop)),
@@ -221,9 +221,11 @@ def _joint(lattice: Lattice, smaller: float) -> float | None:
     return float(tail[flips] + max(0.0, fewer.sum()))
 
 
-def _from_splits(cases: Mapping[Case, Kind], draws: int) -> PermutationTest:
+def _from_splits(
+    cases: Mapping[Case, Kind], draws: int, beside: tuple[float, float] = (1.0, 1.0)
+) -> PermutationTest:
     """Every combination of splits where there are few, drawn ones otherwise."""
-    return dealt_anew(cases, [math.inf], [observed_sum(cases)], draws)
+    return dealt_anew(cases, [math.inf], [observed_sum(cases)], draws, beside)
 
 
 def _from_splits_both(

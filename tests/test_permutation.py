@@ -379,6 +379,21 @@ def test_an_outlier_hides_a_drop_from_the_mean_and_not_from_the_gate():
 off_grid = st.sampled_from([0.3183, 0.3679, 0.7071, 0.9123])
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_draws_are_spared_only_where_the_rank_test_says_more_than_they_can(sign):
+    rng = np.random.default_rng(9)
+    baseline = rng.random((40, 5)) / 2 + 0.25
+    candidate = baseline - sign * rng.uniform(0.1, 0.2, (40, 1))
+    found = mean_drop(baseline.tolist(), candidate.tolist())
+    ps = (found.p, found.p_rise)[::sign]
+    assert ps[0] == 2 * 2.0**-40
+    assert ps[1] > 0.9
+    assert found.mid_p == found.p
+    # of 12 cases the rank test cannot say as much as the draws
+    few = mean_drop(baseline[:12].tolist(), candidate[:12].tolist())
+    assert (few.p, few.p_rise)[::sign][0] < 2 * 2.0**-12
+
+
 @settings(max_examples=60, deadline=None)
 @given(arms(off_grid, 3), off_grid)
 def test_unequal_trials_are_also_tested_by_differences_that_are_cut_off(both, more):
