@@ -40,8 +40,6 @@ def compare(
     ] = CompareFormat.TABLE,
 ) -> int:
     """Compare stored runs per route: scorers, pass^k, latency, cost, and which to choose."""
-    import dataclasses
-
     import msgspec
 
     from evalkit.choosing import choose
@@ -59,7 +57,7 @@ def compare(
     cells, scorers, lineup = [], tuple(on or ()), line_up(found)
     for run in found:
         # One at a time: twenty large runs need no more memory than one, and their numbers.
-        recorded = dataclasses.replace(opened.load(run.id, texts=False), run=run)
+        recorded = opened.load(run, texts=False)
         summaries = summarize(recorded)
         scorers = scorers or _gating(run, summaries)
         cells.append(read_cells(recorded, summaries, lineup, scorers))

@@ -53,7 +53,8 @@ def read_run(store: Store, run_id: str, on: Sequence[str] = ()) -> Recorded:
     from evalkit.observations import score_rows
     from evalkit.policy import needs_steps
 
-    recorded = store.load(run_id, steps=needs_steps(store.run(run_id).suite.gate))
+    run = store.run(run_id)
+    recorded = store.load(run, steps=needs_steps(run.suite.gate))
     known_scorers(score_rows(recorded).scorers, on)
     return recorded
 

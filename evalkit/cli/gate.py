@@ -91,7 +91,7 @@ def _self_test(store: Store, refs: list[str], on: list[str], seconds: float, for
 
     if not math.isfinite(seconds):
         raise InputError(f"--seconds {seconds}: a number, at least 1")
-    runs = [store.load(run.id, texts=False) for run in store.find_all(refs)]
+    runs = [store.load(run, texts=False) for run in store.find_all(refs)]
     stated = runs[0].run.suite.gate
     chosen = policy.only(stated, on) if on else stated
     if runs[0].run.suite.pipeline.target == "traces":

@@ -42,7 +42,7 @@ def plan(
     # The suite's own baseline may not have been run yet; one that is asked for must be there.
     known = ref is not None and (baseline or opened.bearing(ref, stated.name))
     run, found = resolve(opened, ref, stated.name) if ref and known else (None, ())
-    past = opened.load(run.id, texts=False) if run else None
+    past = opened.load(run, texts=False) if run else None
     notes = [*found]
     policy = stated.gate
     apart = policy.quarantined(datetime.datetime.now(datetime.UTC).date())

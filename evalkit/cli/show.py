@@ -35,7 +35,7 @@ def show(
     if case is not None:
         _known(found, case)
     if case is None and form is Format.TABLE and trial is None:
-        say(terminal.render_cases(found, summarize_cases(opened.load(found.id)), **screen()))
+        say(terminal.render_cases(found, summarize_cases(opened.load(found)), **screen()))
         return ExitCode.PASSED
     trials = _trials(opened.trials(found.id, case=case), trial, found)
     if form is Format.JSON:

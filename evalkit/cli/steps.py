@@ -36,7 +36,7 @@ def steps(
     opened = Store(store)
     found = named_run(opened, run)
     cases = _still_the_same(found)
-    every = step_failures(opened.load(found.id), cases)
+    every = step_failures(opened.load(found), cases)
     rows = [row for name, listed in every.items() for row in listed if not route or name in route]
     rows = sorted((row for row in rows if row.expected), key=lambda row: -(row.rate or 0.0))
     changed = len(found.planned) - len(cases)

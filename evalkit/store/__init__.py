@@ -179,14 +179,17 @@ class Store:
         with locks.held(self.path / f"{PROMOTIONS}.lock", wait=self._wait):
             _append_line(self.path / PROMOTIONS, msgspec.json.encode(promotion))
 
-    def load(self, run_id: str, *, steps: bool = False, texts: bool = True) -> Recorded:
+    def load(self, found: Run | str, *, steps: bool = False, texts: bool = True) -> Recorded:
         """A run with its tables, as comparison and gate read it; ``steps`` too where asked for.
 
-        Without ``texts`` it has only what numbers are made of: no reasons, findings and errors.
+        ``found`` is the id, or the run as :meth:`run` gives it. Without ``texts`` it has only what
+        numbers are made of: no reasons, findings and errors.
 
         Of an unfinished run, what its journal holds. Raises NotFoundError, StoreError.
         """
-        folder, run = self._folder(run_id)
+        if isinstance(found, str) or found.status != "complete":  # it may be complete by now
+            found = self.run(found if isinstance(found, str) else found.id)
+        run, folder = found, run_folder(self.path, found.id)
         if run.status == "complete":
             trials = read_table(folder, "trials", RECORDED_TRIALS if texts else TRIAL_NUMBERS)
             scores = read_table(folder, "scores", RECORDED_SCORES if texts else SCORE_NUMBERS)
