@@ -73,7 +73,7 @@ def spent(steps: pa.Table, measure: str) -> Spent:
     starts = np.flatnonzero(floats(steps["number"]) == 0)
     whole = _took(steps, measure)
     own = whole if measure == "steps" else _own(steps, whole, starts)
-    labels, label = encoded(_labels(steps))
+    labels, label = _labels(steps)
     totals = np.bincount(label, weights=own) / len(starts)
     named = zip(labels, totals.tolist(), strict=True)
     return Spent(dict(named), len(starts))
@@ -84,13 +84,14 @@ def _of(steps: pa.Table, cases: Sequence[str]) -> pa.Table:
     return found
 
 
-def _labels(steps: pa.Table) -> pa.ChunkedArray:
-    """Kind and name of each step; null is no text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    parts = [pc.fill_null(pc.cast(steps[name], pa.string()), "") for name in ("kind", "name")]
-    return pc.binary_join_element_wise(*parts, " ")
+def _labels(steps: pa.Table) -> tuple[list[str], NDArray[np.intp]]:
+    """The different kinds and names of steps, and which of them each has; null is no text."""
+    (kinds, kind), (names, name) = (encoded(steps[text]) for text in ("kind", "name"))
+    kinds, names = [*kinds, ""], [*names, ""]  # the last for nulls, whose place is -1
+    both = kind % len(kinds) * len(names) + name % len(names)
+    different, label = np.unique(both, return_inverse=True)
+    pairs = (divmod(one, len(names)) for one in different.tolist())
+    return [f"{kinds[first]} {names[second]}" for first, second in pairs], label
 
 
 def _took(steps: pa.Table, measure: str) -> Floats:

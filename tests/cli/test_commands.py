@@ -132,7 +132,12 @@ sys.exit("pandas was loaded" if "pandas" in sys.modules else code)
 
 
 @pytest.mark.parametrize(
-    "arguments", [["gate", "new", "--baseline", "main"], ["compare", "main", "new"]]
+    "arguments",
+    [
+        ["gate", "new", "--baseline", "main"],
+        ["gate", "main", "--baseline", "new"],  # with the steps that took more
+        ["compare", "main", "new"],
+    ],
 )
 def test_gate_and_compare_load_no_pandas(evalkit, main_run, arguments):
     evalkit("run", "suite.yaml", "--label", "new", "--set", "skip=true")
