@@ -89,6 +89,7 @@ def main() -> int:
                 "fine=fine-1",
                 "fine=fine-2",
                 "unequal+fine=fine-unequal",
+                "worse+fine=fine-worse",
             ),
         )
         names = [f"run-{number:02}" for number in range(asked.runs)]
@@ -105,11 +106,12 @@ def main() -> int:
             ("gate, unequal trials", "unequal", "base"),
             ("gate, graded scores", "graded-2", "graded-1"),
             ("gate, scores off any grid", "fine-2", "fine-1"),
+            ("gate, off any grid, all routes regress", "fine-worse", "fine-1"),
             ("gate, off any grid, unequal trials", "fine-unequal", "fine-1"),
         ):
             command = ("gate", candidate, "--baseline", baseline, *there, gates)
             told(f"{said}, no database", GATE_S, *command)
-        told("rebuild: the database of 9 runs", None, "rebuild", "--store", gates, repeats=1)
+        told("rebuild: the database of 10 runs", None, "rebuild", "--store", gates, repeats=1)
         gate = ("gate", "again", "--baseline", "base", *there, gates)
         told("gate, nothing changed, with the database", GATE_S, *gate)
         file = str(Path(folder, "base.parquet"))
