@@ -121,7 +121,7 @@ class Store:
 
     def run(self, run_id: str) -> Run:
         """The run of exactly this id, without a look at any other. Raises NotFoundError."""
-        return self._folder(run_id)[1]
+        return read_run(self._folder(run_id))
 
     def bearing(self, label: str, suite: str | None = None) -> list[str]:
         """The ids of the complete runs that bear a label, the one first that it means as baseline.
@@ -175,7 +175,7 @@ class Store:
 
     def save_promotion(self, promotion: Promotion) -> None:
         """Keeps a promotion; from now on the label means that run. Raises as :meth:`load`."""
-        self._folder(promotion.run)
+        self.run(promotion.run)
         with locks.held(self.path / f"{PROMOTIONS}.lock", wait=self._wait):
             _append_line(self.path / PROMOTIONS, msgspec.json.encode(promotion))
 
@@ -204,8 +204,8 @@ class Store:
         self, run_id: str, case: str | None = None, trial: int | None = None
     ) -> Iterator[Trial]:
         """The trials of a run, of one case or only one of them, as they were recorded."""
-        folder, run = self._folder(run_id)
-        if run.status == "complete":
+        folder = self._folder(run_id)
+        if read_listed(folder).status == "complete":
             yield from read_trials(folder, case, trial)
             return
         for found in read_journal(folder / JOURNAL):
@@ -216,8 +216,8 @@ class Store:
         """How many steps each trial of a run took: case, trial, steps. Raises as :meth:`load`."""
         import numpy as np
 
-        folder, run = self._folder(run_id)
-        if run.status == "complete":
+        folder = self._folder(run_id)
+        if read_listed(folder).status == "complete":
             steps = read_table(folder, "steps", ("case", "trial", "number"))
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"]
@@ -234,8 +234,8 @@ class Store:
         """
         import numpy as np
 
-        folder, run = self._folder(run_id)
-        if run.status == "complete":
+        folder = self._folder(run_id)
+        if read_listed(folder).status == "complete":
             steps = read_table(folder, "steps", SPENDING)
         else:
             steps = as_tables(read_journal(folder / JOURNAL))["steps"].select(SPENDING)
@@ -244,8 +244,8 @@ class Store:
 
     def told(self, run_id: str) -> dict[str, Told]:
         """What the trajectories of a run hold, by route. Raises as :meth:`load` does."""
-        folder, run = self._folder(run_id)
-        if run.status == "complete":
+        folder = self._folder(run_id)
+        if read_listed(folder).status == "complete":
             trials = read_table(folder, "trials", TOLD_TRIALS)
             return told_by_route(trials, read_table(folder, "steps", TOLD_STEPS))
         tables = as_tables(read_journal(folder / JOURNAL))
@@ -257,12 +257,12 @@ class Store:
 
     def decisions(self, run_id: str) -> list[Decision]:
         """The gate's decisions on a run, oldest first."""
-        folder, _ = self._folder(run_id)
+        folder = self._folder(run_id)
         return list(database.read_decisions(folder))
 
     def outcomes(self, run_id: str) -> list[Outcome]:
         """What the gate's decisions on a run came to, oldest first."""
-        folder, _ = self._folder(run_id)
+        folder = self._folder(run_id)
         return list(database.read_outcomes(folder))
 
     def add(self, run_id: str) -> None:
@@ -271,9 +271,9 @@ class Store:
         Safe to repeat. Raises InputError for an unfinished run, StoreError for a database that
         is damaged, of a newer evalkit, or held by others for too long.
         """
-        run = self.run(run_id)
-        if run.status != "complete":
-            raise InputError(f"run {run_id} is {run.status}: only complete runs are in {DATABASE}")
+        status = read_listed(self._folder(run_id)).status
+        if status != "complete":
+            raise InputError(f"run {run_id} is {status}: only complete runs are in {DATABASE}")
         with self._writing() as connection:
             damaged = dict(database.catch_up(connection, self.path).damaged)
         # Another run's damage is told by damaged(); it must not stop this one.
@@ -286,7 +286,7 @@ class Store:
         Gives why the database could not take it, if so; the folder has it all the same. A
         database that is not there is not built for this. Raises StoreError for the folder.
         """
-        folder, _ = self._folder(report.run)
+        folder = self._folder(report.run)
         decision = Decision(time.time(), report)
         with locks.held(folder / LOCK, wait=self._wait):
             _append_line(folder / GATES, msgspec.json.encode(decision))
@@ -315,11 +315,11 @@ class Store:
         with self._locked(shared=True):
             return database.locked_down(self.database, sql, parameters, self._wait)
 
-    def _folder(self, run_id: str) -> tuple[Path, Run]:
+    def _folder(self, run_id: str) -> Path:
         folder = run_folder(self.path, run_id)
         if not folder.is_dir():
             raise NotFoundError(self._not_found(run_id, None, self._listed(), []))
-        return folder, read_run(folder)
+        return folder
 
     @contextmanager
     def _locked(self, *, shared: bool = False) -> Iterator[None]:
