@@ -115,7 +115,7 @@ def pool(
     if baseline_passed is not None and candidate_passed is not None:
         arms += [baseline_passed, candidate_passed]
     seen = Counter(zip(*(map(tuple, arm) for arm in arms), strict=True))
-    totals: dict[Case, list[tuple[int, float]]] = {}
+    totals: dict[Case, list[float]] = {}
     for one, times in seen.items():
         try:
             case, total = _case(*one)
@@ -123,11 +123,8 @@ def pool(
             index = [*zip(*(map(tuple, arm) for arm in arms), strict=True)].index(one)
             raise ValueError(f"case {index} has {error}") from None
         if case.varies or case.flip is not None:
-            totals.setdefault(case, []).append((times, total))
-    return {
-        case: Kind(sum(times for times, _ in found), math.fsum(n * total for n, total in found))
-        for case, found in totals.items()
-    }
+            totals.setdefault(case, []).extend([total] * times)
+    return {case: Kind(len(found), math.fsum(found)) for case, found in totals.items()}
 
 
 def pool_counts(
