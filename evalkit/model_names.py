@@ -17,7 +17,7 @@ _PINS = (
     f"2[3-9]{_MONTH}{_DAY}",
     f"{_MONTH}-20[0-9]{{2}}",  # Cohere's month and year
     f"2[3-9]{_MONTH}",  # Mistral's year and month
-    f"(?!1024){_MONTH}{_DAY}",  # OpenAI's older month and day; 1024 is a size
+    f"(?!0128|0512|1024){_MONTH}{_DAY}",  # OpenAI's older month and day; powers of two are sizes
     "00[0-9]",
     "latest",
 )
@@ -32,15 +32,28 @@ _BEDROCK = re.compile(
 """The region and the provider before a model's name on Amazon Bedrock."""
 
 
+_PROVIDERS = frozenset(
+    {
+        *("anthropic", "azure", "azure_ai", "bedrock", "cerebras", "cohere", "databricks"),
+        *("deepinfra", "deepseek", "fireworks", "fireworks_ai", "gemini", "google", "groq"),
+        *("huggingface", "hosted_vllm", "litellm", "litellm_proxy", "meta", "mistral", "models"),
+        *("moonshot", "nebius", "nvidia_nim", "ollama", "ollama_chat", "openai", "openrouter"),
+        *("perplexity", "replicate", "sambanova", "together", "together_ai", "vertex_ai"),
+        *("watsonx", "xai", "x-ai"),
+    }
+)
+"""What stands before a model's name and says who serves it, so that it may differ."""
+
+
 def served_evidence(
     requested: str | None, served: str | None, aliases: Aliases | None = None
 ) -> Evidence:
     """``match`` or ``mismatch`` by identity, ``unknown`` where either is not recorded or empty.
 
     No difference are upper case, a provider's prefix (``openai/``, or Bedrock's
-    ``us.anthropic.``), and a version's date that one of them leaves open: ``gpt-4o`` is answered
-    by ``gpt-4o-2024-08-06``, and ``gpt-4o-2024-05-13`` is not. A longer name is another model:
-    ``gpt-4o-mini``.
+    ``us.anthropic.``), and an owner (``meta-llama/``) or a version's date that one of them leaves
+    open: ``gpt-4o`` is answered by ``gpt-4o-2024-08-06``, and ``gpt-4o-2024-05-13`` is not. A
+    longer name is another model: ``gpt-4o-mini``.
     """
     if requested is None or served is None or not requested.strip() or not served.strip():
         return "unknown"
@@ -49,16 +62,22 @@ def served_evidence(
 
 
 def _is_same(one: str, other: str) -> bool:
-    (name, version), (other_name, other_version) = _parts(one), _parts(other)
-    return name == other_name and (version == other_version or not (version and other_version))
+    (owner, name, version), (other_owner, other_name, other_version) = _parts(one), _parts(other)
+    return (
+        name == other_name
+        and (version == other_version or not (version and other_version))
+        and (owner == other_owner or not (owner and other_owner))
+    )
 
 
-def _parts(model: str) -> tuple[str, str]:
-    """The model's name without its provider, and the version that it is pinned to, if any."""
-    name = model.rpartition("/")[2].strip().lower()
+def _parts(model: str) -> tuple[str, str, str]:
+    """The owner of a model, if one is named, its name, and the version it is pinned to, if any."""
+    path, _, name = model.strip().lower().rpartition("/")
+    owner = path.rpartition("/")[2]
+    owner = "" if owner in _PROVIDERS else owner
     if (prefix := _BEDROCK.match(name)) is not None:
         name = name[prefix.end() :]
     found = _VERSION.search(name)
     if found is None:
-        return name, ""
-    return name[: found.start()], "" if found[1] == "latest" else found[1].replace("-", "")
+        return owner, name, ""
+    return owner, name[: found.start()], "" if found[1] == "latest" else found[1].replace("-", "")

@@ -27,6 +27,13 @@ ALIASES = {"assistant-primary": ("gpt-4o", "claude-sonnet-4-5")}
         ("embed-large", "embed-large-1024", "mismatch"),
         ("phi-3-mini-4096", "phi-3-mini", "mismatch"),
         ("reader-12345678", "reader", "mismatch"),
+        ("matryoshka-0512", "matryoshka", "mismatch"),
+        # Owners of models are no providers.
+        ("meta-llama/Llama-3-8b", "someone/Llama-3-8b", "mismatch"),
+        ("meta-llama/Llama-3-8b", "together_ai/meta-llama/Llama-3-8b", "match"),
+        ("groq/llama-3-8b", "meta-llama/Llama-3-8b", "match"),
+        ("meta-llama/Llama-3-8b", "llama-3-8b", "match"),
+        ("openrouter/openai/gpt-4o", "azure/gpt-4o", "match"),
         ("gpt-4", "gpt-4-0613", "match"),
         ("gpt-4-0613", "gpt-4-0314", "mismatch"),
         ("command-r", "command-r-08-2024", "match"),
