@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from evalkit.model_names import served_evidence
+from evalkit.tracing.readings import documents
 from evalkit.trajectory import Step
 
 _CHATS = ("llm", "embedding")
@@ -58,12 +59,14 @@ def differ(first: Step, second: Step) -> bool:
     )
 
 
-def agree(first: Step, second: Step, *, by_model: bool = False) -> bool:
+def agree(first: Step, second: Step, *, by_model: bool = False, is_within: bool = False) -> bool:
     """Whether something that both know, and that does not :func:`differ`, shows that they are one.
 
     Agents, nodes and tools go by their names. Calls of models have none: what they answered or
     called, or their tokens, must be known to both; where that cannot be, since they failed or one
-    lost its place in the trace (``by_model``), the model that both asked for.
+    lost its place in the trace (``by_model``), the model that both asked for. Several searches may
+    ask one thing at once, so they go by their names or by all that they found, and by the question
+    only where one was recorded within the other (``is_within``).
     """
     if first.call_id is not None and first.call_id == second.call_id:
         return True
@@ -74,6 +77,9 @@ def agree(first: Step, second: Step, *, by_model: bool = False) -> bool:
         )
     if first.name == second.name or (first.output is not None and first.output == second.output):
         return True
+    if first.kind in _SEARCHES and not is_within:
+        found, also = _found(first), _found(second)
+        return None not in (found, also) and found == also
     one, other = _given(first), _given(second)
     return first.kind in ("tool", *_SEARCHES) and any(
         key in other and other[key] == value for key, value in one.items()
@@ -131,10 +137,29 @@ def _are_other_calls(first: Step, second: Step) -> bool:
     one, other = _given(first), _given(second)
     if first.kind in _SEARCHES:  # named after their class or index, given documents in any form
         texts = [(one[key], other[key]) for key in one.keys() & other.keys()]
-        return any(isinstance(a, str) and isinstance(b, str) and a != b for a, b in texts)
+        if any(isinstance(a, str) and isinstance(b, str) and a != b for a, b in texts):
+            return True
+        found, also = _found(first), _found(second)
+        return found is not None and also is not None and not _share(found, also)
     if first.kind == "tool":
         return not is_same_tool(first.name, second.name) or not includes(one, other)
     return first.name != second.name
+
+
+def _found(step: Step) -> frozenset[str] | None:
+    """The texts of the documents that a search found; None where not all of them have one."""
+    listed = documents(step.output) if isinstance(step.output, list) else []
+    texts = [one.get("content") if isinstance(one, Mapping) else one for one in listed]
+    told = [" ".join(text.split()) for text in texts if isinstance(text, str)]
+    return frozenset(told) if told and len(told) == len(texts) else None
+
+
+def _share(found: frozenset[str], also: frozenset[str]) -> bool:
+    """Whether a document is in both, perhaps with more around it, as its source or its score."""
+    if not found.isdisjoint(also):
+        return True
+    one, other = "\n".join(found), "\n".join(also)
+    return any(text in other for text in found) or any(text in one for text in also)
 
 
 def _given(step: Step) -> Mapping[str, Any]:

@@ -48,12 +48,13 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
     _lend(steps, above)
     parents = list(forest.parents)
     repeats: dict[int, list[str]] = defaultdict(list)
+    within = _within(forest, steps, above)
     ones = _Ones(spans)
     for inner, near in _candidates(spans, steps):
         outer = above[inner]
         if outer is not None and _are_folded(spans, steps, outer, inner):
             continue
-        if outer is None or not _is_one(forest, steps, outer, inner):
+        if outer is None or inner not in within:
             node = nodes.get(inner, inner)
             moved = inner if node in ones else node
             same = [
@@ -74,6 +75,15 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
     if parents == forest.parents:
         return forest, repeats
     return forest._replace(parents=parents, parents_first=parents_first(parents)), repeats
+
+
+def _within(forest: Forest, steps: Sequence[Step | None], above: Sequence[int | None]) -> set[int]:
+    """The spans that repeat the step around them, each as the only one of its scope to do so."""
+    found: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for inner, outer in enumerate(above):
+        if outer is not None and _is_one(forest, steps, outer, inner, is_within=True):
+            found[outer, forest.spans[inner].scope].append(inner)
+    return {numbers[0] for numbers in found.values() if len(numbers) == 1}
 
 
 class _Ones:
@@ -167,7 +177,14 @@ def _are_folded(
     return first.kind == "llm" or is_own
 
 
-def _is_one(forest: Forest, steps: Sequence[Step | None], outer: int, inner: int) -> bool:
+def _is_one(
+    forest: Forest,
+    steps: Sequence[Step | None],
+    outer: int,
+    inner: int,
+    *,
+    is_within: bool = False,
+) -> bool:
     first, second = steps[outer], steps[inner]
     if first is None or second is None or forest.spans[outer].scope == forest.spans[inner].scope:
         return False
@@ -175,7 +192,9 @@ def _is_one(forest: Forest, steps: Sequence[Step | None], outer: int, inner: int
     if first.kind == "llm" and any(failed) and not all(failed):
         return False  # an attempt, within a call that another attempt saved
     by_model = all(failed) or forest.parents[inner] is None
-    return not differ(first, second) and agree(first, second, by_model=by_model)
+    return not differ(first, second) and agree(
+        first, second, by_model=by_model, is_within=is_within
+    )
 
 
 def _failed(forest: Forest, steps: Sequence[Step | None], number: int) -> bool:

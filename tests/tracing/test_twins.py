@@ -93,16 +93,21 @@ def tool_2(name: str, arguments: Any = None, result: Any = None, call_id: Any = 
     }
 
 
-def search(query: str | None) -> dict[str, Any]:
+def search(query: str | None, *found: str) -> dict[str, Any]:
+    listed = [{"id": str(number), "content": text} for number, text in enumerate(found)]
     return {
         "gen_ai.operation.name": "retrieval",
         "gen_ai.retrieval.query.text": query,
         "gen_ai.data_source.id": "policies",
+        "gen_ai.retrieval.documents": json.dumps(listed) if found else None,
     }
 
 
-def search_2(query: str | None) -> dict[str, Any]:
-    return {"openinference.span.kind": "RETRIEVER", "input.value": query}
+def search_2(query: str | None, *found: str) -> dict[str, Any]:
+    listed = {
+        f"retrieval.documents.{number}.document.content": text for number, text in enumerate(found)
+    }
+    return {"openinference.span.kind": "RETRIEVER", "input.value": query, **listed}
 
 
 def agent(name: str) -> dict[str, Any]:
@@ -140,7 +145,7 @@ def beside(
         (tool_2("calc", {"a": 1}), tool("calc", {"a": 1, "digits": 3})),
         (tool_2("mcp__math__calc", {"a": 1}), tool("calc", {"a": 1})),
         (tool_2("calc", {"a": 1}), tool("calc")),
-        (search_2("limits"), search("limits")),
+        (search_2("limits", "a", "b"), search("limits", "a", "b")),
         (agent_2("helper"), agent("helper")),
         # One counts what was cached, the other does not.
         (
@@ -172,6 +177,8 @@ def test_one_thing_recorded_by_two_instrumentations_is_one_step(
         (tool_2("calc", {"a": 1}, "2", "c1"), tool("calc", {"a": 1}, "2", "c2")),
         (tool_2("kb-find", {"a": 1}), tool("web-find", {"a": 1})),
         (search_2("limits"), search("vendors")),
+        (search_2("limits"), search("limits")),
+        (search_2("limits", "a", "b"), search("limits", "b", "c")),
         (agent_2("triage-agent"), agent("refund-agent")),
     ],
 )
@@ -276,6 +283,23 @@ def test_arguments_that_the_tool_adds_are_no_other_call() -> None:
     assert len(steps(to_trajectory(spans))) == 2
 
 
+@pytest.mark.parametrize(
+    ("inner", "count"),
+    [
+        ([search_2("limits", "a", "b")], 1),
+        ([search_2("limits")], 1),
+        ([search_2("limits", "policy 1: a", "policy 2: b")], 1),
+        ([search_2("limits", "c")], 2),
+        ([search_2("limits", "a"), search_2("limits", "b")], 3),
+    ],
+)
+def test_a_search_by_several_others_is_none_of_them(inner: list[Any], count: int) -> None:
+    spans = [span(1, None, (0, 50), SECOND, search("limits", "a", "b"))]
+    for number, one in enumerate(inner, 2):
+        spans.append(span(number, 1, (2, 10 * number), FIRST, one))
+    assert len(steps(to_trajectory(spans))) == count
+
+
 def test_a_guards_call_within_a_models_is_a_call_of_its_own() -> None:
     spans = [
         span(1, None, (0, 9), FIRST, model("Sold.", (100, 50), "big", "big")),
@@ -327,7 +351,7 @@ def recorded(number: int, kind: str, style: int, lacks: int) -> dict[str, Any]:
     if kind == "tool":
         arguments = {"n": number, **({"extra": True} if lacks == 1 else {})}
         return (tool, tool_2)[style]("calc", arguments, None if lacks == 2 else f"result {number}")
-    return (search, search_2)[style](f"query {number}")
+    return (search, search_2)[style](f"query {number}", f"document {number}")
 
 
 def tree(
