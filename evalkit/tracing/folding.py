@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from evalkit.model_names import served_evidence
 from evalkit.tracing.failures import judged
 from evalkit.tracing.handoffs import as_handoff
-from evalkit.tracing.sameness import apart, differ, is_same_tool, texts_differ
+from evalkit.tracing.sameness import apart, differ, is_same_tool, said, texts_differ
 from evalkit.trajectory import Step
 
 _FILLED = (
@@ -116,12 +116,19 @@ def _without(outer: Step, inner: Sequence[Step]) -> tuple[Step, ...]:
 def _is_other_call(outer: Step, inner: Step) -> bool:
     """Whether a model call is not the one around it, as a gateway's or an SDK's is.
 
-    That another model was asked or answered is no sign: a gateway may fail over. With the same
-    model, prompts may be counted with or without what was cached.
+    That another model was asked or answered is no sign: a gateway may fail over. Where the same
+    model was asked, an equal text tells that they are one, since tokens are counted with or without
+    what was cached or thought, and so do equal tokens, since a text may be cut short or stripped.
     """
     asked = served_evidence(outer.model_requested, inner.model_requested)
+    is_other_text = texts_differ(outer, inner)
+    if asked != "mismatch" and not is_other_text and None not in (said(outer), said(inner)):
+        return False
+    counts = [(call.tokens_in, call.tokens_out) for call in (outer, inner)]
+    if asked == "match" and all(counts[0]) and counts[0] == counts[1]:  # a 0 counts nothing
+        return False
     return (
-        texts_differ(outer, inner)
+        is_other_text
         or apart(outer.tokens_out, inner.tokens_out)
         or (asked == "mismatch" and apart(outer.tokens_in, inner.tokens_in))
     )
@@ -163,6 +170,10 @@ def _merged(outer: Step, inner: Step) -> Step:
         known["status"] = "error"
     if inner.model_served is not None and outer.kind == "llm":
         known["model_served"] = inner.model_served  # nearer to the model, it knows better
+    if outer.kind == "llm":  # the higher count leaves nothing out, as what was cached or thought
+        for field in ("tokens_in", "tokens_out"):
+            counts = [getattr(outer, field), getattr(inner, field)]
+            known[field] = max((count for count in counts if count is not None), default=None)
     others = [other for other in outer.steps if other is not inner]
     return replace(
         outer, **known, steps=_in_order([*others, *inner.steps]) if others else inner.steps

@@ -322,6 +322,34 @@ def test_a_gateways_call_within_a_clients_is_that_call_whatever_model_answered()
     assert (found.model_requested, found.model_served) == ("smart", "gpt-4o-mini")
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner", "tokens"),
+    [
+        (model("Yes.", (42, 3)), model_2("Yes.", (42, 15)), (42, 15)),
+        (model("Yes.", (40, 2)), model("Yes.", (47, 3), served="claude-x"), (47, 3)),
+        (model("Long ans...", (42, 7)), model_2("Long answer", (42, 7)), (42, 7)),
+        (model("Yes.", (42, 7)), model_2("<think>Hm.</think>Yes.", (42, 7)), (42, 7)),
+        (model('{"a": 1}', (42, 7)), model_2('{"a":1}', (45, 8)), (45, 8)),
+    ],
+)
+def test_a_text_or_the_tokens_tell_that_a_call_within_another_is_that_call(
+    outer: Any, inner: Any, tokens: tuple[int, int]
+) -> None:
+    spans = [span(1, None, (0, 9), FIRST, outer), span(2, 1, (1, 8), SECOND, inner)]
+    [found] = to_trajectory(spans).steps
+    assert (found.tokens_in, found.tokens_out) == tokens
+    assert found.model_served == inner.get("gen_ai.response.model")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ', "[1] is the source"])
+def test_a_text_that_only_begins_like_json_is_compared_as_text(text: str) -> None:
+    spans = [
+        span(1, None, (0, 9), FIRST, model(text, (42, 7))),
+        span(2, 1, (1, 8), SECOND, model(text + "1", (45, 8))),
+    ]
+    assert len(steps(to_trajectory(spans))) == 2
+
+
 def test_a_call_with_the_tokens_of_all_within_it_is_the_whole_of_them() -> None:
     spans = [
         span(1, None, (0, 9), FIRST, model(None, (84, 14))),
