@@ -39,13 +39,17 @@ _PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "ai.model.provider")
 _TOKENS_IN = (
     "gen_ai.usage.input_tokens",
     "gen_ai.usage.prompt_tokens",
+    "gen_ai.response.prompt_tokens",  # .NET's Semantic Kernel
     "ai.usage.inputTokens",
+    "ai.usage.promptTokens",
     "ai.usage.tokens",
 )
 _TOKENS_OUT = (
     "gen_ai.usage.output_tokens",
     "gen_ai.usage.completion_tokens",
+    "gen_ai.response.completion_tokens",
     "ai.usage.outputTokens",
+    "ai.usage.completionTokens",
 )
 _CACHED = (
     "gen_ai.usage.cache_read.input_tokens",

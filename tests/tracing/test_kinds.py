@@ -122,6 +122,15 @@ def test_vercels_rerankers_and_embeddings() -> None:
     found = read(vercel("ai.embed", **used), vercel("ai.embed.doEmbed", **used), scope="ai")
     assert outline(found) == ["embedding m-1"]
     assert found.steps[0].tokens_in == 42
+    found = read(vercel("ai.embedMany"), vercel("ai.embedMany.doEmbed", **used), scope="ai")
+    assert outline(found) == ["embedding m-1"]
+    assert (found.steps[0].tokens_in, found.tokens_in) == (42, 42)
+
+
+def test_vercels_older_names_of_tokens() -> None:
+    used = {"ai_usage_promptTokens": 42, "ai_usage_completionTokens": 7}
+    [step] = read(vercel("ai.generateText.doGenerate", **used), scope="ai").steps
+    assert (step.kind, step.tokens_in, step.tokens_out) == ("llm", 42, 7)
 
 
 def test_vercels_operations_of_versions_to_come_are_counted() -> None:

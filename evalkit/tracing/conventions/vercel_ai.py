@@ -55,8 +55,10 @@ class VercelAI:
             step = tool_call(span, label(span.attributes.get("ai.toolCall.name")))
             return _step(filled(step, span))
         if "embed" in operation:
+            # What an embedding used, the whole or the model's call within tells.
+            told = parent is not None and "ai.usage.tokens" in parent.attributes
             inner = operation.endswith(".doEmbed")
-            return Reading(role="wrapper") if inner else _step(_embedding(span))
+            return Reading(role="wrapper") if inner and told else _step(_embedding(span))
         if operation.startswith("ai.rerank"):
             return _step(_reranker(span))
         if not operation.startswith(_WHOLE):
