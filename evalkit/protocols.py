@@ -40,13 +40,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     ``role`` is ``step``, ``wrapper`` (understood, but no step of the pipeline: its children move
     up) or ``unknown``. ``route`` is set where the span tells the route; ``said`` where it tells
-    what the user was sent.
+    what the user was sent. ``has_results`` says that the messages of a span that is no step tell
+    what tools returned, as those of models and agents may.
     """
 
     role: str
     step: Step | None = None
     route: str | None = None
     said: tuple[str, ...] = ()
+    has_results: bool = False
 
 
 @runtime_checkable

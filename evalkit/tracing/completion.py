@@ -244,9 +244,17 @@ def _filled(step: Step, call: Call | None, told: ToolResult | None) -> Step:
             given = plain(call.arguments)
             step = as_handoff(replace(step, kind="tool", arguments=given))
     if step.output is None and step.status == "ok" and told is not None:
-        step = replace(step, output=plain(told.value))
-        step = judged(step, from_messages=True)
+        step = _returned(step, told)
     return step
+
+
+def _returned(step: Step, told: ToolResult) -> Step:
+    """The step with its result, and the failure that it tells."""
+    step = judged(replace(step, output=plain(told.value)), from_messages=True)
+    if step.status == "error" or not told.failed:
+        return step
+    error = step_name(told.value, "error")[:500]
+    return replace(step, status="error", error=error, inferred=step.inferred or "status")
 
 
 def _rebuilt(call: Call, model: Step, told: ToolResult | None) -> Step:
@@ -255,14 +263,13 @@ def _rebuilt(call: Call, model: Step, told: ToolResult | None) -> Step:
         kind="tool",
         name=step_name(call.name),
         arguments=plain(call.arguments),
-        output=None if told is None else plain(told.value),
         agent=model.agent,
         call_id=call.id,
         start_ns=model.end_ns,
         end_ns=model.end_ns,
         inferred="call",
     )
-    return judged(step, from_messages=True)
+    return step if told is None else _returned(step, told)
 
 
 def _with_changes(

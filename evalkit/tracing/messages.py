@@ -12,7 +12,15 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
-from evalkit.tracing.attributes import as_list, as_map, first, indexed, label, structured
+from evalkit.tracing.attributes import (
+    as_list,
+    as_map,
+    first,
+    indexed,
+    is_flagged,
+    label,
+    structured,
+)
 from evalkit.tracing.genai_messages import message_calls, raw_messages
 from evalkit.tracing.readings import only_text
 
@@ -34,15 +42,20 @@ _RESULTS = (
     "web_search_tool_result",
 )
 _RESULT = ("response", "result", "content", "output", "text", "server_tool_call_response")
+_FAILED = ("is_error", "isError", "error")
 _MAX_SHARED = 100
 """Of so many calls that share an id the results are kept."""
 _ID = ("id", "tool_call_id", "call_id", "toolCallId", "tool_use_id", "toolUseId")
 
 
+_Told = tuple[str | None, Any, bool]
+"""A result's call id, its value, and whether it is a failure's."""
+
+
 class ToolResult(NamedTuple):
     """What a tool returned, as a later model call was told; the call where the history has it.
 
-    ``told_ns`` is when that later call started.
+    ``told_ns`` is when that later call started; ``failed`` says that the result is an error's.
     """
 
     call_id: str
@@ -50,6 +63,7 @@ class ToolResult(NamedTuple):
     name: str | None = None
     arguments: Any = None
     told_ns: int = 0
+    failed: bool = False
 
 
 class Results(NamedTuple):
@@ -109,17 +123,24 @@ def tool_results(span: Span) -> Iterator[ToolResult]:
     """
     open_calls: dict[str, deque[dict[str, Any]]] = {}
     # What a provider's own tools returned stands beside their calls, in what the model answered.
-    for message in chain(_messages(span), raw_messages(span, "output")):
+    for message in chain(_messages(span), raw_messages(span, "output"), _tool_messages(span)):
         for call in message_calls(message):
             open_calls.setdefault(call["id"] or "", deque()).append(call)
-        for told, value in _results(message):
+        for told, value, failed in _results(message):
             call_id = told or next(iter(open_calls), None)
             if call_id is not None:
                 waiting = open_calls.get(call_id)
                 call = waiting.popleft() if waiting else {}
                 if not waiting:
                     open_calls.pop(call_id, None)
-                yield ToolResult(call_id, value, call.get("name"), call.get("arguments"))
+                name, arguments = call.get("name"), call.get("arguments")
+                yield ToolResult(call_id, value, name, arguments, failed=failed)
+
+
+def _tool_messages(span: Span) -> Iterator[Mapping[str, Any]]:
+    """What Haystack's invoker of tools answered to its messages."""
+    if (output := span.attributes.get("haystack.component.output")) is not None:
+        yield from _maps(as_map(output).get("tool_messages"))
 
 
 def _messages(span: Span) -> Iterator[Mapping[str, Any]]:
@@ -160,7 +181,7 @@ def _maps(value: Any) -> Iterator[Mapping[str, Any]]:
             yield as_map(item.get("kwargs")) if "lc" in item else item
 
 
-def _results(message: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
+def _results(message: Mapping[str, Any]) -> Iterator[_Told]:
     content = structured(first(message, ("content", "_content")))  # older Haystack's
     told = label(first(message, ("tool_call_id", "call_id", "id")))
     is_tool = message.get("role") in ("tool", "function") or message.get("type") in (
@@ -172,11 +193,11 @@ def _results(message: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
         result = first(message, ("content", "output", "result", "parts"))
         if isinstance(result, list) and len(result) == 1 and isinstance(result[0], Mapping):
             result = first(result[0], ("content", "text"))
-        yield told, only_text(structured(result))
+        yield told, only_text(structured(result)), is_flagged(message.get("is_error"))
     yield from inside
 
 
-def _in_parts(message: Mapping[str, Any], content: Any) -> Iterator[tuple[str | None, Any]]:
+def _in_parts(message: Mapping[str, Any], content: Any) -> Iterator[_Told]:
     for part in [
         *_maps(message.get("parts")),
         *_maps(content if isinstance(content, list) else None),
@@ -184,7 +205,7 @@ def _in_parts(message: Mapping[str, Any], content: Any) -> Iterator[tuple[str | 
         yield from _of_part(part)
 
 
-def _of_part(part: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
+def _of_part(part: Mapping[str, Any]) -> Iterator[_Told]:
     for key in ("toolResult", "function_response", "tool_call_result"):
         if isinstance(inner := part.get(key), Mapping):
             origin = as_map(inner.get("origin"))
@@ -194,4 +215,4 @@ def _of_part(part: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
         value = structured(first(part, _RESULT))
         if isinstance(value, Mapping) and set(value) == {"type", "value"}:
             value = value["value"]  # the AI SDK's {"type": "json", "value": ..}
-        yield told, only_text(value)
+        yield told, only_text(value), any(is_flagged(part.get(key)) for key in _FAILED)

@@ -264,12 +264,12 @@ def _cost(step: Step, prices: Mapping[str, Price]) -> float | None:
 
 
 def _results(spans: Sequence[Span], readings: Sequence[Reading]) -> Results:
-    """What tools returned, by call id, as later model calls were told."""
+    """What tools returned, by call id, as later model calls and what ran the tools tell."""
     chats = ("llm", "agent")
     return results_in(
         span
         for span, reading in zip(spans, readings, strict=True)
-        if reading.step is not None and reading.step.kind in chats
+        if reading.has_results or (reading.step is not None and reading.step.kind in chats)
     )
 
 

@@ -350,3 +350,57 @@ def test_haystack_2_calls_several_tools_at_once(mark: str) -> None:
     told = [(tool.arguments, tool.output, tool.inferred) for tool in steps(found, "tool")]
     assert told == [({"q": 1}, {"t": 3}, "call"), ({"q": 2}, {"t": 3}, "call")]
     assert not steps(found, "node")
+
+
+@pytest.mark.parametrize("mark", ["", "_"])
+@pytest.mark.parametrize("history", [False, True])
+def test_haystack_2_calls_several_tools_and_no_model_after_them(mark: str, history: bool) -> None:
+    calls = [haystack_call(1), haystack_call(2)]
+    results = [haystack_result(calls[0], "Found."), haystack_result(calls[1], "no index", True)]
+    called = {"role": "assistant", "content": [{"tool_call": call} for call in calls]}
+    called, *results = (
+        {mark + key: value for key, value in message.items()} for message in (called, *results)
+    )
+    spans = [
+        haystack(1, "pipeline.run", None),
+        component(2, 1, "chat", "OpenAIChatGenerator", {}, {"replies": [called]}),
+        component(3, 1, "tools", "ToolInvoker", {"messages": [called]}, {"tool_messages": results}),
+    ]
+    if history:  # what a later call repeats is no other result
+        given = {"messages": [called, *results]}
+        spans.append(component(4, 1, "chat", "OpenAIChatGenerator", given, {"replies": []}))
+    first, second = steps(to_trajectory(spans), "tool")
+    assert (first.output, first.status, first.call_id) == ("Found.", "ok", "c1")
+    assert (second.output, second.status, second.error) == ("no index", "error", "no index")
+
+
+def test_haystacks_generators_of_text() -> None:
+    used = {"prompt_tokens": 42, "completion_tokens": 7}
+    known = {"model": "gpt-4o-2024-08-06", "finish_reason": "stop", "usage": used}
+    said = {"replies": ["Hello."], "meta": [known]}
+    found = to_trajectory(
+        [
+            haystack(1, "pipeline.run", None),
+            component(2, 1, "llm", "OpenAIGenerator", {"prompt": "hi"}, said),
+        ]
+    )
+    [step] = steps(found, "llm")
+    assert (step.output, step.stop_reason) == ("Hello.", "stop")
+    assert (step.model_served, step.tokens_in, step.tokens_out) == ("gpt-4o-2024-08-06", 42, 7)
+    [step] = steps(
+        to_trajectory([component(1, 0, "llm", "HuggingFaceGenerator", {}, {"replies": ["Hi."]})]),
+        "llm",
+    )
+    assert (step.output, step.model_served) == ("Hi.", None)
+
+
+def test_older_semantic_kernel_for_dotnet_tells_tokens_of_the_response() -> None:
+    told = {
+        "gen_ai.operation.name": "chat.completions",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.prompt_tokens": 42,
+        "gen_ai.response.completion_tokens": 7,
+    }
+    scope = "Microsoft.SemanticKernel.Diagnostics"
+    [step] = to_trajectory([span(1, "chat.completions", None, scope, attributes=told)]).steps
+    assert (step.kind, step.tokens_in, step.tokens_out) == ("llm", 42, 7)

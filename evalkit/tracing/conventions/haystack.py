@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, repeat
 from typing import Any
 
 from evalkit.protocols import Reading
@@ -102,11 +103,11 @@ def _component(span: Span) -> Reading:
 
 
 def _invoked(span: Span) -> Reading:
-    """How versions before 3 call a tool; where it called several, the messages tell them apart."""
+    """How versions before 3 call a tool; of several, its messages tell what each returned."""
     calls = _parts(span, "haystack.component.input", "messages", "tool_call")
     results = _parts(span, "haystack.component.output", "tool_messages", "tool_call_result")
     if len(calls) != 1:
-        return Reading(role="wrapper")
+        return Reading(role="wrapper", has_results=True)
     call, result = calls[0], results[0] if results else {}
     output = structured(result.get("result"))
     failed = result.get("error") is True
@@ -139,9 +140,9 @@ def _stated(given: Any) -> Any:
 
 
 def _llm(span: Span, key: str) -> Step:
-    replies = as_map(span.attributes.get(key)).get("replies")
+    replies = _replies(as_map(span.attributes.get(key)))
     said = model_answer(replies)
-    given = (first(reply, ("meta", "_meta")) for reply in map(as_map, as_list(replies)) if reply)
+    given = (first(reply, ("meta", "_meta")) for reply in map(as_map, replies) if reply)
     meta = as_map(next(given, None))
     used = as_map(meta.get("usage"))
     return Step(
@@ -157,6 +158,15 @@ def _llm(span: Span, key: str) -> Step:
             as_map(used.get("completion_tokens_details")).get("reasoning_tokens")
         ),
     )
+
+
+def _replies(output: Mapping[str, Any]) -> list[Any]:
+    """A generator's replies as messages: one of text has what is known of each beside them."""
+    replies, known = as_list(output.get("replies")), as_list(output.get("meta"))
+    return [
+        {"content": reply, "meta": meta} if isinstance(reply, str) else reply
+        for reply, meta in zip(replies, chain(known, repeat(None)), strict=False)
+    ]
 
 
 def _tool(span: Span) -> Step:
