@@ -164,9 +164,11 @@ def too_many(lost: int, trials: int, limit: float) -> bool:
     The exact binomial chance of so many is then at most 1 %: with 5 %, from 2 of 3, 6 of 30 or 11
     of 90 trials on.
     """
+    if lost <= limit * trials:
+        return False
     from scipy.special import bdtrc
 
-    return lost > limit * trials and float(bdtrc(lost - 1, trials, limit)) <= _LOST_BY_CHANCE
+    return float(bdtrc(lost - 1, trials, limit)) <= _LOST_BY_CHANCE
 
 
 def doubt_of_trials(now: Counts, was: Counts, limit: float) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,15 +27,21 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.intp]
 
 
-class Observed(NamedTuple):
+@dataclass(frozen=True)
+class Observed:
     """What one scorer said of one case: a value in [0, 1] and passed (1.0 or 0.0) per trial."""
 
     values: tuple[float, ...]
     passed: tuple[float, ...]
 
     @property
+    def trials(self) -> Iterable[tuple[float, float]]:
+        """Value and passed of each trial."""
+        return zip(self.values, self.passed, strict=True)
+
+    @cached_property
     def mean(self) -> float:
-        """The mean value over trials."""
+        """The mean value over trials; many cases share a record, so it is worked out once."""
         return sum(self.values) / len(self.values)
 
 

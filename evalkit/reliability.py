@@ -133,8 +133,8 @@ def flaky_cases(versions: Mapping[str, Sequence[Observed]]) -> tuple[tuple[Flaky
     shares = []
     for case, arms in versions.items():
         apart, pairs = 0, 0
-        for _, passes in arms:
-            passed, made = passes.count(1.0), len(passes)
+        for arm in arms:
+            passed, made = arm.passed.count(1.0), len(arm.passed)
             apart += passed * (made - passed)
             pairs += made * (made - 1)
         if apart:

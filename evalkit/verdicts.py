@@ -74,7 +74,7 @@ def judge(family: Sequence[Paired], alpha: float) -> tuple[Judgement, ...]:
 def unchanged(pair: Paired) -> bool:
     """Whether both arms hold the same scores, case by case, in whatever order."""
     return all(
-        sorted(zip(*before, strict=True)) == sorted(zip(*after, strict=True))
+        sorted(before.trials) == sorted(after.trials)
         for before, after in zip(pair.baseline, pair.candidate, strict=True)
     )
 
