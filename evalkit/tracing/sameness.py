@@ -96,12 +96,36 @@ def said(step: Step) -> str | None:
     return " ".join(output.split()) or None if isinstance(output, str) else None
 
 
-def called(step: Step) -> list[str] | None:
-    """The names of the tools that a model called, in alphabetical order; None if it called none."""
+def called(step: Step) -> list[Mapping[str, Any]] | None:
+    """The calls of tools that a model answered with, by the tools' names; None without any."""
     output = step.output if step.kind == "llm" else None
     listed = output.get("tool_calls") if isinstance(output, Mapping) else None
-    calls = listed if isinstance(listed, list) else []
-    return sorted(str(call.get("name")) for call in calls if isinstance(call, Mapping)) or None
+    calls = (
+        [call for call in listed if isinstance(call, Mapping)] if isinstance(listed, list) else []
+    )
+    return sorted(calls, key=lambda call: str(call.get("name"))) or None
+
+
+def _call_others(first: Step, second: Step) -> bool:
+    """Whether both models called tools, and others or with other arguments."""
+    calls, others = called(first), called(second)
+    if calls is None or others is None:
+        return False
+    return len(calls) != len(others) or any(
+        str(one.get("name")) != str(other.get("name")) or apart(_arguments(one), _arguments(other))
+        for one, other in zip(calls, others, strict=True)
+    )
+
+
+def _call_by_other_ids(first: Step, second: Step) -> bool:
+    pairs = zip(called(first) or (), called(second) or (), strict=False)
+    return any(apart(one.get("id"), other.get("id")) for one, other in pairs)
+
+
+def _arguments(call: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A call's arguments; None for what may be the same written otherwise, or cut short."""
+    found = call.get("arguments")
+    return found if isinstance(found, Mapping) else None
 
 
 def texts_differ(first: Step, second: Step) -> bool:
@@ -115,7 +139,7 @@ def texts_differ(first: Step, second: Step) -> bool:
     one, other = said(first), said(second)
     if first.kind == "llm":
         is_other = one is not None and other is not None and not is_same_text(one, other)
-        return is_other or apart(called(first), called(second))
+        return is_other or _call_others(first, second)
     return one is not None and other is not None and one not in other and other not in one
 
 
@@ -146,9 +170,9 @@ def _are_other_models(first: Step, second: Step) -> bool:
 
 
 def _are_other_calls(first: Step, second: Step) -> bool:
-    """Whether names or arguments tell that something else was done."""
+    """Whether names, arguments or a model's calls tell that something else was done."""
     if first.kind in _CHATS:
-        return False
+        return _call_by_other_ids(first, second)
     one, other = _given(first), _given(second)
     if first.kind in _SEARCHES:  # named after their class or index, given documents in any form
         texts = [(one[key], other[key]) for key in one.keys() & other.keys()]

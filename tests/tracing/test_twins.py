@@ -60,6 +60,26 @@ def model(
     }
 
 
+def calling(called: list[Any]) -> dict[str, Any]:
+    """A model's call that asks for tools: ids, names and arguments."""
+    parts = [
+        {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}
+        for call_id, name, arguments in called
+    ]
+    said = [{"role": "assistant", "parts": parts}]
+    return {**model(None, (42, 9)), "gen_ai.output.messages": json.dumps(said)}
+
+
+def calling_2(called: list[Any]) -> dict[str, Any]:
+    found = model_2(None, (42, 9))
+    for number, (call_id, name, arguments) in enumerate(called):
+        at = f"llm.output_messages.0.message.tool_calls.{number}.tool_call."
+        found[at + "id"] = call_id
+        found[at + "function.name"] = name
+        found[at + "function.arguments"] = json.dumps(arguments)
+    return found
+
+
 def model_2(
     text: str | None = None, tokens: tuple[int, int] | None = None, asked: str = "gpt-4o"
 ) -> dict[str, Any]:
@@ -184,6 +204,21 @@ def test_one_thing_recorded_by_two_instrumentations_is_one_step(
 )
 def test_what_both_know_and_tell_differently_is_two_steps(first: Any, second: Any) -> None:
     assert len(beside(first, second)) == 2
+
+
+@pytest.mark.parametrize(
+    ("called", "count"),
+    [
+        ([("c1", "get", {"id": 1}), ("c2", "get", {"id": 2})], 1),
+        ([(None, "get", {"id": 1}), ("c2", "get", {"id": 2})], 1),
+        ([("c1", "get", {"id": 1}), ("c2", "get", {"id": 3})], 2),
+        ([("c1", "get", {"id": 1}), ("c3", "get", {"id": 2})], 2),
+        ([("c1", "get", {"id": 1})], 2),
+    ],
+)
+def test_models_that_called_otherwise_are_two(called: list[Any], count: int) -> None:
+    first = calling_2([("c1", "get", {"id": 1}), ("c2", "get", {"id": 2})])
+    assert [step.kind for step in beside(first, calling(called))].count("llm") == count
 
 
 @pytest.mark.parametrize("times", [(51, 90), (44, 90), (0, 11)])
