@@ -203,6 +203,19 @@ def test_a_flag_in_words_is_a_flag(flag: Any) -> None:
     assert (step.status, step.error) == ("error", "no such order")
 
 
+@pytest.mark.parametrize("flag", [True, False, None])
+def test_a_flag_beside_a_result_in_a_message_is_a_flag(flag: bool | None) -> None:
+    part = {"type": "tool_result", "tool_use_id": "c1", "content": "no such order"}
+    given = [{"role": "user", "content": [part if flag is None else {**part, "is_error": flag}]}]
+    called = span(1, "chat", attributes=chat(call("c1", "find")))
+    shown = span(3, "t", attributes=tool("find", **{"gen_ai.tool.call.id": "c1"}))
+    later = span(5, "chat", attributes=chat(given=given))
+    for spans in ([called, later], [called, shown, later]):
+        [step] = tools(spans)
+        told = ("error", "no such order") if flag else ("ok", None)
+        assert (step.output, step.status, step.error) == ("no such order", *told)
+
+
 def test_a_call_that_nothing_shows_beside_others_is_said_to_be_missing() -> None:
     spans = [
         span(1, "chat", attributes=chat(call("c1", "pay"), call("c2", "mail"))),
