@@ -49,6 +49,7 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
     parents = list(forest.parents)
     repeats: dict[int, list[str]] = defaultdict(list)
     within = _within(forest, steps, above)
+    agents = _agents_above(forest, steps)
     ones = _Ones(spans)
     for inner, near in _candidates(spans, steps):
         outer = above[inner]
@@ -64,6 +65,7 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
                 and _spans_one_time(spans, number, inner)
                 and _is_one(forest, steps, number, inner)
                 and ones.may_be(number, inner)
+                and not _are_of_others(forest, ones, agents[number], agents[inner])
                 and not _are_related(parents, number, moved)
             ]
             outer = min(same, key=lambda number: _off(spans[number], spans[inner]), default=None)
@@ -100,6 +102,10 @@ class _Ones:
         """Whether two may be one, with all that each of them is already."""
         return self._scopes(first).isdisjoint(self._scopes(second))
 
+    def are_one(self, first: int, second: int) -> bool:
+        """Whether two are known to be one."""
+        return first == second or second in self._found.get(first, ())
+
     def are(self, first: int, second: int) -> None:
         """Two are one."""
         together = [*self._found.get(first, [first]), *self._found.get(second, [second])]
@@ -132,6 +138,28 @@ def _steps_above(forest: Forest, steps: Sequence[Step | None]) -> list[int | Non
     return above
 
 
+def _agents_above(forest: Forest, steps: Sequence[Step | None]) -> list[int | None]:
+    """For each span the nearest agent above it."""
+    above: list[int | None] = [None] * len(steps)
+    for number in forest.parents_first:
+        parent = forest.parents[number]
+        if parent is not None:
+            step = steps[parent]
+            above[number] = parent if step is not None and step.kind == "agent" else above[parent]
+    return above
+
+
+def _are_of_others(forest: Forest, ones: _Ones, first: int | None, second: int | None) -> bool:
+    """Whether two lie below agents that one scope tells apart, neither within the other."""
+    return (
+        first is not None
+        and second is not None
+        and not ones.are_one(first, second)
+        and not ones.may_be(first, second)
+        and not _are_related(forest.parents, first, second)
+    )
+
+
 def _lend(steps: list[Step | None], above: Sequence[int | None]) -> None:
     """Gives each call of a model what only the one call within it tells, as folding will."""
     inner: dict[int, list[int]] = defaultdict(list)
@@ -154,7 +182,8 @@ def _candidates(
     for number, step in enumerate(steps):
         if step is not None and step.kind != "other":
             kinds[step.kind].append(number)
-    for kind in sorted(kinds, key=lambda kind: kind != "node"):  # what is around others first
+    around = ("node", "agent")  # what is around others first
+    for kind in sorted(kinds, key=lambda kind: around.index(kind) if kind in around else 2):
         numbers = kinds[kind]
         if len({spans[number].scope for number in numbers}) > 1:
             for place, number in enumerate(numbers):

@@ -278,6 +278,27 @@ def test_two_at_once_that_only_time_tells_apart_stay_two() -> None:
     assert len(steps(to_trajectory(spans))) == 2
 
 
+@pytest.mark.parametrize("arguments", [None, {"q": 1}])
+def test_calls_of_two_agents_are_two_though_they_share_an_id(arguments: Any) -> None:
+    """As models do that call each first tool ``call_0``; each agent's tools have a scope."""
+    one = span(4, 2, (5, 40), "first.tools", tool("get", arguments, "r", "call_0"))
+    other = span(5, 3, (6, 39), "second.tools", tool("get", arguments, "r", "call_0"))
+    spans = [
+        span(1, None, (0, 100), SECOND, agent("both")),
+        span(2, 1, (1, 50), SECOND, agent("a")),
+        span(3, 1, (1, 50), SECOND, agent("b")),
+        one,
+        other,
+    ]
+    assert [step.kind for step in steps(to_trajectory(spans))].count("tool") == 2
+    # The same where another instrumentation recorded the second agent, and both the first.
+    spans[2:3] = [
+        span(3, 1, (1, 50), FIRST, agent_2("b")),
+        span(6, 1, (2, 49), FIRST, agent_2("a")),
+    ]
+    assert [step.kind for step in steps(to_trajectory(spans))].count("tool") == 2
+
+
 def test_short_ones_after_each_other_are_two() -> None:
     root = span(1, None, (0, 100), FIRST, {"openinference.span.kind": "CHAIN"}, name="graph")
     first = span(2, 1, (10, 13), FIRST, tool_2("calc", {"a": 1}))
