@@ -43,32 +43,55 @@ def calls_of(visit: Visit) -> Iterator[Call]:
 def matched(calls: Sequence[Call], visits: Sequence[Visit]) -> list[list[int]]:
     """For each call the numbers of its steps: all of its id, else the next of its name.
 
-    Names and arguments are compared as they are first; only of what is left then may one side
-    alone know some arguments, such as defaults, or the server or plugin in the name.
+    The nearest in the tree are put together first, so that calls do not cross between agents and
+    branches that run in parallel. Names and arguments are compared as they are first; only of what
+    is left then may one side alone know some arguments, such as defaults, or the server or plugin
+    in the name.
     """
     free = [visit for visit in visits if visit.step.kind not in _NO_CALLS]
     found: list[list[int]] = [[] for _ in calls]
     _by_id(calls, visits, free, found)
     taken = {number for numbers in found for number in numbers}
-    left: dict[str | None, list[Visit]] = {}
+    steps: dict[int, list[Visit]] = {}
     for visit in sorted(free, key=_started):
         if visit.number not in taken:
-            key = None if visit.step.kind == "handoff" else own_name(visit.step.name)
-            left.setdefault(key, []).append(visit)
-    for is_named, fits in ((str.__eq__, operator.eq), (is_same_tool, includes)):
-        for place, call in enumerate(calls):
-            if found[place] or not left:
-                continue
-            start = _started(visits[call.number])
-            for key in (None, own_name(call.name)):
-                later = left.get(key, [])
-                first = bisect_left(later, start, key=_started)
-                near = range(first, min(first + _NEAR, len(later)))
-                same = (at for at in near if _is(call, later[at].step, is_named, fits))
-                if (at := next(same, None)) is not None:
-                    found[place].append(later.pop(at).number)
-                    break
+            for scope in _scopes(visit, visits):
+                steps.setdefault(scope, []).append(visit)
+    made: dict[int, list[int]] = {}
+    for place, call in enumerate(calls):
+        if not found[place]:
+            for scope in _scopes(visits[call.number], visits):
+                made.setdefault(scope, []).append(place)
+    # Of several, each within the other, that hold the same calls and steps, one is enough.
+    both = {(made[at][0], len(made[at]), len(steps[at])): at for at in made.keys() & steps.keys()}
+    scopes = sorted(both.values(), reverse=True)  # what is below comes first
+    for rule in ((str.__eq__, operator.eq), (is_same_tool, includes)):
+        for scope in scopes:
+            left: dict[str | None, list[Visit]] = {}
+            for visit in steps[scope]:
+                if visit.number not in taken:
+                    key = None if visit.step.kind == "handoff" else own_name(visit.step.name)
+                    left.setdefault(key, []).append(visit)
+            for place in made[scope] if left else ():
+                if not found[place]:
+                    start = _started(visits[calls[place].number])
+                    found[place] = _next(calls[place], start, left, *rule)
+                    taken.update(found[place])
     return found
+
+
+def _next(
+    call: Call, start: int, left: Mapping[str | None, list[Visit]], is_named: _Test, fits: _Test
+) -> list[int]:
+    """Takes the next step that is the call's from those left, if one is."""
+    for key in (None, own_name(call.name)):
+        later = left.get(key, [])
+        first = bisect_left(later, start, key=_started)
+        near = range(first, min(first + _NEAR, len(later)))
+        same = (at for at in near if _is(call, later[at].step, is_named, fits))
+        if (at := next(same, None)) is not None:
+            return [later.pop(at).number]
+    return []
 
 
 def _by_id(
@@ -76,30 +99,62 @@ def _by_id(
 ) -> None:
     """Puts each step that has a call's id beside that call.
 
-    Models that run at home give each call the same id. Of several calls of one id it is the last
-    one before the step, by its name if one has that.
+    Models that run at home give each call the same id. Of several calls of one id it is the
+    nearest in the tree whose name and arguments are the step's, and of those the last one before
+    the step; else what speaks against it is overlooked, the arguments first.
     """
     starts = [_started(visits[call.number]) for call in calls]
-    made: dict[tuple[str, str | None], list[int]] = {}
+    every: dict[str, list[int]] = {}
     for place in sorted(range(len(calls)), key=starts.__getitem__):
-        call = calls[place]
-        if call.id:
-            made.setdefault((call.id, None), []).append(place)
-            made.setdefault((call.id, own_name(call.name)), []).append(place)
+        if call_id := calls[place].id:
+            every.setdefault(call_id, []).append(place)
+    named: dict[tuple[int, str, str], list[int]] = {}
+    for call_id, places in every.items():
+        for place in places if len(places) > 1 else ():
+            call = calls[place]
+            for scope in _scopes(visits[call.number], visits):
+                named.setdefault((scope, call_id, own_name(call.name)), []).append(place)
+
+    def choices(visit: Visit) -> Iterator[int]:
+        call_id, step = visit.step.call_id or "", visit.step
+        for fits in (includes, _anything):
+            for scope in _scopes(visit, visits):
+                for place in last(visit, named.get((scope, call_id, own_name(step.name)), [])):
+                    call = calls[place]
+                    if is_same_tool(call.name, step.name) and _fit(step, call, fits):
+                        yield place
+        yield from last(visit, every[call_id])
+
+    def last(visit: Visit, places: Sequence[int]) -> list[int]:
+        before = bisect_right(places, _started(visit), key=starts.__getitem__)
+        return [*reversed(places[max(0, before - _NEAR) : before]), *places[before:][:1]]
+
     for visit in free:
-        call_id, name = visit.step.call_id or "", visit.step.name
-        every = made.get((call_id, None), [])
-        if len(every) > 1:
-            named = made.get((call_id, own_name(name)), [])
-            for places in (named, every):
-                before = bisect_right(places, _started(visit), key=starts.__getitem__)
-                near = [*reversed(places[max(0, before - _NEAR) : before]), *places[before:][:1]]
-                same = (at for at in near if places is every or is_same_tool(calls[at].name, name))
-                if (at := next(same, None)) is not None:
-                    found[at].append(visit.number)
-                    break
-        elif every:
-            found[every[0]].append(visit.number)
+        places = every.get(visit.step.call_id or "", [])
+        if places:
+            found[places[0] if len(places) == 1 else next(choices(visit))].append(visit.number)
+
+
+def _scopes(visit: Visit, visits: Sequence[Visit]) -> Iterator[int]:
+    """The numbers of the steps that the visit is below, the nearest first; -1 is the trace."""
+    parent = visit.parent
+    while parent is not None:
+        yield parent
+        parent = visits[parent].parent
+    yield -1
+
+
+def _anything(_one: Any, _other: Any) -> bool:
+    return True
+
+
+def _fit(step: Step, call: Call, fits: _Test) -> bool:
+    """Whether the arguments fit, where both are known."""
+    return (
+        not isinstance(step.arguments, Mapping)
+        or not isinstance(call.arguments, Mapping)
+        or fits(step.arguments, call.arguments)
+    )
 
 
 def _started(visit: Visit) -> int:
@@ -111,12 +166,7 @@ def _is(call: Call, step: Step, is_named: _Test, fits: _Test) -> bool:
         return False
     if step.kind == "handoff":
         return _leads_to(call, step)
-    return is_named(step.name, call.name) and (
-        not isinstance(step.arguments, Mapping)
-        or not isinstance(call.arguments, Mapping)
-        or fits(step.arguments, call.arguments)
-        or step.kind != "tool"
-    )
+    return is_named(step.name, call.name) and (step.kind != "tool" or _fit(step, call, fits))
 
 
 def _leads_to(call: Call, step: Step) -> bool:

@@ -135,6 +135,67 @@ def test_calls_of_one_message_that_share_an_id_are_told_apart_by_name() -> None:
     ]
 
 
+AGENT = {"gen_ai.operation.name": "invoke_agent"}
+NODE = {"openinference.span.kind": "CHAIN"}
+
+
+def in_parallel(
+    branch: dict[str, Any], ids: tuple[str, str], recorded: list[dict[str, Any]]
+) -> list[Span]:
+    """Two agents or branches whose models call ``get`` at once; the second one's runs first."""
+    spans = [span(1, "all", attributes=branch, end_ns=99)]
+    for at, (call_id, told) in enumerate(zip(ids, recorded, strict=True)):
+        first, made = 10 * at, call(call_id, "get", q=at)
+        past = [{"role": "assistant", "parts": [{"type": "tool_call", **made}]}]
+        past += answer(call_id, f"result {at}")
+        named = {**branch, "gen_ai.agent.name": f"a{at}"} if branch is AGENT else branch
+        spans += [
+            span(first + 2, f"b{at}", 1, attributes=named, start_ns=2, end_ns=98),
+            span(first + 3, "chat", first + 2, attributes=chat(made), start_ns=3 + at),
+            span(first + 4, "t", first + 2, attributes=tool("get", **told), start_ns=20 - at),
+            span(first + 5, "chat", first + 2, attributes=chat(given=past), start_ns=40 + at),
+        ]
+    return spans
+
+
+@pytest.mark.parametrize("branch", [AGENT, NODE])
+@pytest.mark.parametrize("told", [("id", "arguments"), ("id",), ()])
+def test_calls_do_not_cross_between_what_runs_in_parallel(
+    branch: dict[str, Any], told: tuple[str, ...]
+) -> None:
+    ids = ("call_0", "call_0") if "id" in told else ("c0", "c1")
+    recorded = [
+        {"gen_ai.tool.call.id": call_id, "gen_ai.tool.call.arguments": {"q": at}}
+        for at, call_id in enumerate(ids)
+    ]
+    for one in recorded:
+        for key in one.keys() - {f"gen_ai.tool.call.{key}" for key in told}:
+            del one[key]
+    spans = in_parallel(branch, ids, recorded)
+    found = [step for step in tools(spans) if step.kind == "tool"]
+    assert [(step.arguments, step.output, step.call_id) for step in found] == [
+        ({"q": 0}, "result 0", ids[0]),
+        ({"q": 1}, "result 1", ids[1]),
+    ]
+    assert "tool spans" not in to_trajectory(spans).coverage.missing
+
+
+def test_calls_side_by_side_that_share_an_id_are_told_apart_by_arguments() -> None:
+    made = [call("call_0", "get", q=1), call("call_0", "get", q=2)]
+    of = [
+        {"gen_ai.tool.call.id": "call_0", "gen_ai.tool.call.arguments": one["arguments"]}
+        for one in made
+    ]
+    spans = [
+        span(1, "chat", attributes=chat(made[0])),
+        span(2, "chat", attributes=chat(made[1])),
+        span(3, "t", attributes=tool("get", **of[0])),
+        span(4, "t", attributes=tool("get", **of[1])),
+    ]
+    assert known(spans) == [("tool get", {"q": n}, "call_0") for n in (1, 2)]
+    assert "tool spans" not in to_trajectory(spans).coverage.missing
+
+
 def test_a_repeated_call_whose_result_no_history_has_does_not_take_the_first_ones() -> None:
     again = call("call_0", "poll")
     past = [{"role": "assistant", "parts": [{"type": "tool_call", **again}]}]
