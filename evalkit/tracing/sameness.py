@@ -189,7 +189,7 @@ def _found(step: Step) -> frozenset[str] | None:
     """The texts of the documents that a search found; None where not all of them have one."""
     listed = documents(step.output) if isinstance(step.output, list) else []
     texts = [one.get("content") if isinstance(one, Mapping) else one for one in listed]
-    told = [" ".join(text.split()) for text in texts if isinstance(text, str)]
+    told = [text for text in texts if isinstance(text, str)]
     return frozenset(told) if told and len(told) == len(texts) else None
 
 

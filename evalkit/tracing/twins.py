@@ -221,9 +221,8 @@ def _is_one(
     if first.kind == "llm" and any(failed) and not all(failed):
         return False  # an attempt, within a call that another attempt saved
     by_model = all(failed) or forest.parents[inner] is None
-    return not differ(first, second) and agree(
-        first, second, by_model=by_model, is_within=is_within
-    )
+    is_alike = agree(first, second, by_model=by_model, is_within=is_within)  # the quicker question
+    return is_alike and not differ(first, second)
 
 
 def _failed(forest: Forest, steps: Sequence[Step | None], number: int) -> bool:
