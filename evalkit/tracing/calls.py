@@ -53,8 +53,9 @@ def matched(calls: Sequence[Call], visits: Sequence[Visit]) -> list[list[int]]:
     _by_id(calls, visits, free, found)
     taken = {number for numbers in found for number in numbers}
     steps: dict[int, list[Visit]] = {}
+    names = {None, *(own_name(call.name) for call in calls)}
     for visit in sorted(free, key=_started):
-        if visit.number not in taken:
+        if visit.number not in taken and _key(visit.step) in names:
             for scope in _scopes(visit, visits):
                 steps.setdefault(scope, []).append(visit)
     made: dict[int, list[int]] = {}
@@ -70,14 +71,17 @@ def matched(calls: Sequence[Call], visits: Sequence[Visit]) -> list[list[int]]:
             left: dict[str | None, list[Visit]] = {}
             for visit in steps[scope]:
                 if visit.number not in taken:
-                    key = None if visit.step.kind == "handoff" else own_name(visit.step.name)
-                    left.setdefault(key, []).append(visit)
+                    left.setdefault(_key(visit.step), []).append(visit)
             for place in made[scope] if left else ():
                 if not found[place]:
                     start = _started(visits[calls[place].number])
                     found[place] = _next(calls[place], start, left, *rule)
                     taken.update(found[place])
     return found
+
+
+def _key(step: Step) -> str | None:
+    return None if step.kind == "handoff" else own_name(step.name)
 
 
 def _next(

@@ -24,8 +24,12 @@ def transfer(name: str) -> re.Match[str] | None:
 
 @lru_cache(maxsize=4096)
 def plain_agent(name: str) -> str:
-    """An agent's name as the tool that leads to it has it: ``Refund agent`` as ``refund``."""
-    return re.sub(r"[\W_]+", "_", name.lower()).removesuffix("_agent").strip("_")
+    """An agent's name as the tool that leads to it has it, however words are set apart.
+
+    ``Refund agent``, ``RefundAgent`` and ``refund_agent`` are all ``refund``.
+    """
+    plain = re.sub(r"[\W_]+", "", name.lower())
+    return plain.removesuffix("agent") or plain
 
 
 def agents_among(steps: Iterable[Step]) -> frozenset[str]:

@@ -404,6 +404,13 @@ def test_a_name_alone_makes_no_handoff_of_what_carries_arguments() -> None:
     assert handed("handoff", {"parcel": 7}) == ["tool handoff"]
 
 
+@pytest.mark.parametrize("agent", ["RefundAgent", "Refund Agent", "refundAgent", "refund"])
+@pytest.mark.parametrize("name", ["refund_agent", "RefundAgent", "refund"])
+def test_an_agent_is_handed_over_to_however_its_name_is_spelt(agent: str, name: str) -> None:
+    found = handed(f"transfer_to_{name}", {"reason": "x"}, agent_span(agent))
+    assert found == [f"handoff {name}", f"agent {agent}"]
+
+
 def test_a_handoff_that_only_the_model_tells_is_rebuilt_where_its_agent_is() -> None:
     spans = [
         span(1, "chat", attributes=chat(call("c1", "transfer_to_refund_agent"))),
