@@ -86,6 +86,9 @@ def completed(
         else:
             # With a call that nothing follows, the run ended before it or for it.
             unseen = unseen or call.number < last
+    for number, step in changed.items():
+        if _lacks_sender(step):
+            changed[number] = _sent(step, visits[number], visits)
     return Completed(_with_changes(steps, changed, rebuilt, early, count()), unseen)
 
 
@@ -98,6 +101,7 @@ def _needs(listed: Sequence[Step]) -> tuple[bool, bool, bool]:
         elif step.kind in _TOOLS:
             lacking = lacking or not step.call_id or _lacks(step)
             leading = leading or (step.kind == "tool" and transfer(step.name) is not None)
+            leading = leading or _lacks_sender(step)
     return called, lacking, leading
 
 
@@ -124,6 +128,23 @@ def _lacks(step: Step) -> bool:
         step.arguments is None
         or isinstance(step.arguments, str)
         or (step.output is None and step.status == "ok")
+    )
+
+
+def _lacks_sender(step: Step) -> bool:
+    given = step.arguments
+    return step.kind == "handoff" and isinstance(given, Mapping) and given.get("from", "") is None
+
+
+def _sent(step: Step, visit: Visit, visits: Sequence[Visit]) -> Step:
+    """The handoff, from the agent that it is below."""
+    parent = visit.parent
+    while parent is not None and visits[parent].step.kind != "agent":
+        parent = visits[parent].parent
+    return (
+        step
+        if parent is None
+        else replace(step, arguments={**step.arguments, "from": visits[parent].step.name})
     )
 
 

@@ -411,6 +411,19 @@ def test_an_agent_is_handed_over_to_however_its_name_is_spelt(agent: str, name: 
     assert found == [f"handoff {name}", f"agent {agent}"]
 
 
+@pytest.mark.parametrize("given", [{"reason": "x"}, None])
+def test_a_handoff_is_from_the_agent_that_it_is_below(given: Any) -> None:
+    told = {} if given is None else {"gen_ai.tool.call.arguments": given}
+    triage = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "triage"}
+    spans = [
+        span(1, "a", attributes=triage, end_ns=9),
+        span(2, "t", 1, attributes=tool("transfer_to_refund_agent", **told)),
+        agent_span("RefundAgent"),
+    ]
+    [handoff] = [step for step in tools(spans) if step.kind == "handoff"]
+    assert handoff.arguments == {"from": "triage", "to": "refund_agent", **(given or {})}
+
+
 def test_a_handoff_that_only_the_model_tells_is_rebuilt_where_its_agent_is() -> None:
     spans = [
         span(1, "chat", attributes=chat(call("c1", "transfer_to_refund_agent"))),
