@@ -18,6 +18,7 @@ _SEARCHES = ("retriever", "reranker")
 
 _FORMS = ("__", "-", ".", "/")
 _FORM = re.compile(r"__|[-./]")
+_SHOWN = re.compile(r"<\w+\(")
 
 
 @lru_cache(maxsize=4096)
@@ -186,10 +187,13 @@ def _are_other_calls(first: Step, second: Step) -> bool:
 
 
 def _found(step: Step) -> frozenset[str] | None:
-    """The texts of the documents that a search found; None where not all of them have one."""
+    """The texts of the documents that a search found; None where not all of them tell one.
+
+    LlamaIndex's inner searches give their nodes as Python shows them.
+    """
     listed = documents(step.output) if isinstance(step.output, list) else []
     texts = [one.get("content") if isinstance(one, Mapping) else one for one in listed]
-    told = [text for text in texts if isinstance(text, str)]
+    told = [text for text in texts if isinstance(text, str) and not _SHOWN.match(text)]
     return frozenset(told) if told and len(told) == len(texts) else None
 
 
