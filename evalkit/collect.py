@@ -21,7 +21,7 @@ from evalkit.journal import Journal
 from evalkit.results import Run
 from evalkit.suite import Suite
 from evalkit.traces import OnProgress, Report, as_trial, planned_run, read_trace, write_run
-from evalkit.tracing import tokens
+from evalkit.tracing import authorization
 from evalkit.tracing.assembly import Reading
 from evalkit.tracing.collecting import Collecting, Patience
 from evalkit.tracing.otlp_grpc import GrpcServer
@@ -120,7 +120,7 @@ def collect(
     header carries; NotFoundError where no span came; StoreError where the disk refuses.
     """
     if endpoint.token is not None:
-        tokens.check(endpoint.token)
+        authorization.check(endpoint.token)
     if endpoint.host not in _LOOPBACK and endpoint.token is None:
         raise InputError(
             f"{endpoint.host} can be reached from other machines: give a token that senders must "

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from evalkit.errors import InputError
+from evalkit.tracing.authorization import UNAUTHORIZED, is_authorized
 from evalkit.tracing.otlp_http import (
     MAX_BODY,
     Answer,
@@ -20,7 +21,6 @@ from evalkit.tracing.otlp_http import (
     Sink,
     partial_success,
 )
-from evalkit.tracing.tokens import UNAUTHORIZED, is_authorized
 
 _METHODS: dict[str, Signal] = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",

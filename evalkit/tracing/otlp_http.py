@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from evalkit.errors import InputError
+from evalkit.tracing.authorization import UNAUTHORIZED, is_authorized
 from evalkit.tracing.compression import inflate
 from evalkit.tracing.room import NoRoomError, Room
-from evalkit.tracing.tokens import UNAUTHORIZED, is_authorized
 
 MAX_BODY = 16 * 1024 * 1024
 """Larger request bodies, compressed or not, are refused. Bytes."""
