@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from evalkit.cli import main
 from evalkit.tracing.normalizer import to_trajectory
-from evalkit.tracing.otlp import read_otlp_json
+from tests.captures import spans_of
 
 PIPELINE = """
 import json
@@ -172,7 +170,6 @@ def test_tokens_that_are_no_longer_recorded_are_told(gated):
 
 # --- recordings of real instrumentations ---------------------------------------------------
 
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 RECORDED = """
 name: recorded
 pipeline: {traces: FILE}
@@ -184,10 +181,7 @@ gate: {on: [tool_selection, trajectory_match]}
 
 
 def trajectory_of(name):
-    path = CAPTURES / f"{name}__good.otlp.json.gz"
-    if not path.is_file():
-        pytest.skip(f"the recording {path.name} is not on this machine")
-    return to_trajectory(read_otlp_json(gzip.decompress(path.read_bytes())), output="done")
+    return to_trajectory(spans_of(f"{name}__good"), output="done")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from evalkit.suite import Price, RouteSource
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.tracing.otlp import read_otlp_json
 from evalkit.trajectory import Trajectory
-
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
+from tests.captures import CAPTURES, spans_of
 
 POLICY_QUERY = {"query": "vendor exception approval policy"}
 COMPLIANCE = {"vendor": "Acme GmbH", "amount": 25000, "flags": {"pep": False}}
@@ -26,10 +25,7 @@ ALL_POLICIES = ["POL-7", "POL-2", "POL-9"]
 
 
 def recorded(name: str, **options: object) -> Trajectory:
-    path = CAPTURES / f"{name}.otlp.json.gz"
-    if not path.is_file():
-        pytest.skip(f"the recording {path.name} is not on this machine")
-    return to_trajectory(read_otlp_json(gzip.decompress(path.read_bytes())), **options)
+    return to_trajectory(spans_of(name), **options)
 
 
 def outline(trajectory: Trajectory) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from evalkit.model_names import served_evidence
 from evalkit.spans import Span
 from evalkit.tracing.normalizer import to_trajectory
-from evalkit.tracing.otlp import read_otlp_json, read_parts
+from evalkit.tracing.otlp import read_parts
 from evalkit.tracing.parts import unpack_logs, with_logs
 from evalkit.trajectory import Trajectory
+from tests.captures import CAPTURES, spans_of
 from tests.tracing.expected import (
     ANY,
     Call,
@@ -26,27 +26,21 @@ from tests.tracing.expected import (
     llamaindex,
 )
 
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 FAMILIES = (assistants, gateway, langchain, agents_sdk, llamaindex, crewai)
 EXPECTED: dict[str, Run] = {name: run for one in FAMILIES for name, run in one.EXPECTED.items()}
 FRAME = ("workflow", "agent", "node", "guardrail", "retriever", "reranker")
 
 
-def spans_of(name: str, logs: bool = False) -> list[Span]:
-    path = CAPTURES / f"{name}.otlp.json.gz"
-    if not path.is_file():
-        pytest.skip(f"the recording {path.name} is not on this machine")
-    spans = read_otlp_json(gzip.decompress(path.read_bytes()))
-    if not logs:
-        return spans
+def with_its_logs(name: str) -> list[Span]:
+    spans = spans_of(name)
     records = gzip.decompress((CAPTURES / f"{name}.logs.otlp.json.gz").read_bytes())
     parts = read_parts(records, Counter())
     return with_logs(spans, [log for part in parts for log in unpack_logs(part.data)])[0]
 
 
 def read(name: str) -> Trajectory:
-    run = EXPECTED[name]
-    return to_trajectory(spans_of(name.removesuffix("+logs"), run.logs))
+    recording = name.removesuffix("+logs")
+    return to_trajectory((with_its_logs if EXPECTED[name].logs else spans_of)(recording))
 
 
 def failures(name: str, found: Trajectory) -> list[str]:

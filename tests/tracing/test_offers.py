@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.tracing.offers import offered
-from evalkit.tracing.otlp import read_otlp_json
+from tests.captures import spans_of
 
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 FUNCTION = {"type": "function", "function": {"name": "find", "parameters": {}}}
 
 
@@ -80,11 +77,7 @@ def test_what_tells_no_tool_is_no_offer(attributes: dict[str, Any]) -> None:
     ],
 )
 def test_recorded_models_were_offered_what_they_first_called(name: str) -> None:
-    path = CAPTURES / f"{name}.otlp.json.gz"
-    if not path.is_file():
-        pytest.skip(f"the recording {path.name} is not on this machine")
-    spans = read_otlp_json(gzip.decompress(path.read_bytes()))
-    steps = [visit.step for visit in to_trajectory(spans).walk()]
+    steps = [visit.step for visit in to_trajectory(spans_of(name)).walk()]
     told = {tool for step in steps for tool in step.offered or ()}
     first = next(step.name for step in steps if step.kind == "tool")
     assert first in told

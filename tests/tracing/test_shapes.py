@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,7 @@ from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.otlp import read_parts
 from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.shapes import shape_of, shaped
-
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
+from tests.captures import CAPTURES
 
 PARTS = st.sampled_from(["a", "b", "0", "1", "10", "x1", "٣", ""])
 KEYS = st.lists(PARTS, min_size=1, max_size=6).map(".".join)
