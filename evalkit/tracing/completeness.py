@@ -37,7 +37,6 @@ _USER = (
     "llm.user",
 )
 
-
 _GEMINI = re.compile("gemini|google|vertex|gcp")
 
 NAMING = (*_SESSION, *_USER, "metadata")
@@ -94,46 +93,41 @@ def _only_answered(step: Step) -> bool:
     return step.stop_reason == "stop" and not _GEMINI.search(named)
 
 
-def _missing(  # noqa: PLR0912  one walk, a line per fact
+def _missing(
     trajectory: Trajectory, steps: Sequence[Step], unseen: bool, by_hand: bool
 ) -> Iterator[str]:
-    uses_models = calls = tools = silent = unserved = tokens = uncounted = False
-    hidden = rebuilt = no_arguments = no_outputs = False
-    for step in steps:
-        kind = step.kind
-        tokens = tokens or step.tokens_in is not None
-        if kind == "llm":
-            calls = True
-            if step.status == "ok":
-                uncounted = uncounted or step.tokens_in is None or step.tokens_out is None
-                silent = silent or step.output is None
-                hidden = hidden or (step.output is None and not _only_answered(step))
-                unserved = unserved or step.model_served is None
-        elif kind in ("tool", "handoff"):
-            tools = True
-            rebuilt = rebuilt or step.inferred == "call"
-            if kind == "tool":
-                no_arguments = no_arguments or (step.arguments is None and step.inferred != "call")
-                no_outputs = no_outputs or (step.output is None and step.status == "ok")
-        elif kind == "agent":
-            uses_models = True
-    uses_models = uses_models or calls
-    if not calls and uses_models:
+    models = [step for step in steps if step.kind == "llm"]
+    calls = [step for step in steps if step.kind in ("tool", "handoff")]
+    answered = [step for step in models if step.status == "ok"]
+    silent = [step for step in answered if step.output is None]
+    tools = [step for step in calls if step.kind == "tool"]
+    rebuilt = [step for step in calls if step.inferred == "call"]
+    uses_models = bool(models) or any(step.kind == "agent" for step in steps)
+    if uses_models and not models:
         yield "model calls"
-    if not (tools or by_hand) and uses_models and (hidden or not calls):
+    could_show = by_hand or (models and all(map(_only_answered, silent)))
+    if uses_models and not calls and not could_show:
         yield "tool calls"
-    if rebuilt or unseen:
+    if unseen or rebuilt:
         yield "tool spans"
-    if no_arguments:
+    if any(step.arguments is None and step.inferred != "call" for step in tools):
         yield "arguments"
-    if no_outputs:
+    if any(step.output is None and step.status == "ok" for step in tools):
         yield "outputs"
     if silent:
         yield "text"
-    if uses_models and not tokens:
+    if uses_models:
+        yield from _uncounted(trajectory, steps, answered if models else None)
+    if any(step.model_served is None for step in answered):
+        yield "served model"
+
+
+def _uncounted(
+    trajectory: Trajectory, steps: Sequence[Step], answered: Sequence[Step] | None
+) -> Iterator[str]:
+    """What is not known of tokens; ``answered`` are calls of models, None where no step is one."""
+    if all(step.tokens_in is None for step in steps):
         yield "tokens"
-    elif uncounted or (uses_models and not calls):
+    elif answered is None or any(None in (one.tokens_in, one.tokens_out) for one in answered):
         known = all(trajectory.total(field).all for field in ("tokens_in", "tokens_out"))
         yield "tokens per call" if known else "tokens"
-    if unserved:
-        yield "served model"
