@@ -171,12 +171,17 @@ def too_many(lost: int, trials: int, limit: float) -> bool:
     return float(bdtrc(lost - 1, trials, limit)) <= _LOST_BY_CHANCE
 
 
+def too_few_left(lost: int, trials: int, limit: float) -> bool:
+    """Whether what completed does not stand for a route: nothing did, or too many did not."""
+    return lost == trials or too_many(lost, trials, limit)
+
+
 def doubt_of_trials(now: Counts, was: Counts, limit: float) -> str | None:
     """Why a route cannot be measured, if so: in either run too many trials or scores failed."""
     for counts, whose in ((now, ""), (was, "the baseline's ")):
         lost = counts.expected - counts.completed
-        none = counts.expected > 0 or counts is now
-        if too_many(lost, counts.expected, limit) or (none and not counts.completed):
+        planned = counts.expected > 0 or counts is now  # a route that is new has no trials before
+        if planned and too_few_left(lost, counts.expected, limit):
             return (
                 f"{lost} of {whose}{counts.expected} trials did not complete, which is no answer, "
                 f"right or wrong; at most {limit:.0%} may, chance aside. Fix that and run "

@@ -267,7 +267,7 @@ def exit_of(report: Report) -> int:
 
 def too_many_failures(report: Report) -> list[str]:
     """A sentence for each route of which more trials failed for infrastructure reasons than may."""
-    from evalkit.measurement import too_many
+    from evalkit.measurement import too_few_left
 
     allowed = report.run.suite.gate.max_infrastructure
     return [
@@ -275,8 +275,7 @@ def too_many_failures(report: Report) -> list[str]:
         f"infrastructure reasons, at most {percent(allowed)} may, chance aside"
         + _commonest_failure(report, route.route)
         for route in report.routes
-        if too_many(route.infrastructure, route.trials, allowed)
-        or route.infrastructure == route.trials > 0
+        if route.trials and too_few_left(route.infrastructure, route.trials, allowed)
     ]
 
 
