@@ -187,7 +187,8 @@ class _Moments(NamedTuple):
         more = self.counts + 1
         means = (self.sums + 0.5) / more
         found = np.maximum(0.0, (self.squares + 0.5) / more - means * means) / self.counts
-        return found.tolist()  # type: ignore[no-any-return]  # of floats
+        listed: list[float] = found.tolist()
+        return listed
 
     @property
     def scatter(self) -> NDArray[np.float64]:

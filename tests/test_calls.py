@@ -74,7 +74,7 @@ def test_what_is_no_list_of_steps_is_refused(
 
 def test_effects_are_a_record() -> None:
     with pytest.raises(InputError, match="expected a record such as"):
-        match([CALL], [CALL], mode="effects", effects={"write": ["f"]})  # type: ignore[arg-type]
+        match([CALL], [CALL], mode="effects", effects={"write": ["f"]})  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_an_order_that_nothing_satisfies_is_refused() -> None:
