@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 
 from evalkit.measurement import Side
 from evalkit.observations import codes, floats, grouped
+from evalkit.phrasing import EFFICIENCY, plural
 from evalkit.ranks import least_rank_sum_p, signed_rank, stratified_rank_sum
 from evalkit.reports import GateRow, Verdict
 from evalkit.stats import holm
-
-MEASURES = ("latency_s", "tokens", "cost_usd", "steps")
-"""Seconds, tokens, US dollars and steps of one trial."""
 
 MARGIN = 0.10
 """A rise of at most this share is no regression, and a fall of at most this no improvement."""
@@ -91,7 +89,7 @@ class Change:
         pairs = pairs[~np.isnan(pairs)]
         ratio = float(np.median(pairs))
         of = f"{ratio:.2f} times the baseline's" if math.isfinite(ratio) else "from 0"
-        over = _cases(len(self.before))
+        over = plural(len(self.before), "case")
         return f"{of} in the median over {over}" + (
             "" if self.single else f", {len(pairs):,} pairs of trials"
         )
@@ -120,7 +118,7 @@ def compare_efficiency(
             enough = math.ceil(len(one.before) * math.log(len(found) / alpha, 1 / one.least))
             notes.append(
                 f"route {one.route}: {one.measure} rose in each case: {one.size}; these are too "
-                f"few to tell that from chance, it takes {_cases(enough)}"
+                f"few to tell that from chance, it takes {plural(enough, 'case')}"
             )
     return Efficiency(tuple(rows), tuple(notes))
 
@@ -133,7 +131,7 @@ def _measured(after: Side, before: Side, common: Mapping[str, Sequence[str]]) ->
         for route, cases in common.items()
     }
     slots = [_slots(side) for side in sides]
-    for measure in MEASURES:
+    for measure in EFFICIENCY:
         tables = [_by_case(side, measure, slot) for side, slot in zip(sides, slots, strict=True)]
         for route, where in places.items():
             was, now = (table[at] for table, at in zip(tables, where, strict=True))
@@ -206,7 +204,3 @@ def _row(one: Change, p: float, adjusted: float, *, worse: bool) -> GateRow:
         reason=f"{moved} (p adjusted {adjusted:.2g}); it advises and does not block",
         blocking=False,
     )
-
-
-def _cases(count: int) -> str:
-    return f"{count} case{'s' if count != 1 else ''}"

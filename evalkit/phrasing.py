@@ -13,7 +13,7 @@ from evalkit.reports import FAILED, UNDECIDED, CaseChange, GateReport, GateRow, 
 
 UNKNOWN = "–"
 EFFICIENCY = ("latency_s", "tokens", "cost_usd", "steps")
-"""What a trial takes: rows with these names hold quantities and not shares."""
+"""Seconds, tokens, US dollars and steps of a trial: rows with these names hold no shares."""
 
 AGAIN_MARK = "↻"
 _NOISE = 1e-9  # of sums of floats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from evalkit.comparison import Paired
 from evalkit.confirming import Confirmation, Confirmed
 from evalkit.measurement import Side, name_some
 from evalkit.observations import score_rows
-from evalkit.phrasing import signed
+from evalkit.phrasing import plural, signed
 from evalkit.reports import GateRow
 from evalkit.results import Recorded
 from evalkit.settling import Settled
@@ -28,7 +28,7 @@ def say_verdict(settled: Settled, judged: int) -> str:
     was, now = paired.means
     went = "fell" if now < was else "rose" if now > was else "stayed"
     change = f"from {was:.2f} to {now:.2f}" if went != "stayed" else f"at {now:.2f}"
-    count = count_cases(paired.cases)
+    count = plural(len(paired.cases), "case")
     over = count if len(paired.cases) >= judged else f"{len(paired.cases)} of {judged} cases"
     size, low, high = found.interval
     again = confirmed is not None and confirmed.trials and not settled.fresh
@@ -101,7 +101,9 @@ def say_confirmed(reason: str, found: Confirmed, stored: tuple[float, float] | N
         return f"{reason}; {said}, in place of the stored ones ({_moved(*stored)})"
     if found.fresh is None:
         return f"{reason}; {said}"
-    return f"{reason}; {said} ({count_cases(found.fresh.cases)}: {_moved(*found.fresh.means)})"
+    return (
+        f"{reason}; {said} ({plural(len(found.fresh.cases), 'case')}: {_moved(*found.fresh.means)})"
+    )
 
 
 def say_unpaid(made: Sequence[Confirmation], most: int | None) -> Iterator[str]:
@@ -140,12 +142,14 @@ def report_notes(after: Side, before: Side | None) -> list[str]:
     tried = {case.id for case in new.planned}
     absent = [case.id for case in old.planned if case.id not in tried]
     if new.selection and absent:
-        judged = f"{count_cases(absent)} of the baseline {'is' if len(absent) == 1 else 'are'}"
+        judged = (
+            f"{plural(len(absent), 'case')} of the baseline {'is' if len(absent) == 1 else 'are'}"
+        )
         notes.append(f"only a selection was run: {judged} not judged ({new.selection})")
     if old.selection:
         notes.append(
             f"the baseline {old.id} is of a selection ({old.selection}), not of the whole dataset:"
-            f" {count_cases(old.planned)}, {name_some(case.id for case in old.planned)}"
+            f" {plural(len(old.planned), 'case')}, {name_some(case.id for case in old.planned)}"
         )
     digests = {case.id: case.digest for case in old.planned}
     added = [case.id for case in new.planned if case.id not in digests]
@@ -164,11 +168,6 @@ def report_notes(after: Side, before: Side | None) -> list[str]:
             "steps may be recorded differently"
         )
     return notes
-
-
-def count_cases(cases: Sized) -> str:
-    """How many: ``1 case``, ``2 cases``."""
-    return f"{len(cases)} case{'' if len(cases) == 1 else 's'}"
 
 
 def without_reruns(why: str) -> str:
@@ -221,14 +220,14 @@ def say_missing(missing: tuple[str, ...]) -> str:
     """Which cases of the baseline this run did not plan."""
     if not missing:
         return "this run has no case on this route"
-    return f"{count_cases(missing)} of the baseline not in this run: {name_some(missing)}"
+    return f"{plural(len(missing), 'case')} of the baseline not in this run: {name_some(missing)}"
 
 
 def say_unmeasured(cases: tuple[str, ...]) -> str:
     """Which cases of the baseline have no scores now, though they were tried."""
-    one = len(cases) == 1
+    count, one = plural(len(cases), "case"), len(cases) == 1
     return (
-        f"{count_cases(cases)} with scores in the baseline {'has' if one else 'have'} none now, in "
+        f"{count} with scores in the baseline {'has' if one else 'have'} none now, in "
         f"any trial: {name_some(cases)}"
     )
 

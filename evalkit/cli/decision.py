@@ -150,9 +150,9 @@ def _with_costly_steps(
 
     from evalkit.comparison import common_cases
     from evalkit.costly_steps import costly_steps
-    from evalkit.efficiency import MEASURES
+    from evalkit.phrasing import EFFICIENCY
 
-    rose = {row.route for row in rows if row.scorer in MEASURES and row.verdict == "regressed"}
+    rose = {row.route for row in rows if row.scorer in EFFICIENCY and row.verdict == "regressed"}
     if not rose:
         return rows
     common = common_cases(candidate, baseline)
@@ -160,7 +160,7 @@ def _with_costly_steps(
     after, before = (store.spending(run.run.id, every) for run in (candidate, baseline))
     return tuple(
         msgspec.structs.replace(row, steps=costly_steps(row, common[row.route], after, before))
-        if row.scorer in MEASURES and row.verdict == "regressed"
+        if row.scorer in EFFICIENCY and row.verdict == "regressed"
         else row
         for row in rows
     )
