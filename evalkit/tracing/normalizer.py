@@ -26,6 +26,7 @@ from evalkit.tracing.messages import Results, results_in
 from evalkit.tracing.offers import offered
 from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
+from evalkit.tracing.semantic_kernel import without_plugins
 from evalkit.tracing.shapes import shape_of
 from evalkit.tracing.tree import Forest, grow, oddities
 from evalkit.tracing.twins import Repeats, joined
@@ -64,6 +65,8 @@ def to_trajectory(
     """
     forest = grow(spans)
     reads = _read_all(forest)
+    if "semantic_kernel" in reads.conventions:
+        reads = reads._replace(readings=without_plugins(forest.spans, reads.readings))
     forest, repeats = joined(forest, reads.readings)
     nested = _nested(forest, reads, prices or {}, repeats)
     listed = in_order(nested)

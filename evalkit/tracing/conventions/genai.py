@@ -34,6 +34,7 @@ from evalkit.tracing.readings import (
     usage,
     whole,
 )
+from evalkit.tracing.semantic_kernel import SCOPE
 from evalkit.tracing.strands import mended_strands, read_older_strands
 from evalkit.trajectory import Step
 
@@ -257,13 +258,6 @@ def _agent_framework(step: Step, span: Span) -> Step:
     return replace(step, output=plain(parsed(step.output))) if is_json else step
 
 
-def _semantic_kernel(step: Step, span: Span) -> Step:
-    """Semantic Kernel: a function's name has its plugin's before it (``Plugin-function``)."""
-    if step.kind != "tool":
-        return step
-    return replace(step, name=step.name.partition("-")[2] or step.name)
-
-
 def _mastra(step: Step, span: Span) -> Step:
     """Mastra: what went in and came out has its own keys, one pair for each type of span."""
     kind = span.attributes.get("mastra.span.type")
@@ -314,12 +308,11 @@ class PydanticAI(GenAI):
 
 
 class SemanticKernel(GenAI):
-    """Microsoft's Semantic Kernel."""
+    """Microsoft's Semantic Kernel; :mod:`evalkit.tracing.semantic_kernel` names its functions."""
 
     name = "semantic_kernel"
-    scopes = ("semantic_kernel",)
+    scopes = (SCOPE,)
     wrappers = ("AutoFunctionInvocationLoop",)
-    mend = staticmethod(_semantic_kernel)
 
 
 class AgentFramework(GenAI):
