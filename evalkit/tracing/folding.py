@@ -142,15 +142,22 @@ def _is_sum(outer: Step, inner: Sequence[Step]) -> bool:
 
 def _same(outer: Step) -> Step:
     """An agent in an agent, a tool in a tool, and so on, of the same name (and arguments)."""
-    is_named = is_same_tool if outer.kind == "tool" else str.__eq__
-    inner = [
-        child
-        for child in outer.steps
-        if child.kind == outer.kind and is_named(child.name, outer.name)
-    ]
+    inner = [child for child in outer.steps if child.kind == outer.kind and _is_named(outer, child)]
     if len(inner) != 1 or not _is_same_call(outer, inner[0]):
         return outer
     return _merged(outer, inner[0])
+
+
+def _is_named(outer: Step, inner: Step) -> bool:
+    """Whether both have one name, or a tool's with its server before it where the id is one.
+
+    Without an id ``delete.user`` around ``user`` may be two tools: of two instrumentations, which
+    may name one tool so, the spans tell more (:mod:`evalkit.tracing.twins`).
+    """
+    if inner.name == outer.name:
+        return True
+    is_one = inner.call_id is not None and inner.call_id == outer.call_id
+    return is_one and outer.kind == "tool" and is_same_tool(inner.name, outer.name)
 
 
 def _is_same_call(outer: Step, inner: Step) -> bool:

@@ -69,7 +69,8 @@ def agree(first: Step, second: Step, *, by_model: bool = False, is_within: bool 
     called, or their tokens, must be known to both; where that cannot be, since they failed or one
     lost its place in the trace (``by_model``), the model that both asked for. Several searches may
     ask one thing at once, so they go by their names or by all that they found, and by the question
-    only where one was recorded within the other (``is_within``).
+    only where one was recorded within the other (``is_within``). So does a tool by a name that
+    lacks its server's.
     """
     if first.call_id is not None and first.call_id == second.call_id:
         return True
@@ -79,6 +80,8 @@ def agree(first: Step, second: Step, *, by_model: bool = False, is_within: bool 
             by_model and None not in (first.model_requested, second.model_requested)
         )
     if first.name == second.name or (first.output is not None and first.output == second.output):
+        return True
+    if is_within and first.kind == "tool" and is_same_tool(first.name, second.name):
         return True
     if first.kind in _SEARCHES and not is_within:
         found, also = _found(first), _found(second)

@@ -61,9 +61,7 @@ def _function(name: str) -> str:
     return name.partition("-")[2] or name
 
 
-def _renamed(
-    span: Span, reading: Reading, offers: Sequence[str], plain: dict[str, str]
-) -> Reading:
+def _renamed(span: Span, reading: Reading, offers: Sequence[str], plain: dict[str, str]) -> Reading:
     step = reading.step
     if step is None:
         return reading

@@ -50,7 +50,9 @@ def test_functions_of_two_plugins_that_share_a_name_keep_their_plugins() -> None
 def test_a_function_has_one_name_in_all_traces_that_offer_the_same(told: str) -> None:
     listed = ("orders-get", "users-get", "mail-send")
     around = agent(*(listed if told == "agent" else ()))
-    loop = kernel(2, LOOP, **({"sk.available_functions": ",".join(listed)} if told == "loop" else {}))
+    loop = kernel(
+        2, LOOP, **({"sk.available_functions": ",".join(listed)} if told == "loop" else {})
+    )
     asked: dict[str, Any] = {"openinference.span.kind": "LLM", "llm.model_name": "m"}
     if told == "model":
         asked |= {

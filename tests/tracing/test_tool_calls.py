@@ -79,13 +79,29 @@ def test_a_server_or_plugin_before_a_name_makes_no_other_tool(name: str) -> None
         ("find", "find", 1),
     ],
 )
+@pytest.mark.parametrize("told", [{"gen_ai.tool.call.arguments": {"path": "x"}}, {}])
 def test_a_tool_within_a_tool_is_the_same_only_by_its_name(
-    outer: str, inner: str, count: int
+    outer: str, inner: str, count: int, told: dict[str, Any]
 ) -> None:
-    told = {"gen_ai.tool.call.arguments": {"path": "x"}}
     spans = [
-        span(1, "t", attributes=tool(outer, **told), end_ns=9),
-        span(2, "t", 1, attributes=tool(inner, **told)),
+        span(1, "t", attributes=tool(outer, **told), end_ns=9, scope="framework"),
+        span(2, "t", 1, attributes=tool(inner), scope="server"),
+    ]
+    assert len(tools(spans)) == count
+
+
+@pytest.mark.parametrize(("ids", "count"), [((), 2), (("c1", "c1"), 1), (("c1", "c2"), 2)])
+def test_one_instrumentation_gives_one_tool_two_names_only_with_one_id(
+    ids: tuple[str, ...], count: int
+) -> None:
+    told = {"gen_ai.tool.call.arguments": {"id": 3}}
+    both = [
+        tool(name, **told, **({"gen_ai.tool.call.id": ids[at]} if ids else {}))
+        for at, name in enumerate(("delete.user", "user"))
+    ]
+    spans = [
+        span(1, "t", attributes=both[0], end_ns=9),
+        span(2, "t", 1, attributes=both[1]),
     ]
     assert len(tools(spans)) == count
 
