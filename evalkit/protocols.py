@@ -40,15 +40,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     ``role`` is ``step``, ``wrapper`` (understood, but no step of the pipeline: its children move
     up) or ``unknown``. ``route`` is set where the span tells the route; ``said`` where it tells
-    what the user was sent. ``has_results`` says that the messages of a span that is no step tell
-    what tools returned, as those of models and agents may.
+    what the user was sent. ``steps`` are those of a span that is several beside each other, such as
+    one for all the tools that a model called at once: of role ``step``, without a ``step``.
     """
 
     role: str
     step: Step | None = None
     route: str | None = None
     said: tuple[str, ...] = ()
-    has_results: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 @runtime_checkable

@@ -143,9 +143,28 @@ def _is_sum(outer: Step, inner: Sequence[Step]) -> bool:
 def _same(outer: Step) -> Step:
     """An agent in an agent, a tool in a tool, and so on, of the same name (and arguments)."""
     inner = [child for child in outer.steps if child.kind == outer.kind and _is_named(outer, child)]
+    if len(inner) > 1 and outer.kind == "embedding":
+        return _in_batches(outer, inner)
     if len(inner) != 1 or not _is_same_call(outer, inner[0]):
         return outer
     return _merged(outer, inner[0])
+
+
+def _in_batches(outer: Step, batches: Sequence[Step]) -> Step:
+    """An embedding of many texts, with what its calls of the model used together."""
+    good = [call for call in batches if call.status == "ok"]
+    known: dict[str, Any] = {}
+    for field in ("tokens_in", "cost_usd"):
+        counts = [getattr(call, field) for call in good]
+        if getattr(outer, field) is None and counts and None not in counts:
+            known[field] = sum(counts)
+    for field in ("model_requested", "model_served", "provider"):
+        if (
+            getattr(outer, field) is None
+            and len(told := {getattr(one, field) for one in good}) == 1
+        ):
+            known[field] = told.pop()
+    return replace(outer, **known, steps=_without(outer, batches))
 
 
 def _is_named(outer: Step, inner: Step) -> bool:

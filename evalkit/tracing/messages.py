@@ -123,7 +123,7 @@ def tool_results(span: Span) -> Iterator[ToolResult]:
     """
     open_calls: dict[str, deque[dict[str, Any]]] = {}
     # What a provider's own tools returned stands beside their calls, in what the model answered.
-    for message in chain(_messages(span), raw_messages(span, "output"), _tool_messages(span)):
+    for message in chain(_messages(span), raw_messages(span, "output")):
         for call in message_calls(message):
             open_calls.setdefault(call["id"] or "", deque()).append(call)
         for told, value, failed in _results(message):
@@ -135,12 +135,6 @@ def tool_results(span: Span) -> Iterator[ToolResult]:
                     open_calls.pop(call_id, None)
                 name, arguments = call.get("name"), call.get("arguments")
                 yield ToolResult(call_id, value, name, arguments, failed=failed)
-
-
-def _tool_messages(span: Span) -> Iterator[Mapping[str, Any]]:
-    """What Haystack's invoker of tools answered to its messages."""
-    if (output := span.attributes.get("haystack.component.output")) is not None:
-        yield from _maps(as_map(output).get("tool_messages"))
 
 
 def _messages(span: Span) -> Iterator[Mapping[str, Any]]:
@@ -193,7 +187,7 @@ def _results(message: Mapping[str, Any]) -> Iterator[_Told]:
         result = first(message, ("content", "output", "result", "parts"))
         if isinstance(result, list) and len(result) == 1 and isinstance(result[0], Mapping):
             result = first(result[0], ("content", "text"))
-        yield told, only_text(structured(result)), is_flagged(message.get("is_error"))
+        yield told, only_text(structured(result)), _is_failure(message)
     yield from inside
 
 
@@ -215,4 +209,9 @@ def _of_part(part: Mapping[str, Any]) -> Iterator[_Told]:
         value = structured(first(part, _RESULT))
         if isinstance(value, Mapping) and set(value) == {"type", "value"}:
             value = value["value"]  # the AI SDK's {"type": "json", "value": ..}
-        yield told, only_text(value), any(is_flagged(part.get(key)) for key in _FAILED)
+        yield told, only_text(value), _is_failure(part)
+
+
+def _is_failure(result: Mapping[str, Any]) -> bool:
+    """Whether a flag, or a status as Bedrock's and LangChain's, says that the call failed."""
+    return result.get("status") == "error" or any(is_flagged(result.get(key)) for key in _FAILED)

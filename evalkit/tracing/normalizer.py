@@ -130,7 +130,7 @@ def _read_all(forest: Forest) -> _Reads:
                 reading = convention.read(span, None if parent is None else spans[parent])
             except Exception:  # a third party's convention may raise anything on odd spans
                 reading = _UNKNOWN
-            if reading.step is None and reading.role == "step":
+            if reading.step is None and reading.role == "step" and not reading.steps:
                 reading = _UNKNOWN
         readings.append(reading)
         conventions.append(name)
@@ -150,13 +150,17 @@ def _nested(
     below: dict[int | None, list[tuple[int, tuple[Step, ...]]]] = {}
     for number in reversed(forest.parents_first):
         step = made[number]
-        if step is None:
-            continue
-        steps = _by_number(below.pop(number)) if number in below else ()
         span = forest.spans[number]
-        built = folded(
-            _completed(step, span, steps, prices, number in noted), repeats.get(number, ())
-        )
+        if step is None:
+            several = reads.readings[number].steps
+            if not several:
+                continue
+            built = tuple([folded(_completed(one, span, (), {}, False))[0] for one in several])
+        else:
+            steps = _by_number(below.pop(number)) if number in below else ()
+            built = folded(
+                _completed(step, span, steps, prices, number in noted), repeats.get(number, ())
+            )
         below.setdefault(kept_parents[number], []).append((number, built))
     return _by_number(below.get(None, []))
 
@@ -178,7 +182,7 @@ def _kept_parents(forest: Forest, made: Sequence[Step | None]) -> list[int | Non
         parent = forest.parents[number]
         above = None if parent is None else nearest[parent]
         if made[number] is None:
-            nearest[number] = above
+            nearest[number] = kept_parents[number] = above
             continue
         nearest[number] = number
         if above is not None:
@@ -272,7 +276,7 @@ def _results(spans: Sequence[Span], readings: Sequence[Reading]) -> Results:
     return results_in(
         span
         for span, reading in zip(spans, readings, strict=True)
-        if reading.has_results or (reading.step is not None and reading.step.kind in chats)
+        if reading.step is not None and reading.step.kind in chats
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from msgspec.structs import replace
 
@@ -80,12 +81,28 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
 
 
 def _within(forest: Forest, steps: Sequence[Step | None], above: Sequence[int | None]) -> set[int]:
-    """The spans that repeat the step around them, each as the only one of its scope to do so."""
-    found: dict[tuple[int, str], list[int]] = defaultdict(list)
+    """The spans that repeat the step around them, each as the only one of its scope to do so.
+
+    Those of several scopes must repeat one another, too: else they are parts of that step.
+    """
+    found: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for inner, outer in enumerate(above):
         if outer is not None and _is_one(forest, steps, outer, inner, is_within=True):
-            found[outer, forest.spans[inner].scope].append(inner)
-    return {numbers[0] for numbers in found.values() if len(numbers) == 1}
+            found[outer][forest.spans[inner].scope].append(inner)
+    repeated: set[int] = set()
+    for scopes in found.values():
+        alone = [numbers[0] for numbers in scopes.values() if len(numbers) == 1]
+        if all(_are_one(forest, steps, *pair) for pair in pairwise(alone)):
+            repeated.update(alone)
+    return repeated
+
+
+def _are_one(forest: Forest, steps: Sequence[Step | None], one: int, other: int) -> bool:
+    """Whether two of one time are one, whichever of them is around the other."""
+    spans = forest.spans
+    if not (_spans_one_time(spans, one, other) or _spans_one_time(spans, other, one)):
+        return False
+    return _is_one(forest, steps, one, other)
 
 
 class _Ones:

@@ -127,6 +127,31 @@ def test_vercels_rerankers_and_embeddings() -> None:
     assert (found.steps[0].tokens_in, found.tokens_in) == (42, 42)
 
 
+@pytest.mark.parametrize(("batches", "tokens"), [((30, 12), 42), ((30, None), None)])
+def test_an_embedding_of_many_texts_in_batches_is_one(
+    batches: tuple[int | None, ...], tokens: int | None
+) -> None:
+    told = [
+        vercel("ai.embedMany"),
+        *(vercel("ai.embedMany.doEmbed", ai_usage_tokens=used) for used in batches),
+    ]
+    spans = [
+        Span(
+            trace_id="a" * 32,
+            span_id=f"{number:016x}",
+            parent_id=f"{1:016x}" if number > 1 else None,
+            name=name,
+            start_ns=number,
+            end_ns=90 - number,
+            attributes=attributes,
+        )
+        for number, (name, attributes) in enumerate(told, 1)
+    ]
+    found = to_trajectory(spans)
+    assert outline(found) == ["embedding m-1"]
+    assert (found.steps[0].tokens_in, found.tokens_in) == (tokens, tokens)
+
+
 def test_vercels_older_names_of_tokens() -> None:
     used = {"ai_usage_promptTokens": 42, "ai_usage_completionTokens": 7}
     [step] = read(vercel("ai.generateText.doGenerate", **used), scope="ai").steps

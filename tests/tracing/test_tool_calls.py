@@ -293,6 +293,18 @@ def test_a_flag_beside_a_result_in_a_message_is_a_flag(flag: bool | None) -> Non
         assert (step.output, step.status, step.error) == ("no such order", *told)
 
 
+@pytest.mark.parametrize("status", ["error", "success"])
+def test_bedrocks_status_of_a_result_is_a_flag(status: str) -> None:
+    told = {"toolUseId": "c1", "status": status, "content": [{"text": "no such order"}]}
+    given = [{"role": "user", "content": [{"toolResult": told}]}]
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "find"))),
+        span(5, "c", attributes=chat(given=given)),
+    ]
+    [step] = tools(spans)
+    assert (step.output, step.status) == ("no such order", "error" if status == "error" else "ok")
+
+
 def test_a_call_that_nothing_shows_beside_others_is_said_to_be_missing() -> None:
     spans = [
         span(1, "chat", attributes=chat(call("c1", "pay"), call("c2", "mail"))),

@@ -221,6 +221,28 @@ def test_models_that_called_otherwise_are_two(called: list[Any], count: int) -> 
     assert [step.kind for step in beside(first, calling(called))].count("llm") == count
 
 
+@pytest.mark.parametrize(
+    ("times", "found", "count"),
+    [
+        ((21, 39), (), 3),
+        ((12, 49), (), 3),
+        ((12, 49), ("a", "b"), 1),
+        ((41, 49), ("a", "b"), 3),
+    ],
+)
+def test_searches_within_one_of_two_scopes_are_its_parts_unless_they_are_one(
+    times: tuple[float, float], found: tuple[str, ...], count: int
+) -> None:
+    """As a hybrid search's, of which each store's client records its own."""
+    words = {**search_2("limits", *found), "input.value": "limits"}
+    spans = [
+        span(1, None, (10, 50), FIRST, search_2("limits", *found), name="hybrid"),
+        span(2, 1, (11, 49) if times[0] < 20 else (11, 20), SECOND, search("limits", *found)),
+        span(3, 1, times, "third", words, name="words"),
+    ]
+    assert len(steps(to_trajectory(spans))) == count
+
+
 @pytest.mark.parametrize("times", [(51, 90), (44, 90), (0, 11)])
 def test_one_after_the_other_are_two(times: tuple[float, float]) -> None:
     same = (model_2("YES", (42, 1)), model("YES", (42, 1)))

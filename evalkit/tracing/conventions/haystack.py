@@ -103,24 +103,35 @@ def _component(span: Span) -> Reading:
 
 
 def _invoked(span: Span) -> Reading:
-    """How versions before 3 call a tool; of several, its messages tell what each returned."""
+    """How versions before 3 call tools: all that a model asked for at once, in one span."""
     calls = _parts(span, "haystack.component.input", "messages", "tool_call")
     results = _parts(span, "haystack.component.output", "tool_messages", "tool_call_result")
-    if len(calls) != 1:
-        return Reading(role="wrapper", has_results=True)
-    call, result = calls[0], results[0] if results else {}
+    if not calls:
+        return Reading(role="wrapper")
+    made = [_call(call, _result_of(call, results)) for call in calls]
+    return _step(made[0]) if len(made) == 1 else Reading(role="step", steps=tuple(made))
+
+
+def _result_of(call: Mapping[str, Any], results: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Takes the next result that says that it is this call's, or does not say whose it is."""
+    for result in results:
+        if as_map(result.get("origin", call)) == call:
+            results.remove(result)
+            return result
+    return {}
+
+
+def _call(call: Mapping[str, Any], result: Mapping[str, Any]) -> Step:
     output = structured(result.get("result"))
     failed = result.get("error") is True
-    return _step(
-        Step(
-            kind="tool",
-            name=step_name(call.get("tool_name")),
-            arguments=plain(call.get("arguments")),
-            output=plain(output),
-            status="error" if failed else "ok",
-            error=(label(output) or "error")[:500] if failed else None,
-            call_id=label(call.get("id")),
-        )
+    return Step(
+        kind="tool",
+        name=step_name(call.get("tool_name")),
+        arguments=plain(call.get("arguments")),
+        output=plain(output),
+        status="error" if failed else "ok",
+        error=(label(output) or "error")[:500] if failed else None,
+        call_id=label(call.get("id")),
     )
 
 
