@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from evalkit.redacting.finding import Item, apart, find, find_encoded
+from evalkit.redacting.naming import key_kind, secret_in
 from evalkit.redacting.placing import are_pairs, keys_of, name_in, names_of, text_of
 from evalkit.redacting.pseudonyms import Pseudonyms
 from evalkit.redacting.second import SecondPass, second_pass
-from evalkit.redacting.secrets import MARK, is_secret_value, key_kind
+from evalkit.redacting.secrets import MARK
 
 __all__ = [
     "NOT_CHECKED",
@@ -41,7 +42,6 @@ NOT_CHECKED = (
 
 _PHONE_KEY = re.compile(r"(?i)(?:phone|mobile|cell|tel|fax|whatsapp)(?:[_ -]?(?:number|no|nr))?$")
 _PHONE = re.compile(r"\+?[0-9(][0-9 ()./-]{5,22}[0-9]")
-_SCHEME = re.compile(r"(?i)^(?:bearer|basic|token|apikey|digest)\s+(?=\S)")
 
 
 class Replaced(NamedTuple):
@@ -162,12 +162,9 @@ class Redactor:
     def _under(self, key: str, text: str) -> str:
         """A text under a key: the key's name may tell what the form does not."""
         kind = key_kind(key) if key else None
-        if kind and is_secret_value(text):
-            scheme = _SCHEME.match(text)
-            secret = text[scheme.end() :] if scheme else text
-            if kind == "cookie" and "=" not in text:  # one to eat, or a choice
-                return self._text(text)
-            if kind != "secret" or (len(secret) >= 6 and not re.search(r"\s", secret.strip())):
+        if kind is not None:
+            secret = secret_in(kind, text)
+            if secret is not None:
                 return text[: len(text) - len(secret)] + self._replacement(kind, secret)
         if self._personal and key and _PHONE_KEY.search(key) and _PHONE.fullmatch(text.strip()):
             return text.replace(text.strip(), self._replacement("phone", text.strip()))

@@ -80,6 +80,13 @@ def secret_makers(rng: random.Random) -> dict[str, Callable[[], str]]:
         "bearer-token": lambda: t(ALNUM, 40),
         "password": lambda: t(ALNUM + "!#%^*+", 12),
         "api-key": lambda: t(ALNUM, 32),
+        "signature": lambda: t(HEX, 64),
+        "command-password": lambda: t(ALNUM + "!#%^*+", 12),
+        "element-password": lambda: t(ALNUM + "!#%^*+", 12),
+        "statement-password": lambda: t(ALNUM + "!#%^*+", 12),
+        "word-password": lambda: "".join(rng.choice(string.ascii_lowercase) for _ in range(9)),
+        "basic-auth": lambda: base64.b64encode(f"ci:{t(ALNUM, 14)}".encode()).decode(),
+        "one-time-code": lambda: t(string.digits, 6),
     }
 
 
@@ -97,6 +104,7 @@ def _private_key(rng: random.Random) -> str:
     return f"-----BEGIN {kind}PRIVATE KEY-----\n{body}\n-----END {kind}PRIVATE KEY-----"
 
 
+# fmt: off
 SECRET_PLACES: dict[str, list[str]] = {
     "aws-secret-key": ["aws_secret_access_key = {}", '{{"SecretAccessKey": "{}"}}'],
     "slack-webhook": ["posting to https://hooks.slack.com/services/{} now"],
@@ -104,8 +112,36 @@ SECRET_PLACES: dict[str, list[str]] = {
     "url-password": ["connecting to postgres://app:{}@db.internal:5432/orders", "amqp://u:{}@mq/"],
     "bearer-token": ["curl -H 'Authorization: Bearer {}' https://api.acme.com/v1"],
     "password": ['{{"user": "app", "password": "{}"}}', "DB_PASSWORD={}", "passwd: {}"],
-    "api-key": ['{{"apiKey": "{}", "limit": 10}}', "X-Api-Key: {}", "api_key={}"],
+    "api-key": [
+        '{{"apiKey": "{}", "limit": 10}}', "X-Api-Key: {}", "api_key={}",
+        "<ns:apiKey>{}</ns:apiKey>", "AZURE_OPENAI_KEY={}",
+        '{{"hmac_key": "{}"}}', "clientsecret={}",
+    ],
+    "signature": [
+        "https://acme.blob.core.windows.net/a?sv=2022&sig={}&se=2026-12-01",
+        "https://b.s3.amazonaws.com/k?X-Amz-Date=20261121&X-Amz-Signature={}",
+        "SignedHeaders=host;x-amz-date, Signature={}",
+    ],
+    "command-password": [
+        "mysql -h db -u root -p{} orders", "docker login -u acme -p {} registry.acme.io",
+        "sshpass -p '{}' ssh root@10.0.0.4", "curl -uadmin:{} https://acme.io",
+        "redis-cli -h cache -a {} ping", "ldapsearch -x -D cn=admin -w {} -b dc=a",
+        '["mysqldump", "-uroot", "-p{}"]',
+    ],
+    "element-password": [
+        "<user>app</user><password>{}</password>", '<wsse:Password Type="text">{}</wsse:Password>',
+        "<PASSWORD><![CDATA[{}]]></PASSWORD>", "<key>password</key><string>{}</string>",
+    ],
+    "statement-password": [
+        "CREATE USER app IDENTIFIED BY '{}';", "ALTER ROLE app WITH PASSWORD '{}';",
+        "machine api.acme.io login ci password {}", "SMTP_PASS='{}'", "ansible_become_pass: {}",
+        "requests.get(url, auth=('admin', '{}'))", "PGPASSWORD={} psql -h db",
+    ],
+    "word-password": ['{{"user": "app", "password": "{}"}}', "connect(user='app', password='{}')"],
+    "basic-auth": ['{{"auths": {{"docker.io": {{"auth": "{}"}}}}}}', "//npm.acme.io/:_auth={}"],
+    "one-time-code": ['{{"otp": "{}"}}', '{{"user": "app", "pin": {}}}'],
 }
+# fmt: on
 ANYWHERE = [
     "error: token {} was refused by the server",
     '{{"ok": true, "value": "{}", "count": 3}}',
@@ -311,6 +347,22 @@ def look_alikes(seed: int = 8) -> list[str]:
         lambda: f"std::vector<abc::def> at 0x{h(12)}",
         lambda: f"@maria said: see src/app_{d(2)}.py:{d(3)}:{d(2)}",
         lambda: f"4{d(14)}x is no card, nor is AB{d(2)} {d(4)} {d(4)}",
+        lambda: rng.choice([
+            '{"token": "the", "logprob": -0.1}', '{"token": "tokenization"}', '{"max_token": 5}',
+            '{"token_type": "bearer", "expires_in": 3600}', '{"authorization": "granted"}',
+            '{"credentials": "same-origin"}', '{"secrets": "inherit"}', '{"auth": "basic"}',
+            '{"password": "incorrect"}', '{"password": "Required field"}', '{"otp": "sent"}',
+            '{"api_key": "YOUR_API_KEY"}', '{"api_key": "sk-..."}', '{"api_key": "not-needed"}',
+        ]),
+        lambda: rng.choice([
+            "password = getpass.getpass()", "api_key = settings.OPENAI_API_KEY", "mysql -u root -p",
+            "connect(password=args.password)", "password: data.get('pw')", "credential: default",
+            "<password>required</password>", "<token>word</token>", "ALTER USER app PASSWORD NULL",
+            "<input type='password' name='password' placeholder='Enter password'>",
+            "How do I reset the password? Please help.", "AND password 'must' have 8 characters",
+        ]),
+        lambda: f"docker run -u 1000:1000 -p 80{d(2)}:80 app{d(2)}",
+        lambda: json.dumps({"sig": "asc", "auth": base64.b64encode(b"Cursor 12").decode()}),
         lambda: f"arn:aws:s3:::bucket-{h(8)}/key-{d(4)}",
     ]  # fmt: skip
     return [makers[number % len(makers)]() for number in range(15 * len(makers))]

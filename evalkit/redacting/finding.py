@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.redacting.naming import key_kind, secret_in
 from evalkit.redacting.personal import PERSONAL, PersonalKind
 from evalkit.redacting.second import SecondPass
-from evalkit.redacting.secrets import SECRETS, SecretKind, key_kind
+from evalkit.redacting.secrets import SECRETS, SecretKind
 from evalkit.redacting.views import View, views
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
 _TEXT = re.compile(r"[\t\n\r\x20-\x7e\xa0-\uffff]+")
 _LOOSE = frozenset({"password", "phone", "ip"})
 """Kinds too easily met by chance to look for them across line breaks."""
-_NAMED = frozenset({"secret", "cookie"})
+_NAMED = frozenset({"secret", "token", "basic-auth", "cookie"})
 """Kinds that only the name before them tells."""
 _TOKEN = re.compile(rb"[A-Za-z0-9+/_.~-]{8,}={0,2}")
+_CALLED = re.compile(rb"[A-Za-z_.]+")
+"""Before a bracket: code that gets a secret from somewhere, and not one."""
+
 _ALL: tuple[SecretKind | PersonalKind, ...] = (*SECRETS, *PERSONAL)
 
 
@@ -125,11 +129,19 @@ def _found_in(data: bytes, personal: bool) -> Iterator[tuple[int, int, str]]:
 def _secret_in(kind: SecretKind, match: re2._Match[bytes]) -> Iterator[tuple[int, int, str]]:
     """The secret in a match of its pattern: its first group that matched, or all of it."""
     first = 2 if kind.named else 1
-    if kind.named and key_kind(match[1].decode("utf-8", "replace")) is None:
-        return
     group = next((one for one in range(first, match.re.groups + 1) if match[one]), 0)
-    if kind.check is None or kind.check(match[group]):
-        yield *match.span(group), kind.name
+    if kind.check is not None and not kind.check(match[group]):
+        return
+    start, end = match.span(group)
+    if match.string[end : end + 1] == b"(" and _CALLED.fullmatch(match[group]):
+        return
+    if not kind.named:
+        yield start, end, kind.name
+    elif (told := key_kind(match[1].decode("utf-8", "replace"))) is not None:
+        text = match[group].decode("utf-8", "replace")
+        secret = secret_in(told, text)
+        if secret is not None:  # all of the text, or what follows a scheme, which is plain ASCII
+            yield start + len(text) - len(secret), end, told
 
 
 def _across(view: View, start: int, end: int, kind: str, found: Sequence[Item]) -> bool:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.redacting.secrets import is_value, key_kind, random_looking
+from evalkit.redacting.naming import key_kind, random_looking
+from evalkit.redacting.secrets import is_value
 
 _NAMES = frozenset({"name", "key", "header", "field", "param", "parameter", "variable", "k"})
 _VALUES = frozenset({"value", "val", "values", "v", "stringvalue", "string_value"})
-_NAME = re.compile(r"-{0,2}[A-Za-z][\w.-]{1,60}")
+_NAME = re.compile(r"(?:-{0,2}|/[\w./-]{0,80}/)[A-Za-z][\w.-]{1,60}")
 
 
 def text_of(value: Any) -> str | None:

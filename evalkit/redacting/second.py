@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from evalkit.redacting.secrets import MARK, is_secret_value
+from evalkit.redacting.naming import is_secret_value
+from evalkit.redacting.secrets import MARK
 
 LEFT_OUT = frozenset({"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"})
 """Detectors that take hashes, ids and version numbers for secrets: each flags 1 to 7 % of clean

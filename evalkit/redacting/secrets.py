@@ -1,4 +1,4 @@
-"""The table of secrets: what each kind looks like, and the names of keys that hold one.
+"""The table of secrets: what each kind looks like, by itself or beside its name.
 
 A pattern marks the secret with its first group, or is the secret as a whole. All of them are RE2,
 which takes linear time on any text. A pattern that words or identifiers could meet by chance has
@@ -9,42 +9,33 @@ a check as well.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from itertools import pairwise
 from typing import NamedTuple
+
+from evalkit.redacting.naming import KEYS, PASS_OF, PHRASES, random_looking, secret_in
 
 MARK = "REDACTED-"
 """What a secret is replaced by begins so: safe in URLs, JSON and shells, and never a secret."""
 
 
-def random_looking(found: bytes) -> bool:
-    """Whether a token is none of words: ``sk-learn-tutorial`` and ``getUserName`` are.
-
-    It has two digits, or it is long, and has one or letters that change case every few: words
-    put together do not.
-    """
-    if len(set(found)) < 8:
-        return False
-    digits = sum(48 <= one <= 57 for one in found)
-    if digits >= 2 or (digits and len(found) >= 20 and found.lower() != found):
-        return True
-    changes = sum(
-        65 <= min(one, other) <= 90 and 97 <= max(one, other) <= 122
-        for one, other in pairwise(found)
-    )
-    return len(found) >= 20 and 3 * changes > len(found)
-
-
 def is_value(found: bytes) -> bool:
     """Whether the text after a password's name is one, not a placeholder, a type or a remark."""
-    text = found.decode("utf-8", "replace").strip("\"'\\,;")
-    return is_secret_value(text) and (not text.isalpha() or len(text) > 20 or not text.islower())
+    return _is_password(found) and (not found.isalpha() or len(found) > 20 or not found.islower())
+
+
+def _is_password(found: bytes) -> bool:
+    """Whether a text where a password must stand is one, be it a word."""
+    return secret_in("password", found.decode("utf-8", "replace")) is not None
+
+
+def _in_prose(found: bytes) -> bool:
+    """Whether what a text says of a secret may be it: ``password: required`` is a remark."""
+    return not found.isalpha() or len(found) > 20 or not found.islower()
 
 
 def _is_argument(found: bytes) -> bool:
     """Whether what follows an option is its value, not the next option."""
-    return not found.startswith(b"-") and is_value(found)
+    return not found.startswith(b"-") and _in_prose(found)
 
 
 def _password_in_prose(found: bytes) -> bool:
@@ -64,14 +55,32 @@ class SecretKind(NamedTuple):
     named: bool = False
 
 
-_VALUE = r"""(?:"([^"\\\r\n]{4,})"|'([^'\\\r\n]{4,})'|([^\s"'`,;&<>(){}\[\]\\]{6,}))"""
 _IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}(?:\[\s{0,4})?"""
-
-_NAMING = (
-    r"[a-z0-9_.-]{0,40}(?:api[_-]?key|access[_-]?key|private[_-]?key|subscription[_-]?key|secret(?:[_-]?key)?|token"
-    r"|passw(?:or)?d|passphrase|pwd|credentials?|authorization)"
-)
 _QUOTED = r"""\\*["']"""
+_IN_QUOTES = r"""(?:"([^"\\\r\n]{3,})"|'([^'\\\r\n]{3,})')"""
+_BARE = r"""([^\s"'`,;&<>(){}\[\]\\]{6,})"""
+_VALUE = f"(?:{_IN_QUOTES}|{_BARE})"
+
+NAMES = (
+    rf"(?:passw(?:or)?d|passphrase|passcode|(?:{'|'.join(PHRASES)})[ _-]?phrase|(?:{'|'.join(PASS_OF)})[_-]?pass"
+    rf"|pwd|secrets?(?:[_-]?(?:string|value))?|(?:{'|'.join(KEYS)})[ _.-]?keys?|token|[_-]pat|credentials?"
+    r"|authorization|bearer)(?:[_-]?[0-9]{1,3})?"
+)
+"""The ends of names that may be those of secrets; :func:`key_kind` decides."""
+
+_NAMED = rf"(?i:([a-z0-9_.-]{{0,40}}{NAMES}))"
+_NUMBERED = r"(?i:([a-z0-9_.-]{0,40}(?:pin|otp|cvv|cvc|passcode|password)))"
+
+_COMMANDS = {
+    r"(?:mysql|mariadb)[a-z-]{0,10}|mycli": r"-p",
+    r"sshpass|(?:docker|podman|helm|nerdctl|buildah|oras|skopeo)\W{1,4}(?:registry\W{1,4})?login|mongo[a-z]{0,7}|cqlsh": r"-p[\s\"',=]{0,4}",
+    r"(?:redis|keydb|valkey)-cli": r"-a[\s\"',]{1,4}",
+    r"ldap[a-z]{3,10}": r"-w[\s\"',]{1,4}",
+    r"sqlcmd|bcp|osql|(?:un)?zip": r"-P[\s\"',]{0,4}",
+    r"curl": r"-u[^\s:\"'@/]{1,60}:",
+    r"openssl": r"-pass(?:in|out)?[\s\"',]{1,4}pass:",
+}
+"""Commands, and after what they take a password."""
 
 _PREFIXED = {
     "1password-token": r"ops_eyJ[A-Za-z0-9+/=_-]{50,}",
@@ -123,7 +132,14 @@ SECRETS: tuple[SecretKind, ...] = (
                r"\s{1,4}([A-Za-z0-9+/=\s\\]{16,}?)(?:Private-MAC|$)"),
     SecretKind("password", r"(?i:\b(?:password|passwd|passphrase|passcode|pin)) (?i:is|was|to|of)(?: set to| now)?\s{0,2}:?\s{1,4}"
                r"[\"'`]?([^\s\"'`,;<>]{6,})", _password_in_prose),
-    SecretKind("password", r"(?:\s(?:-u|--user)[ =][\"']?[^\s:\"'@/]{1,60}:)([^\s\"'`]{4,})", is_value),
+    SecretKind("password", r"(?:\s(?:-u|--(?:proxy-)?user)[ =][\"']?[^\s:\"'@/]{0,30}[^\s:\"'@/0-9][^\s:\"'@/]{0,30}:)"
+               r"([^\s\"'`]{4,})", is_value),
+    *(SecretKind("password", rf"\b(?:{command})[\s\"',](?:[^\r\n|;&]*?[\s\"',])?{option}[\"']?([^\s\"'`|;&]{{3,}})", _is_password)
+      for command, option in _COMMANDS.items()),
+    SecretKind("password", r"\bauth\s?=\s?\(\s?[\"'][^\"'\r\n]{1,60}[\"'],\s{0,4}[\"']([^\"'\r\n]{3,})[\"']", _is_password),
+    SecretKind("password", r"(?i:\blogin\s{1,8}\S{1,80}\s{1,8}password)\s{1,8}(\S{4,})", _is_password),
+    SecretKind("password", r"(?i:\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by|password)\s{1,4})(?:'([^'\r\n]{4,})'|\\?\"([^\"\\\r\n]{4,})\\?\")",
+               _is_password),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
                r"[A-Za-z0-9+/=\s\\:,.()-]{16,}?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
@@ -182,87 +198,27 @@ SECRETS: tuple[SecretKind, ...] = (
                r"\s{1,4}([A-Za-z0-9._~+/=-]{12,})", random_looking),
     SecretKind("cookie", r"(?i:\b(?:set-)?cookie\W{1,6}[^\r\n]{0,}?(?:sess|auth|sid|token)[a-z0-9_.-]{0,20}=)"
                r"([A-Za-z0-9%._~+/=-]{12,})", random_looking),
-    SecretKind("password", r"(?i:[a-z0-9_.-]{0,40}(?:password|passwd|passphrase|\bpwd|_pwd|-pwd|userpass))"
-               + _IS + _VALUE, is_value),
-    SecretKind("secret", r"(?i:[a-z0-9_.-]{0,40}(?:secret|api[ _-]?keys?|access[_-]?key|secret[_-]?key|"
-               r"private[_-]?key|subscription[_-]?key|signing[_-]?key|encryption[_-]?key|access[_-]?token|auth[_-]?token|"
-               r"refresh[_-]?token|session[_-]?token|id[_-]?token|bot[_-]?token|csrf[_-]?token|"
-               r"client[_-]?secret|credential)(?:[_-]?[0-9]{1,3})?)" + _IS + _VALUE, is_value),
-    SecretKind("secret", r"([A-Za-z0-9_.-]{0,60}(?i:token|[_-]pat))" + _IS + _VALUE, random_looking, named=True),
+    SecretKind("secret", rf"{_NAMED}{_IS}{_BARE}", _in_prose, named=True),
+    SecretKind("secret", rf"{_NAMED}{_IS}\\*{_IN_QUOTES}", named=True),
+    SecretKind("password", rf"{_QUOTED}{_NUMBERED}{_QUOTED}\s{{0,4}}:\s{{0,4}}{_QUOTED}?([0-9]{{3,12}})\b", named=True),
+    SecretKind("basic-auth", r"\b(_?(?i:auth))" + _IS + r"""\\*["']?([A-Za-z0-9+/]{8,}={0,2})""", named=True),
     # An option and its value; a header as a record in JSON; a name and its value in a list.
-    SecretKind("secret", rf"(?i:(?:^|[\s\"'`])--?({_NAMING}))\s{{1,4}}" + _VALUE, _is_argument, named=True),
-    SecretKind("secret", rf"(?i:{_QUOTED}({_NAMING}){_QUOTED}\s{{0,4}}(?:,|:\s{{0,4}}\{{)?\s{{0,4}}{_QUOTED}?val(?:ues?)?"
-               rf"(?:{_IS}\{{\s{{0,4}}{_QUOTED}string_?value)?)" + _IS + _VALUE, is_value, named=True),
+    SecretKind("secret", rf"(?:^|[\s\"'`])--?{_NAMED}\s{{1,4}}" + _VALUE, _is_argument, named=True),
+    SecretKind("secret", rf"{_QUOTED}(?:/[\w./-]{{0,80}}/)?{_NAMED}{_QUOTED}\s{{0,4}}(?:,\s{{0,4}}(?:{_QUOTED}\w{{1,20}}{_QUOTED}\s{{0,4}}:\s{{0,4}}"
+               rf"{_QUOTED}\w{{1,30}}{_QUOTED}\s{{0,4}},\s{{0,4}})?|:?\s{{0,4}}\{{)?\s{{0,4}}{_QUOTED}?(?i:val(?:ues?)?|default)"
+               rf"(?:{_IS}\{{\s{{0,4}}{_QUOTED}(?i:string_?value))?" + _IS + r"\\*" + _VALUE, named=True),
     SecretKind("secret", rf"(?i:{_QUOTED}val(?:ue)?{_IS}{_QUOTED})([^\s\"'\\]{{6,}})(?i:{_QUOTED}\s{{0,4}},\s{{0,4}}"
-               rf"{_QUOTED}(?:name|key|header){_IS}{_QUOTED}{_NAMING}{_QUOTED})", is_value),
-    SecretKind("secret", rf"(?i:{_QUOTED}-{{0,2}}({_NAMING}){_QUOTED}\s{{0,4}},\s{{0,4}}b?{_QUOTED})"
+               rf"{_QUOTED}(?:name|key|header){_IS}{_QUOTED}[a-z0-9_.-]{{0,40}}{NAMES}{_QUOTED})", is_value),
+    SecretKind("secret", rf"{_QUOTED}-{{0,2}}{_NAMED}{_QUOTED}\s{{0,4}},\s{{0,4}}b?{_QUOTED}"
                r"([^\s\"'\\]{6,})", random_looking, named=True),
     SecretKind("cookie", rf"(?i:{_QUOTED}(?:set-)?cookie)" + _IS + r"""\\*["']([^"'\\\r\n=]{1,60}=[^"'\\\r\n]{1,})"""),
-    SecretKind("url-key", r"(?:(?m:^)|[?&])(?i:(?:subscription-)?key|auth|(?:x-(?:amz|goog)-)?sig(?:nature)?)="
+    # An XML element; an entry of a property list.
+    SecretKind("secret", rf"(?:<|&lt;)(?:[A-Za-z0-9_]{{1,20}}:)?{_NAMED}(?:\s[^<>]{{0,300}})?(?:>|&gt;)\s{{0,8}}(?:<!\[CDATA\[)?"
+               r"([^<>\s&][^<>&\r\n]{2,}?)(?:\]\]>)?\s{0,8}(?:</|&lt;/)", named=True),
+    SecretKind("secret", rf"<key>{_NAMED}</key>\s{{0,20}}<string>([^<>\r\n]{{3,}})</", named=True),
+    SecretKind("url-key", r"(?:(?m:^)|[?&])(?i:(?:subscription-)?key|auth|pass)="
                r"([A-Za-z0-9_~%+-]{16,}={0,2})(?:[&#\s\"'<>)\\]|$)", random_looking),
+    SecretKind("url-key", r"(?:(?m:^)|[?&\s\"',;])(?i:(?:x-(?:amz|goog)-)?sig(?:nature)?)="
+               r"([A-Za-z0-9_~%+/-]{8,}={0,2})(?:[&#\s\"'<>)\\,;]|$)", random_looking),
+    SecretKind("url-key", r"\b[A-Za-z][A-Za-z0-9+.-]{1,30}://([A-Za-z0-9_-]{20,})(?::[^\s/@\"'<>]{0,})?@", random_looking),
 )  # fmt: skip
-
-_PASSWORDS = {"password", "passwd", "pwd", "passphrase", "passcode", "pin", "otp", "cvv", "cvc"}
-_LAST = {
-    "secret",
-    "secrets",
-    "apikey",
-    "token",
-    "credential",
-    "credentials",
-    "authorization",
-    "bearer",
-}
-_KEYS = {
-    "api",
-    "access",
-    "private",
-    "secret",
-    "signing",
-    "encryption",
-    "session",
-    "account",
-    "auth",
-    "subscription",
-    "functions",
-}
-_NO_SECRET = {"page", "next", "continuation", "cancel", "sync", "stop", "pad", "eos", "bos", "unk",
-              "mask", "sep", "cls", "special", "start", "end", "max", "per", "delimiter", "cursor",
-              "cancellation", "resume", "public", "first", "last"}  # fmt: skip
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_PLACEHOLDER = re.compile(
-    r"(?i)^(?:[*x•.·_=#~-]+|null|none|true|false|undefined|required|optional|string|hidden|masked"
-    r"|changeme|n/?a|env|unset|empty|\[?redacted.*|<.*>|\$.*|\{\{.*|%\(.*|os\.environ.*"
-    r"|process\.env.*|getenv.*)$"
-)
-
-
-def key_kind(key: str) -> str | None:
-    """The kind of secret that the value of a key of this name is: ``password``, ``secret``, ``cookie``
-    (of a header), None.
-
-    ``dbPassword`` and ``X-Api-Key`` name one; ``max_tokens`` and ``next_page_token`` do not.
-    """
-    words = [word.lower() for word in _WORDS.findall(key[-100:])]
-    while words and words[-1].isdecimal():  # API_KEY_2
-        words.pop()
-    if not words:
-        return None
-    last, before = words[-1], words[-2] if len(words) > 1 else ""
-    if last in _PASSWORDS:
-        return "password"
-    if last in _LAST and before not in _NO_SECRET:
-        return "secret"
-    if last in ("cookie", "cookies"):
-        return "cookie"
-    if last == "pat" and before:
-        return "secret"
-    if last in ("key", "keys") and before in _KEYS:
-        return "secret"
-    return None
-
-
-def is_secret_value(text: str) -> bool:
-    """Whether a text under a secret's key is a secret, and not empty, a mask or a reference."""
-    stripped = text.strip()
-    return len(stripped) >= 3 and not _PLACEHOLDER.match(stripped)

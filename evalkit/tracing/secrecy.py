@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from evalkit.redacting.secrets import SECRETS, key_kind
+from evalkit.redacting.naming import key_kind
+from evalkit.redacting.secrets import NAMES, SECRETS
 from evalkit.redaction import redact_secrets
 from evalkit.spans import Span, SpanEvent
 from evalkit.tracing.parts import LogEvent
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
     import re2
 
 # Names of keys, for the forms in which a key does not stand right before its value.
-_NAMES = (
-    r"(?i)(?:passw(?:or)?d|passphrase|passcode|\bpwd|\bpin|\botp|\bcvv|\bcvc|secrets?|credentials?"
-    r"|authorization|token|(?:api|access|private|signing|encryption|session|account|auth|subscription|functions)"
-    r"[^a-z0-9]{0,2}key|cookie)[^a-z0-9 ]"
-)
+_NAMES = rf"(?i)(?:{NAMES}|\bpin|\botp|\bcvv|\bcvc|\b_?auth|cookie)[^a-z0-9 ]"
 
 _ENCODED = re.compile(rb"(?:(?<!\\)\\++(?:u00|x)|%(?:25)*)([2-7][0-9A-Fa-f])")
 """Signs and letters of ASCII, escaped or percent-encoded."""
