@@ -73,6 +73,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
         """How a person names this step, for instance ``tool compliance_review``."""
         return f"{self.kind} {self.name}"
 
+    @property
+    def outcome_known(self) -> bool:
+        """Whether anything tells how it ended: of a call that only the model's messages show, its
+        result does."""
+        return self.inferred != "call" or self.output is not None or self.status == "error"
+
 
 class Visit(NamedTuple):
     """A step met on a walk: its number in pre-order, its depth, and its parent's number."""
@@ -90,13 +96,26 @@ class Flat(NamedTuple):
     parents: Sequence[int | None]
 
 
+class Unseen(msgspec.Struct, frozen=True, gc=False):
+    """A call that a model asked for, of which nothing shows whether it took place."""
+
+    kind: Literal["tool", "handoff"]
+    name: str
+
+    @property
+    def label(self) -> str:
+        """As :attr:`Step.label`."""
+        return f"{self.kind} {self.name}"
+
+
 class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of the spans of a trace: nothing is dropped without being counted.
 
     ``missing`` lists what the instrumentation did not tell, and a scorer thus cannot judge:
     ``model calls``, ``tool calls``, ``tool spans`` (calls known from the model's messages alone),
     ``arguments``, ``outputs``, ``text``, ``tokens`` (of a model's call at least), ``tokens per
-    call`` (an agent's total alone is known), ``served model``. ``mended`` counts spans that were
+    call`` (an agent's total alone is known), ``served model``. ``unseen`` are calls that models
+    asked for, of which nothing shows whether they took place. ``mended`` counts spans that were
     odd together, by what was odd: they are in the steps. ``route_from`` says what the route was
     read from; ``service_version`` is what the traced service says its version is.
     """
@@ -110,6 +129,7 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     conventions: dict[str, int] = {}
     scopes: dict[str, str] = {}
     missing: tuple[str, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
     route_from: str | None = None
     service_version: str | None = None
 

@@ -93,7 +93,7 @@ def _steps(case: Case, trajectory: Trajectory) -> _Taken:
     known = sum(
         visit.step.actor == "agent" and visit.step.kind in kinds for visit in trajectory.walk()
     )
-    return _Taken(known, unrecorded.kinds(trajectory).isdisjoint(unrecorded.CALLS & kinds))
+    return _Taken(known, unrecorded.why(trajectory, unrecorded.CALLS & kinds) is None)
 
 
 def _tokens(trajectory: Trajectory) -> _Taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from operator import itemgetter
@@ -15,7 +16,8 @@ from evalkit.matching import Alignment, align
 from evalkit.plans import LISTED, Plan, Row
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.suite import Effects
-from evalkit.trajectory import Trajectory
+from evalkit.tool_names import is_same_tool
+from evalkit.trajectory import Trajectory, Unseen
 
 NAME = "tool_selection"
 MAX_LISTED = 100
@@ -24,7 +26,7 @@ MAX_LISTED = 100
 MAX_ACCEPTABLE = 10
 """At most so many tools are named for one decision."""
 
-_Rest = Sequence[tuple[int | None, int | None]]
+_Rest = Sequence[tuple[int | None, int | str | None]]
 
 
 def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
@@ -35,13 +37,14 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     arguments hold is no part of the value. ``wrong``: another tool in the expected one's stead
     (what is left on both sides, in order); ``missed``: none in its stead; ``spurious``: one too
     many. Optional ones count when called. No tool expected and none called is right. Passed: all
-    right. ``data`` is described in docs/scorers.md. Could not judge: the trace records no tool
-    calls, nor what would show that there were none.
+    right. A call that a model asked for is a decision, though nothing shows that it took place.
+    ``data`` is described in docs/scorers.md. Could not judge: the trace records no tool calls, nor
+    what would show that there were none.
     """
     expect = case.expect
     if not expect.references:
         return nothing_to_judge(NAME, "the case states no expected steps")
-    if unknown := unrecorded.why(trajectory, ("tool",)):
+    if unknown := unrecorded.why_kinds(trajectory, ("tool",)):
         return could_not_judge(NAME, unknown)
     kinds = frozenset({"tool", "retriever"} if _names_retriever(expect) else {"tool"})
     all_decide = named_kinds(expect) <= kinds and is_for_agent(expect)
@@ -55,8 +58,10 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
         ordered=False,
     )
     chosen = _choices(alignment)
-    rest = list(zip_longest(alignment.missing, chosen.spurious))
-    right, wrong = len(chosen.right), sum(None not in pair for pair in rest)
+    if trajectory.coverage.unseen:
+        chosen = _with_asked(alignment, chosen, trajectory.coverage.unseen)
+    rest = list(zip_longest(chosen.missing, chosen.spurious))
+    right, wrong = len(chosen.right) + len(chosen.asked), sum(None not in pair for pair in rest)
     total = right + len(rest)
     decisions = _decisions(alignment, chosen)
     return Score(
@@ -68,9 +73,9 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
         data={
             "right": right,
             "wrong": wrong,
-            "missed": len(alignment.missing) - wrong,
+            "missed": len(chosen.missing) - wrong,
             "spurious": len(chosen.spurious) - wrong,
-            **rates(right, right + len(chosen.spurious), right + len(alignment.missing))._asdict(),
+            **rates(right, right + len(chosen.spurious), right + len(chosen.missing))._asdict(),
             "confusion": _confusion(alignment, chosen, rest),
             "decisions": decisions,
             "arguments": _arguments(alignment),
@@ -97,10 +102,16 @@ def _decision(row: Row, kinds: frozenset[str]) -> Row | None:
 
 
 class _Choices(NamedTuple):
-    """Actual decisions: ``right`` by name, as (position, number), and ``spurious`` ones."""
+    """Actual decisions: ``right`` by name, as (position, number), and ``spurious`` ones.
+
+    ``asked`` are right ones that no step shows, as (position, name); spurious ones of that sort are
+    names. ``missing`` are the positions of expected decisions that nobody made.
+    """
 
     right: list[tuple[int, int]]
-    spurious: list[int]
+    spurious: Sequence[int | str]
+    missing: Sequence[int]
+    asked: Sequence[tuple[int, str]] = ()
 
 
 def _choices(alignment: Alignment) -> _Choices:
@@ -122,7 +133,34 @@ def _choices(alignment: Alignment) -> _Choices:
         else:
             left.remove(row)
             right.append((row.position, number))
-    return _Choices(sorted(right, key=itemgetter(1)), spurious)
+    return _Choices(sorted(right, key=itemgetter(1)), spurious, alignment.missing)
+
+
+def _with_asked(alignment: Alignment, chosen: _Choices, calls: Sequence[Unseen]) -> _Choices:
+    """The decisions with those that only a model's message shows."""
+    taken = Counter(position for position, _ in chosen.right)
+    planned = Counter(row.position for row in alignment.plan.rows)
+    open_places = [*chosen.missing, *(planned - taken - Counter(chosen.missing)).elements()]
+    asked: list[tuple[int, str]] = []
+    spurious = list(chosen.spurious)
+    for call in calls:
+        if call.kind != "tool":
+            continue
+        fitting = (place for place in open_places if _is_for(alignment, place, call.name))
+        place = next(fitting, None)
+        if place is None:
+            spurious.append(call.name)
+        else:
+            open_places.remove(place)
+            asked.append((place, call.name))
+    met = Counter(place for place, _ in asked)
+    missing = (Counter(chosen.missing) - met).elements()
+    return _Choices(chosen.right, spurious, list(missing), asked)
+
+
+def _is_for(alignment: Alignment, position: int, tool: str) -> bool:
+    every = alignment.expected_step(position).alternatives
+    return any(is_same_tool(one.name or "", tool) for one in every)
 
 
 # --- what is told of them -------------------------------------------------------------------
@@ -135,8 +173,8 @@ def _wanted(alignment: Alignment, position: int | None) -> str | None:
     return " or ".join(dict.fromkeys(names))
 
 
-def _chosen(alignment: Alignment, number: int | None) -> str | None:
-    return None if number is None else alignment.step(number).name
+def _chosen(alignment: Alignment, one: int | str | None) -> str | None:
+    return alignment.step(one).name if isinstance(one, int) else one
 
 
 def _confusion(alignment: Alignment, chosen: _Choices, rest: _Rest) -> list[list[str | None]]:
@@ -145,8 +183,9 @@ def _confusion(alignment: Alignment, chosen: _Choices, rest: _Rest) -> list[list
     right: list[list[str | None]] = [
         [steps[number].name] * 2 for _, number in chosen.right[:MAX_LISTED]
     ]
+    asked: list[list[str | None]] = [[name] * 2 for _, name in chosen.asked]
     others = [[_wanted(alignment, place), _chosen(alignment, number)] for place, number in rest]
-    return [*right, *others[:MAX_LISTED]]
+    return [*[*right, *asked][:MAX_LISTED], *others[:MAX_LISTED]]
 
 
 def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
@@ -154,17 +193,22 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
 
     Acceptable are the expected tools that are not done yet and wait for nothing, in the order
     that the case states (none where its mode has none but ``after``). ``wrong`` lists decisions
-    that were not: step, chosen, acceptable.
+    that were not: step, chosen, acceptable. Of those that no step shows nothing tells when they
+    were made: none waits for them.
     """
     plan = alignment.plan
-    made = [*chosen.right, *[(None, number) for number in chosen.spurious]]
-    if chosen.spurious:
+    seen = [number for number in chosen.spurious if isinstance(number, int)]
+    made = [*chosen.right, *[(None, number) for number in seen]]
+    if seen:
         made.sort(key=itemgetter(1))
     open_places: dict[int, list[int]] = {}
     for number in range(len(plan.rows) - 1, -1, -1):
         open_places.setdefault(plan.rows[number].position, []).append(number)
     waited_for = sum([1 << place for place, row in enumerate(plan.rows) if not row.optional])
     accepted = done = 0
+    for asked, _ in chosen.asked:
+        done |= 1 << open_places[asked].pop()
+    waited_for &= ~done
     wrong: list[dict[str, Any]] = []
     for position, number in made:
         place = None if position is None else open_places[position].pop()
@@ -226,7 +270,7 @@ def _arguments(alignment: Alignment) -> dict[str, Any]:
 def _abstention(alignment: Alignment, chosen: _Choices) -> str | None:
     """``right``: no tool expected, none called; ``wrong``: expected, and none called at all;
     ``broken``: none expected, and one called; None where tools were both expected and called."""
-    called = bool(chosen.right or chosen.spurious)
+    called = bool(chosen.right or chosen.asked or chosen.spurious)
     expected = any(not row.optional for row in alignment.plan.rows)
     if not called:
         return "wrong" if expected else "right"
@@ -254,11 +298,12 @@ def _hallucinated(alignment: Alignment) -> list[str] | None:
 def _findings(alignment: Alignment, rest: _Rest) -> Iterator[Finding]:
     for place, number in rest[:MAX_LISTED]:
         wanted, chosen = _wanted(alignment, place), _chosen(alignment, number)
+        step = number if isinstance(number, int) else None
         if place is None:
-            yield Finding("unexpected", f"tool {chosen}", step=number)
+            yield Finding("unexpected", f"tool {chosen}", step=step)
         else:
             detail = f"{chosen} was called instead" if chosen else ""
-            yield Finding("missing", f"tool {wanted}", expected=place, step=number, detail=detail)
+            yield Finding("missing", f"tool {wanted}", expected=place, step=step, detail=detail)
 
 
 def _reason(
@@ -271,7 +316,8 @@ def _reason(
 
 def _first(alignment: Alignment, chosen: _Choices, rest: _Rest) -> str:
     if not rest:
-        return "every tool as expected" if chosen.right else "no tool expected, none called"
+        called = chosen.right or chosen.asked
+        return "every tool as expected" if called else "no tool expected, none called"
     wanted, instead = _wanted(alignment, rest[0][0]), _chosen(alignment, rest[0][1])
     more = f"; and {len(rest) - 1} more" if len(rest) > 1 else ""
     if wanted is None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from evalkit import calls, unrecorded
 from evalkit.alignment import Pair
+from evalkit.changes import changes_state
 from evalkit.dataset import ArgumentsMode, Case, Expected, ExpectedStep, MatchMode
-from evalkit.expectation import is_group, leaves, named_kinds, open_places
+from evalkit.expectation import is_group, named_kinds, open_places, same_name
 from evalkit.matching import Alignment, Forbidden, WrongArguments, align, may_call_nothing_more
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
 from evalkit.suite import Effects
 from evalkit.trajectory import Step, Trajectory
+from evalkit.unrecorded import Unrecorded
 
 NAME = "trajectory_match"
 MAX_FINDINGS = 100
@@ -35,7 +37,8 @@ def trajectory_match(
     ones. A step that must never happen fails every mode. An expectation of no steps means that
     no tool may be called, in every mode but ``effects``, where reading is free. Could not judge:
     all that fails are arguments which the trace does not record, or steps of a kind that it does
-    not record would decide.
+    not record would decide, or calls that models asked for and that are not seen, or how a call
+    ended of which only a model's message is seen.
     """
     return judge(case.expect, trajectory, effects)
 
@@ -68,9 +71,8 @@ def judge(expect: Expected, trajectory: Trajectory, effects: Effects) -> Score:
         return could_not_judge(
             NAME, f"the trace does not record the arguments of {label}, which the case states"
         )
-    if (unknown := unrecorded.kinds(trajectory)) and not _is_certain(expect, alignment, unknown):
-        why = unrecorded.why(trajectory, unknown)
-        return could_not_judge(NAME, why or "")
+    if trajectory.coverage.missing and (why := _unknown(expect, trajectory, alignment, effects)):
+        return could_not_judge(NAME, why)
     findings = tuple(islice(_findings(alignment), MAX_FINDINGS))
     return Score(
         NAME,
@@ -111,27 +113,81 @@ def _only_unrecorded(alignment: Alignment) -> str | None:
     return alignment.step(doubtful[0].step).label
 
 
-def _is_certain(expect: Expected, alignment: Alignment, unknown: frozenset[str]) -> bool:
-    """Whether the verdict is the same whichever steps of these kinds happened as well."""
+def _unknown(
+    expect: Expected, trajectory: Trajectory, alignment: Alignment, effects: Effects
+) -> str | None:
+    """Why the verdict hangs on what the trace does not record, if it does."""
+    changes = changes_state(alignment.steps, effects)
+    unknown = unrecorded.of(trajectory)
+    if unknown is not None and not _is_certain(expect, alignment, unknown, changes):
+        asked = unknown.asked((*alignment.leaves, *expect.never)) or unknown.calls
+        why = unrecorded.why_kinds(trajectory, unknown.kinds)
+        return why or unrecorded.why_calls(trajectory, asked)
+    return _unknown_outcome(expect, alignment, changes)
+
+
+def _is_certain(
+    expect: Expected, alignment: Alignment, unknown: Unrecorded, changes: Callable[[str], bool]
+) -> bool:
+    """Whether the verdict is the same whatever of this happened as well."""
     if any(not one.unrecorded for one in alignment.forbidden):
         return True
     if alignment.passed:
-        considered = unrecorded.CALLS if expect.match == "effects" else named_kinds(expect)
-        unseen = unknown & considered & unrecorded.CALLS
-        further = unseen and may_call_nothing_more(expect)
-        return not further and not any(unrecorded.may_be(one, unknown) for one in expect.never)
-    if expect.paths is not None or any(is_group(one) for one in expect.steps or ()):
+        further = _may_be_further(expect, unknown, changes)
+        return not further and not any(map(unknown.may_be, expect.never))
+    if not any(map(unknown.may_be, alignment.leaves)):
+        return True  # nor does a step that is too much enclose an expected one that is not seen
+    if expect.paths is not None or any(map(is_group, expect.steps or ())):
         return False  # another way may have been taken
-    # A step that encloses an expected one is not held against it: it may enclose such a call.
-    calls_none = not any(unrecorded.may_be(one, unknown) for one in leaves(expect))
-    if alignment.unexpected and may_call_nothing_more(expect) and calls_none:
-        return True
     failing = [
         *(one.expected for one in alignment.wrong),
         *(one.expected for one in alignment.out_of_order),
         *(alignment.missing if expect.match != "subset" else ()),
     ]
-    return not all(unrecorded.may_be(alignment.expected_step(one), unknown) for one in failing)
+    return not all(unknown.may_be(alignment.expected_step(one)) for one in failing)
+
+
+def _may_be_further(expect: Expected, unknown: Unrecorded, changes: Callable[[str], bool]) -> bool:
+    """Whether something that is not recorded may be a step too many."""
+    if not may_call_nothing_more(expect):
+        return False
+    if expect.match == "effects":  # reading is free
+        return bool(unknown.kinds & unrecorded.CALLS) or any(
+            call.kind == "tool" and changes(call.name) for call in unknown.calls
+        )
+    considered = named_kinds(expect)
+    return bool(unknown.kinds & considered & unrecorded.CALLS) or any(
+        call.kind in considered for call in unknown.calls
+    )
+
+
+def _unknown_outcome(
+    expect: Expected, alignment: Alignment, changes: Callable[[str], bool]
+) -> str | None:
+    """Why the verdict hangs on how a call ended that only a model's message shows, if it does."""
+    doubtful = [step for step in alignment.steps if not step.outcome_known]
+    if not doubtful:
+        return None
+    stated = [
+        one
+        for listed in (*alignment.leaves, *expect.never)
+        for one in listed.alternatives
+        if one.status in ("ok", "error")
+    ]
+    compared = [
+        step
+        for step in doubtful
+        if (expect.match == "effects" and step.kind == "tool" and changes(step.name))
+        or any(same_name(one, step) for one in stated)
+    ]
+    lacking = [] if expect.match == "subset" else map(alignment.expected_step, alignment.missing)
+    is_certain = any(
+        alignment.step(one.step) not in compared for one in alignment.forbidden
+    ) or any(
+        not any(same_name(one, step) for one in listed.alternatives for step in compared)
+        for listed in lacking
+    )
+    return None if is_certain else unrecorded.outcome(compared)
 
 
 # --- naming steps -------------------------------------------------------------------------

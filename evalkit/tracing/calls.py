@@ -7,8 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from evalkit.tool_names import is_same_tool, own_name
 from evalkit.tracing.handoffs import plain_agent, target, transfer
-from evalkit.tracing.sameness import apart, includes, is_same_tool, own_name
+from evalkit.tracing.sameness import apart, includes
 from evalkit.trajectory import Step, Visit
 
 _Test = Callable[[Any, Any], bool]

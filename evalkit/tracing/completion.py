@@ -20,9 +20,10 @@ from evalkit.tracing.calls import Call, calls_of, matched
 from evalkit.tracing.failures import judged
 from evalkit.tracing.handoffs import agents_among, as_handoff, plain_agent, target, transfer
 from evalkit.tracing.messages import NO_RESULTS, Results, ToolResult
-from evalkit.trajectory import Step, Trajectory, Visit
+from evalkit.trajectory import Step, Trajectory, Unseen, Visit
 
 _TOOLS = ("tool", "handoff")
+_MAX_UNSEEN = 1_000
 # How structured answers are asked for: no tool that runs, unless its result says otherwise.
 _ANSWERS = frozenset({"final_result", "StructuredOutput", "finish"})
 _TAKEN = re.compile(
@@ -34,12 +35,12 @@ _TAKEN = re.compile(
 class Completed(NamedTuple):
     """The steps with what the messages add.
 
-    ``unseen`` says that of some call only the model's message is known: no step shows it, nor any
-    message what it returned, so that it may not have taken place.
+    ``unseen`` are calls of which only the model's message is known: no step shows them, nor any
+    message what they returned, so that they may not have taken place.
     """
 
     steps: tuple[Step, ...]
-    unseen: bool = False
+    unseen: tuple[Unseen, ...] = ()
 
 
 def completed(
@@ -69,7 +70,7 @@ def completed(
     agents = agents_among(listed)
     changed = _changed(visits, known, agents, others)
     rebuilt: dict[int, list[Step]] = {}
-    unseen = False
+    unseen: list[Unseen] = []
     last = max((visit.number for visit in visits if visit.step.kind in ("llm", *_TOOLS)), default=0)
     has_tools = any(visit.step.kind in _TOOLS for visit in visits)
     for call, numbers, result in zip(calls, found, told, strict=True):
@@ -79,17 +80,17 @@ def completed(
                 changed[number] = as_handoff(filled, agents)
         if numbers or (call.name in _ANSWERS and _is_taken(result)):
             continue
+        made = as_handoff(_rebuilt(call, visits[call.number].step, result), agents)
         ran = result is not None or call.at_provider or _led(call, agents)
         if ran or not has_tools:
-            made = _rebuilt(call, visits[call.number].step, result)
-            rebuilt.setdefault(call.number, []).append(as_handoff(made, agents))
-        else:
-            # With a call that nothing follows, the run ended before it or for it.
-            unseen = unseen or call.number < last
+            rebuilt.setdefault(call.number, []).append(made)
+        # With a call that nothing follows, the run ended before it or for it.
+        elif call.number < last and len(unseen) < _MAX_UNSEEN:
+            unseen.append(Unseen("handoff" if made.kind == "handoff" else "tool", made.name))
     for number, step in changed.items():
         if _lacks_sender(step):
             changed[number] = _sent(step, visits[number], visits)
-    return Completed(_with_changes(steps, changed, rebuilt, early, count()), unseen)
+    return Completed(_with_changes(steps, changed, rebuilt, early, count()), tuple(unseen))
 
 
 def _needs(listed: Sequence[Step]) -> tuple[bool, bool, bool]:

@@ -12,9 +12,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from evalkit.model_names import served_evidence
+from evalkit.tool_names import is_same_tool
 from evalkit.tracing.failures import judged
 from evalkit.tracing.handoffs import as_handoff
-from evalkit.tracing.sameness import apart, differ, is_same_tool, said, texts_differ
+from evalkit.tracing.sameness import apart, differ, said, texts_differ
 from evalkit.trajectory import Step
 
 _FILLED = (

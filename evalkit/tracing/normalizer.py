@@ -30,7 +30,7 @@ from evalkit.tracing.semantic_kernel import without_plugins
 from evalkit.tracing.shapes import shape_of
 from evalkit.tracing.tree import Forest, grow, oddities
 from evalkit.tracing.twins import Repeats, joined
-from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory, in_order
+from evalkit.trajectory import MAX_DEPTH, Coverage, Step, Trajectory, Unseen, in_order
 
 ROUTE = "evalkit.route"
 SAID = "evalkit.said"
@@ -80,7 +80,7 @@ def to_trajectory(
     )
     route, decided = route_taken(_told_route(forest, reads), found, forest.spans, route_from)
     by_hand = {"", "plain"}.issuperset(reads.conventions)
-    lacking = missing(found, listed, unseen=unseen, by_hand=by_hand)
+    lacking = missing(found, listed, unseen=bool(unseen), by_hand=by_hand)
     session, user = session_and_user([forest.spans[number] for number in reads.noted])
     return replace(
         found,
@@ -88,7 +88,7 @@ def to_trajectory(
         route=route,
         session=session,
         user=user,
-        coverage=_coverage(len(spans), forest, reads, lacking, decided),
+        coverage=_coverage(len(spans), forest, reads, lacking, unseen, decided),
         stop_reason=_stop_reason(listed),
     )
 
@@ -308,7 +308,12 @@ def _stop_reason(steps: Sequence[Step]) -> str | None:
 
 
 def _coverage(
-    total: int, forest: Forest, reads: _Reads, lacking: tuple[str, ...], route_from: str | None
+    total: int,
+    forest: Forest,
+    reads: _Reads,
+    lacking: tuple[str, ...],
+    unseen: tuple[Unseen, ...],
+    route_from: str | None,
 ) -> Coverage:
     roles = [reading.role for reading in reads.readings]
     wrappers = roles.count("wrapper")
@@ -326,6 +331,7 @@ def _coverage(
         conventions={name: names.count(name) for name in dict.fromkeys(names) if name},
         scopes=dict(list(scopes.items())[:_MAX_KEYS]),
         missing=lacking,
+        unseen=unseen,
         route_from=route_from,
         service_version=_service_version(forest),
     )

@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from evalkit.model_names import served_evidence
+from evalkit.tool_names import is_same_tool
 from evalkit.tracing.readings import documents
 from evalkit.trajectory import Step
 
 _CHATS = ("llm", "embedding")
 _SEARCHES = ("retriever", "reranker")
 
-_FORMS = ("__", "-", ".", "/")
-_FORM = re.compile(r"__|[-./]")
 _SHOWN = re.compile(r"<\w+\(")
-
-
-@lru_cache(maxsize=4096)
-def own_name(name: str) -> str:
-    """The last part of a tool's name: all names of one tool have it, and so may other tools."""
-    return _FORM.split(name)[-1]
-
-
-def is_same_tool(one: str, other: str) -> bool:
-    """Whether the names are one tool's: equal, or one has its server or plugin before it.
-
-    ``mcp__kb__find``, ``kb-find``, ``kb.find`` and ``kb/find`` may be ``find``; ``kb-find`` and
-    ``web-find`` are two.
-    """
-    if one == other:
-        return True
-    longer, shorter = (one, other) if len(one) > len(other) else (other, one)
-    return longer.endswith(shorter) and longer[: len(longer) - len(shorter)].endswith(_FORMS)
 
 
 def apart(one: Any, other: Any) -> bool:

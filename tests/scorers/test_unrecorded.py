@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -178,3 +179,122 @@ def test_a_step_of_a_bare_name_that_is_recorded_is_told() -> None:
     assert told.passed is False
     order = {"rules": [{"first": "check", "then": "wipe"}]}
     assert scored({}, found, ("before", order))["before"].status == "scored"
+
+
+def called(*names: str) -> dict[str, Any]:
+    """A model's call of tools, as its message tells."""
+    parts = [
+        {"type": "tool_call", "id": f"c-{name}", "name": name, "arguments": {"q": 1}}
+        for name in names
+    ]
+    said = json.dumps([{"role": "assistant", "parts": parts}])
+    return {"gen_ai.operation.name": "chat", "gen_ai.output.messages": said}
+
+
+def asked(*names: str) -> Trajectory:
+    """A model called ``look-up``, which the trace shows, and these, which it does not."""
+    answer = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": SAID}
+    seen = {**TOOL, "gen_ai.tool.call.id": "c-look-up", "gen_ai.tool.call.arguments": '{"q": 1}'}
+    return spans(ROOT, called("look-up", *names), seen, answer)
+
+
+ROOT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "helper"}
+LOOK_UP, PAY = {"tool": "look-up"}, {"tool": "pay"}
+NOT_SEEN = "the trace does not record whether tool pay happened: a model called it, and its"
+
+
+def test_a_call_that_a_model_asked_for_and_nothing_shows_may_have_happened_or_not() -> None:
+    found = asked("pay")
+    for expect in (
+        {"steps": [LOOK_UP, PAY]},
+        {"steps": [LOOK_UP], "match": "exact"},
+        {"steps": [LOOK_UP], "match": "unordered"},
+        {"steps": [LOOK_UP], "match": "effects"},
+        {"steps": [LOOK_UP], "never": [PAY]},
+        {"steps": [{"any_of": [[{"tool": "mail"}], [PAY]]}]},
+        {"paths": [[{"tool": "mail"}], [LOOK_UP, PAY]]},
+    ):
+        score = match(found, **expect)
+        assert score.status == "could_not_judge", expect
+        assert score.reason.startswith(NOT_SEEN)
+
+
+def test_a_call_that_could_change_nothing_leaves_the_verdict() -> None:
+    found = asked("pay")
+    assert match(found, steps=[LOOK_UP]).passed  # others may happen as well
+    assert match(asked("get-more"), steps=[], match="effects").passed  # reading is free
+    assert match(found, steps=[LOOK_UP, {"tool": "mail"}]).passed is False
+    assert match(found, steps=[PAY, {"tool": "mail"}]).passed is False
+    assert match(found, steps=[{"tool": "mail"}], match="exact").passed is False
+    assert match(found, steps=[PAY], never=[LOOK_UP]).passed is False
+    assert match(found, paths=[[{"tool": "mail"}], [{"tool": "post"}]]).passed is False
+    assert match(asked("srv__pay"), steps=[PAY]).status == "could_not_judge"
+    assert match(asked("re-pay"), steps=[{"tool": "un-pay"}]).passed is False
+
+
+@pytest.mark.parametrize(
+    ("steps", "value", "counts"),
+    [
+        ([LOOK_UP, PAY], 1, (2, 0, 0, 0)),
+        ([LOOK_UP, {**PAY, "optional": True}], 1, (2, 0, 0, 0)),
+        ([LOOK_UP], 0.5, (1, 0, 0, 1)),
+        ([LOOK_UP, {"tool": "mail"}], 0.5, (1, 1, 0, 0)),
+        ([PAY, LOOK_UP, {"tool": "mail"}], 2 / 3, (2, 0, 1, 0)),
+        ([], 0, (0, 0, 0, 2)),
+    ],
+)
+def test_which_tool_was_chosen_the_models_message_tells(
+    steps: list[Any], value: float, counts: tuple[int, ...]
+) -> None:
+    score = scored({"steps": steps}, asked("pay"), "tool_selection")["tool_selection"]
+    assert score.value == pytest.approx(value)
+    assert tuple(score.data[key] for key in ("right", "wrong", "missed", "spurious")) == counts
+    assert score.data["decisions"]["made"] == 1
+    assert {one.step for one in score.steps} <= {None, 2}  # that of look-up
+
+
+def test_what_counts_steps_could_not_judge_beside_a_call_that_nothing_shows() -> None:
+    expect = {"steps": [LOOK_UP], "limits": {"steps": 3}}
+    uses = ("step_efficiency", "limits", *POLICIES[:3], POLICIES[4])
+    found = scored(expect, asked("pay"), *uses)
+    for name in ("step_efficiency", "limits", "approval", "before", "loop_cap"):
+        assert found[name].status == "could_not_judge", name
+    assert found["forbidden"].passed  # of another tool
+    [wiped] = scored(expect, asked("wipe"), POLICIES[0]).values()
+    assert wiped.status == "could_not_judge"
+    over = {"steps": [LOOK_UP], "limits": {"steps": 0}}
+    assert scored(over, asked("pay"), "limits")["limits"].passed is False  # by what is seen alone
+
+
+def rebuilt(result: str | None) -> Trajectory:
+    """Only a model's messages show that it called ``pay``, and what that gave."""
+    told = {
+        "role": "tool",
+        "parts": [{"type": "tool_call_response", "id": "c-pay", "result": result}],
+    }
+    answer = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": SAID}
+    if result is not None:
+        answer["gen_ai.input.messages"] = json.dumps([told])
+    return spans(ROOT, called("pay"), answer)
+
+
+@pytest.mark.parametrize(("result", "passed"), [(None, None), ("paid", True), ("Error: no", False)])
+def test_how_a_call_ended_only_its_span_or_its_result_tells(
+    result: str | None, passed: bool | None
+) -> None:
+    found = rebuilt(result)
+    for expect in (
+        {"steps": [PAY], "match": "effects"},
+        {"steps": [{**PAY, "status": "ok"}]},
+    ):
+        score = match(found, **expect)
+        assert score.passed is passed
+        assert (score.status == "could_not_judge") == (passed is None)
+    failed = match(found, steps=[PAY], never=[{**PAY, "status": "error"}])
+    assert failed.passed is passed
+    assert match(found, steps=[PAY]).passed and match(found, steps=[{"tool": "mail"}]).value == 0
+    assert match(found, steps=[{"tool": "mail"}], match="effects").passed is False
+    then = {"llm": found.steps[0].steps[-1].name}
+    rules = {"rules": [{"first": PAY, "then": then}]}
+    [score] = scored({"steps": [PAY]}, found, ("before", rules)).values()
+    assert (score.status == "could_not_judge") == (passed is None)

@@ -24,6 +24,7 @@ from evalkit.scorers.policies.naming import (
     placed,
     rule,
     stated,
+    succeeded,
     too_many,
     visits_of,
 )
@@ -93,8 +94,8 @@ def guardrail(
         if not names:
             continue
         ran, doubt = visits_of(trajectory, names)
-        unknown += doubt
-        good = [one for one in ran if one.step.status == "ok"]
+        good, untold = succeeded(ran)
+        unknown += [*doubt, *untold]
         kept = [
             one
             for one in good

@@ -85,21 +85,30 @@ def visits_of(trajectory: Trajectory, names: StepNames) -> tuple[list[Placed], l
     return chosen, unknown
 
 
-def unshown(trajectory: Trajectory, named: Iterable[ExpectedStep]) -> list[str]:
+def unshown(trajectory: Trajectory, named: Sequence[ExpectedStep]) -> list[str]:
     """Why it is unknown whether some of these steps happened; nothing where the trace tells.
 
-    A step of any kind that is recorded as one is told.
+    A step of any kind that is recorded as one is told, but for calls that models asked for and that
+    are not seen.
     """
-    kinds = unrecorded.kinds(trajectory)
-    if not kinds:
+    unknown = unrecorded.of(trajectory)
+    if unknown is None:
         return []
     steps = trajectory.flat().steps
-    lacking = (
-        one
-        for one in named
-        if unrecorded.may_be(one, kinds) and not any(same_name(one, step) for step in steps)
+    unseen = [one for one in named if not any(same_name(one, step) for step in steps)]
+    of_kind = unknown.kinds if any(map(unknown.may_be, unseen)) else ()
+    whys = (
+        unrecorded.why_kinds(trajectory, of_kind),
+        unrecorded.why_calls(trajectory, unknown.asked(named)),
     )
-    return [why] if any(lacking) and (why := unrecorded.why(trajectory, kinds)) else []
+    return [why for why in whys if why]
+
+
+def succeeded(visits: Iterable[Placed]) -> tuple[list[Placed], list[str]]:
+    """Those that succeeded; and of which the trace does not tell."""
+    good = [one for one in visits if one.step.status == "ok"]
+    why = unrecorded.outcome(one.step for one in good)
+    return good, [why] if why else []
 
 
 def ended_before(first: Placed, then: Placed) -> bool:

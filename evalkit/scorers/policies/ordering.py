@@ -19,6 +19,7 @@ from evalkit.scorers.policies.naming import (
     ended_before,
     placed,
     rule,
+    succeeded,
     too_many,
     visits_of,
 )
@@ -147,9 +148,9 @@ def memory_after_success(
 def _succeeded(visits: Sequence[Placed], output: Any) -> tuple[list[Placed], list[str]]:
     """Those that succeeded and whose output holds this, or is no plain no if nothing is stated; and
     of which of them the trace does not tell it."""
-    good = [one for one in visits if one.step.status == "ok"]
+    good, unknown = succeeded(visits)
     if output is None:
-        return [one for one in good if not _is_no(one.step.output)], []
+        return [one for one in good if not _is_no(one.step.output)], unknown
     silent = [f"no output of {one.step.label}" for one in good if one.step.output is None]
     return [one for one in good if holds(output, one.step.output)], silent
 
@@ -177,8 +178,14 @@ def _vouches(check: Placed, write: Placed, changes: Sequence[Placed]) -> bool:
 def _ordered(trajectory: Trajectory, order: Order) -> Ruling:
     firsts, unknown = visits_of(trajectory, order.first)
     thens, more = visits_of(trajectory, order.then)
-    done = [one for one in firsts if one.step.status == "ok"]
-    unknown = [*unknown, *more, *_unrecorded([*done, *thens], order.same), *too_many(done, thens)]
+    done, untold = succeeded(firsts)
+    unknown = [
+        *unknown,
+        *more,
+        *untold,
+        *_unrecorded([*done, *thens], order.same),
+        *too_many(done, thens),
+    ]
     broken = [
         _lacking(then, describe(order.first), "success")
         for then in ([] if unknown else thens)
