@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
+from evalkit import untold
 from evalkit.observations import (
     Floats,
     Whole,
@@ -70,13 +71,25 @@ class Limit(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A quantity with its 95 % interval over cases; None where it is not known."""
+    """A quantity with its 95 % interval over cases; None where it is not known.
+
+    ``untold`` of the ``completed`` trials may have done more of it than their traces tell.
+    """
 
     value: float | None
     low: float | None
     high: float | None
     cases: int
     trials: int
+    untold: int = 0
+    completed: int = 0
+
+
+class Walked(NamedTuple):
+    """Per trial what was found in its steps, and whether they may not be all."""
+
+    values: Floats
+    untold: untold.Flags
 
 
 class Tables(NamedTuple):
@@ -87,7 +100,7 @@ class Tables(NamedTuple):
     trials: TrialRows
     routes: dict[str, Whole]
     # What was found in the steps, per trial, by what a limit looks at: they are walked once.
-    walked: dict[tuple[str, str], Floats]
+    walked: dict[tuple[str, str], Walked]
 
 
 def read_limit(text: str) -> Limit:
@@ -125,13 +138,16 @@ def measure(limit: Limit, tables: Tables, route: str) -> Measured:
     mine = np.isin(tables.trials.case, tables.routes[route]) & tables.trials.completed
     if limit.measure == "latency":
         return _percentile(limit, tables.trials.latency_s[mine], tables.trials.case[mine])
+    unsure = 0
     if limit.of_steps:
-        values = _of_steps(limit, tables)[mine]
+        walked = _of_steps(limit, tables)
+        values, unsure = walked.values[mine], int(walked.untold[mine].sum())
     else:
         values = getattr(tables.trials, limit.measure)[mine]
     known = np.isfinite(values)
     means = _case_means(values[known], tables.trials.case[mine][known])
     found = _mean(means, int(known.sum()), share=limit.measure == "fail_rate")
+    found = found._replace(untold=unsure, completed=int(mine.sum()))
     return _as_count(found, float(values[known].sum())) if limit.measure == "retries" else found
 
 
@@ -185,7 +201,8 @@ def _gone(
 
 def takes(limit: Limit, tables: Tables) -> bool:
     """Whether any completed trial of the run took the step that the limit is about."""
-    return bool((np.isfinite(_of_steps(limit, tables)) & tables.trials.completed).any())
+    found = np.isfinite(_of_steps(limit, tables).values)
+    return bool((found & tables.trials.completed).any())
 
 
 def alike(limit: Limit, tables: Tables) -> list[str]:
@@ -202,7 +219,7 @@ def _by_case(limit: Limit, tables: Tables) -> dict[str, list[float]]:
     """Per case whether each completed trial took the limit's step: 1 or 0."""
     found: dict[str, list[float]] = {}
     done = tables.trials.completed
-    took = np.isfinite(_of_steps(limit, tables))[done].astype(float)
+    took = np.isfinite(_of_steps(limit, tables).values)[done].astype(float)
     for case, one in zip(tables.trials.case[done].tolist(), took.tolist(), strict=True):
         found.setdefault(tables.scores.cases[case], []).append(one)
     return found
@@ -300,36 +317,52 @@ def _case_means(values: Floats, case: Whole) -> Floats:
     return means
 
 
-def _of_steps(limit: Limit, tables: Tables) -> Floats:
+def _of_steps(limit: Limit, tables: Tables) -> Walked:
     key = limit.measure, limit.of
     if key not in tables.walked:
         tables.walked[key] = _walked(limit, tables)
     return tables.walked[key]
 
 
-def _walked(limit: Limit, tables: Tables) -> Floats:
-    """Per trial: the retries, or the share of a step's calls that failed.
-
-    A retry is a call that is like the last one of its step and arguments, which failed.
-    """
+def _walked(limit: Limit, tables: Tables) -> Walked:
+    """Per trial: the retries, or the share of a step's calls that failed, as far as is told."""
     steps = tables.recorded.steps
-    if steps is None:
-        return np.full(len(tables.trials.case), np.nan)
-    trial = _trial_of_step(tables, steps)
-    failed = np.array(steps["status"].to_pylist()) == "error"
-    names = np.array(steps["name"].to_pylist())
     count = len(tables.trials.case)
+    if steps is None:
+        return Walked(np.full(count, np.nan), np.zeros(count, dtype=bool))
+    columns = untold.StepColumns(
+        _trial_of_step(tables, steps),
+        np.array(steps["kind"].to_pylist()),
+        np.array(steps["name"].to_pylist()),
+        np.array(steps["status"].to_pylist()) == "error",
+        np.array(steps["inferred"].to_pylist()) == "call",
+    )
+    coverage = taken(tables.recorded.trials["coverage"], tables.trials.row)
     if limit.measure == "fail_rate":
-        mine = (names == limit.of) & (trial >= 0)
-        calls = np.bincount(trial[mine], minlength=count)
-        wrong = np.bincount(trial[mine], weights=failed[mine], minlength=count)
-        return np.where(calls > 0, wrong / np.maximum(1, calls), np.nan)
+        unsure = untold.failures(coverage, columns, limit.of)
+        return Walked(np.where(unsure, np.nan, _fail_rates(columns, limit.of, count)), unsure)
+    found = _retries(columns, steps["arguments"], count)
+    return Walked(found, untold.retries(coverage, columns))
+
+
+def _fail_rates(steps: untold.StepColumns, name: str, count: int) -> Floats:
+    """Per trial the share of a step's calls that failed; NaN where it has none."""
+    mine = (steps.name == name) & (steps.trial >= 0)
+    calls = np.bincount(steps.trial[mine], minlength=count)
+    wrong = np.bincount(steps.trial[mine], weights=steps.failed[mine], minlength=count)
+    return np.where(calls > 0, wrong / np.maximum(1, calls), np.nan)
+
+
+def _retries(steps: untold.StepColumns, arguments: pa.ChunkedArray, count: int) -> Floats:
+    """Per trial the calls that are like the last one of their step and arguments, which failed."""
     retries = np.zeros(count)
-    calls_of = list(zip(trial.tolist(), steps["kind"].to_pylist(), names.tolist(), strict=True))
-    doubtful = {call for call, wrong in zip(calls_of, failed.tolist(), strict=True) if wrong}
-    arguments = steps["arguments"]
+    calls_of = list(
+        zip(steps.trial.tolist(), steps.kind.tolist(), steps.name.tolist(), strict=True)
+    )
+    failed = steps.failed.tolist()
+    doubtful = {call for call, wrong in zip(calls_of, failed, strict=True) if wrong}
     last_failed: set[Hashable] = set()
-    for number, (call, wrong) in enumerate(zip(calls_of, failed.tolist(), strict=True)):
+    for number, (call, wrong) in enumerate(zip(calls_of, failed, strict=True)):
         if call not in doubtful or call[0] < 0:
             continue
         likeness = call, _canonical(arguments[number].as_py())

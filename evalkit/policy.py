@@ -185,6 +185,7 @@ def _limits(kept: Recorded, before: Recorded | None, policy: GatePolicy) -> Iter
             if found.value is None and limit.of_step and earlier and limit.text not in lost:
                 lost[limit.text] = limits.lost_steps(limit, tables, earlier, common)
             why = lost.get(limit.text, {}).get(route, "") if found.value is None else ""
+            why = why or _untold(limit, found, policy.max_infrastructure)
             if found.value is not None or why or not _is_absent(limit, tables, route):
                 yield _limit_row(limit, found, route, tuple(sorted(owners[route])), why)
             elif limit.of_step and not any(
@@ -214,6 +215,17 @@ def _is_absent(limit: limits.Limit, tables: limits.Tables, route: str) -> bool:
     return limit.of_step and tables.recorded.steps is not None
 
 
+def _untold(limit: limits.Limit, found: limits.Measured, most: float) -> str:
+    """Why the limit cannot be judged where traces lack calls that it is about, if too many do."""
+    if found.untold <= most * found.completed:
+        return ""
+    what = f"{limit.of} failed" if limit.of_step else "calls were tried again"
+    return (
+        f"{found.untold} of {found.completed} traces do not tell whether {what}: their "
+        "instrumentation does not record all calls"
+    )
+
+
 def _limit_row(
     limit: limits.Limit,
     found: limits.Measured,
@@ -221,7 +233,10 @@ def _limit_row(
     owners: tuple[str, ...],
     lost: str,
 ) -> GateRow:
-    """The row of a limit; ``lost`` says why the step that it is about is gone, if it is."""
+    """The row of a limit; ``lost`` says why what it is about is not recorded, if so.
+
+    What is recorded may break it all the same.
+    """
     side = "below the floor" if limit.floor else "above the ceiling"
     said = "" if found.value is None else f"measured {measured(found.value)}"
     if found.low is not None and found.high is not None:
@@ -229,12 +244,13 @@ def _limit_row(
     said += f", over {found.cases} cases"
     verdict: Verdict
     blocking = True
-    if found.value is None:
+    broken = limits.breached(limit, found)
+    if found.value is None or (lost and (limit.floor or not broken)):
         nothing = f"nothing was recorded that {limit.text} could look at"
         verdict, reason = "unmeasurable", lost or nothing
         if limit.of_scorer and limit.k:
             reason += f": no case has {limit.k} scored trials"
-    elif limits.breached(limit, found):
+    elif broken:
         verdict, reason = "breached", f"{side} of {limit.bound:g}: {said}"
     elif limits.beyond(limit, found):
         verdict, reason = "unproven", f"{side} of {limit.bound:g}, but it may be chance: {said}"

@@ -229,8 +229,8 @@ class Recorded:
     ``trials``: case, route, trial, status, error, latency_s, tokens_in, tokens_out, cost_usd,
     route_taken, attempts, started. ``scores``: case, route, trial, scorer, value, passed,
     status, reason, findings (JSON text), one row per score of a completed trial. ``steps``, only
-    where they were asked for: case, trial, number, kind, name, status, arguments (JSON text), in
-    the order of a walk.
+    where they were asked for: case, trial, number, kind, name, status, arguments (JSON text),
+    inferred, in the order of a walk; ``trials`` then have their coverage, too.
     ``told``, by route, only where two runs were instrumented in different ways.
     """
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from evalkit.dataset import ExpectedStep
 from evalkit.tool_names import is_same_tool
-from evalkit.trajectory import Step, Trajectory, Unseen
+from evalkit.trajectory import Coverage, Step, Trajectory, Unseen
 
 CALLS = frozenset({"tool", "handoff"})
 """Kinds of step that are calls of a model's."""
@@ -38,7 +38,12 @@ class Unrecorded(NamedTuple):
 
 def kinds(trajectory: Trajectory) -> frozenset[str]:
     """The kinds of step that the trajectory's coverage says its instrumentation does not tell."""
-    missing = trajectory.coverage.missing
+    return kinds_untold(trajectory.coverage)
+
+
+def kinds_untold(coverage: Coverage) -> frozenset[str]:
+    """The same, of the coverage."""
+    missing = coverage.missing
     if not missing:  # by far the most frequent
         return _NONE
     calls = CALLS if "tool calls" in missing else _NONE

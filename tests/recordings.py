@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from evalkit.results import PlannedCase, Recorded, Run
 from evalkit.suite import Pipeline, Suite
+from evalkit.trajectory import Coverage
 
 TRIALS = pa.schema(
     [
@@ -108,6 +111,26 @@ def of_values(
                 if value is not None:
                     scores.append(score(case, number, scorer, value, route))
     return recorded(cases, trials, scores, scorers=(scorer,), **more)
+
+
+def with_steps(
+    recorded: Recorded,
+    steps: Iterable[Mapping[str, Any]],
+    coverage: Mapping[tuple[str, int], Coverage] | Coverage | None = None,
+) -> Recorded:
+    """The run with the steps of its trials, and with their coverage, of all or of some."""
+    trials = recorded.trials
+    keys = zip(trials["case"].to_pylist(), trials["trial"].to_pylist(), strict=True)
+    by_trial = coverage if isinstance(coverage, Mapping) else dict.fromkeys(keys, coverage)
+    told = [
+        None if (one := by_trial.get(key)) is None else msgspec.json.encode(one).decode()
+        for key in zip(trials["case"].to_pylist(), trials["trial"].to_pylist(), strict=True)
+    ]
+    return dataclasses.replace(
+        recorded,
+        trials=trials.append_column("coverage", pa.array(told, pa.string())),
+        steps=pa.Table.from_pylist([{"inferred": None, **step} for step in steps]),
+    )
 
 
 def tau(name: str, shared: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 from evalkit import policy, strict_yaml
 from evalkit.confirming import Row
 from evalkit.suite import GatePolicy, Quarantine, RoutePolicy
+from evalkit.trajectory import Coverage, Unseen
 from tests import recordings
 
 TODAY = datetime.date(2026, 11, 21)
@@ -98,7 +99,7 @@ def test_retries_and_failing_steps():
                 one = {"case": f"c{case}", "trial": trial, "number": number, "kind": "tool"}
                 more = {"name": "look_up", "status": status, "arguments": arguments}
                 steps.append(one | more)
-    recorded = dataclasses.replace(run([4] * 10), steps=pa.Table.from_pylist(steps))
+    recorded = recordings.with_steps(run([4] * 10), steps)
     limits = (
         "retries <= 0.6",
         "retries <= 0.9",
@@ -123,6 +124,62 @@ def test_retries_and_failing_steps():
     assert not policy.needs_steps(GatePolicy(limits=("tokens <= 1",)))
 
 
+def called(name="look_up", *, failed=False, told=None, of=None, inferred=None, trials=4):
+    """Ten cases that each called a tool, once in each trial; what ``of`` those traces tell."""
+    made = run([trials] * 10, trials=trials)
+    keys = [(f"c{case}", trial) for case in range(10) for trial in range(trials)]
+    steps = [
+        {"case": case, "trial": trial, "number": 0, "kind": "tool", "name": name}
+        | {"status": "error" if failed else "ok", "arguments": None, "inferred": inferred}
+        for case, trial in keys
+    ]
+    coverage = dict.fromkeys(keys[: of or len(keys)], told) if told else None
+    return recordings.with_steps(made, steps, coverage)
+
+
+NO_CALLS = Coverage(missing=("tool calls",))
+ASKED = Coverage(missing=("tool spans",), unseen=(Unseen("tool", "srv__look_up"),))
+REBUILT = Coverage(missing=("tool spans", "outputs"))
+ANSWERED = Coverage(missing=("tool spans",))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "verdicts"),
+    [
+        (called(), ("ok", "ok")),
+        (called("other", told=NO_CALLS), ("unmeasurable", "unmeasurable")),
+        (called(told=ASKED), ("unmeasurable", "unmeasurable")),
+        (called(told=REBUILT, inferred="call"), ("unmeasurable", "unmeasurable")),
+        (called(told=ANSWERED, inferred="call"), ("unmeasurable", "ok")),
+        (called(told=ASKED, of=2), ("ok", "ok")),  # 5 % may be lost, as of all else
+        (called(told=ASKED, of=3), ("unmeasurable", "unmeasurable")),
+        # What is recorded breaks it all the same.
+        (called(told=ASKED, of=3, failed=True), ("unmeasurable", "breached")),
+    ],
+)
+def test_a_ceiling_on_calls_that_traces_do_not_tell_is_unmeasurable(recorded, verdicts):
+    limits = ("retries <= 1", "fail_rate(look_up) <= 0.5")
+    report = judged(recorded, limits=limits)
+    assert tuple(rows(report)[limit].verdict for limit in limits) == verdicts
+    for limit, verdict in zip(limits, verdicts, strict=True):
+        if verdict == "unmeasurable":
+            assert "does not record all calls" in rows(report)[limit].reason
+            assert report.exit in (1, 3)
+
+
+def test_a_ceiling_on_what_is_no_call_is_measured_though_calls_are_not_told():
+    steps = [
+        {"case": f"c{case}", "trial": trial, "number": 0, "kind": "node", "name": "plan"}
+        | {"status": "ok", "arguments": None}
+        for case in range(10)
+        for trial in range(4)
+        if trial
+    ]
+    recorded = recordings.with_steps(run([4] * 10), steps, {("c0", 0): NO_CALLS, ("c1", 0): ASKED})
+    told = judged(recorded, limits=("fail_rate(plan) <= 0.5",))
+    assert rows(told)["fail_rate(plan) <= 0.5"].verdict == "ok"
+
+
 def stepping(took, *, routes=("r", "s")):
     """A run of two routes, each of ten cases of three trials; per route the steps of each trial."""
     values = {route: {f"{route}{n}": [1.0] * 3 for n in range(10)} for route in routes}
@@ -135,7 +192,7 @@ def stepping(took, *, routes=("r", "s")):
         for trial in range(3)
         for name in took(route, n, trial)
     ]
-    return dataclasses.replace(made, steps=pa.Table.from_pylist(steps))
+    return recordings.with_steps(made, steps)
 
 
 def test_a_ceiling_on_a_step_that_the_baseline_took_and_nobody_does_now_is_unmeasurable():
@@ -168,7 +225,7 @@ def test_a_step_that_is_gone_everywhere_is_so_of_all_routes_together():
 
     def named(name):
         steps = [step | {"case": route, "name": name} for route in names]
-        return dataclasses.replace(few, steps=pa.Table.from_pylist(steps))
+        return recordings.with_steps(few, steps)
 
     limit = "fail_rate(search) <= 0.1"
     report = judged(named("look_up"), named("search"), limits=(limit,))

@@ -89,8 +89,9 @@ TRIAL_NUMBERS = ("case", "trial", "status", "latency_s", "tokens_in", "tokens_ou
 SCORE_NUMBERS = ("case", "trial", "scorer", "value", "passed", "status")
 """The columns that summaries and comparisons of many runs read."""
 
-RECORDED_STEPS = ("case", "trial", "number", "kind", "name", "status", "arguments")
-"""The columns of steps that limits on retries and failing steps read."""
+RECORDED_STEPS = ("case", "trial", "number", "kind", "name", "status", "arguments", "inferred")
+"""The columns of steps that limits on retries and failing steps read; they read the trials'
+``coverage``, too."""
 
 _STEP_FIELDS = tuple(COLUMNS["steps"])[5:]
 _PARENT, _KIND, _STATUS = map(list(COLUMNS["steps"]).index, ("parent", "kind", "status"))

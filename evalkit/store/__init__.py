@@ -190,13 +190,15 @@ class Store:
         if isinstance(found, str) or found.status != "complete":  # it may be complete by now
             found = self.run(found if isinstance(found, str) else found.id)
         run, folder = found, run_folder(self.path, found.id)
+        columns = RECORDED_TRIALS if texts else TRIAL_NUMBERS
+        columns = (*columns, "coverage") if steps else columns
         if run.status == "complete":
-            trials = read_table(folder, "trials", RECORDED_TRIALS if texts else TRIAL_NUMBERS)
+            trials = read_table(folder, "trials", columns)
             scores = read_table(folder, "scores", RECORDED_SCORES if texts else SCORE_NUMBERS)
             walked = read_table(folder, "steps", RECORDED_STEPS) if steps else None
         else:
             tables = as_tables(read_journal(folder / JOURNAL))
-            trials, scores = tables["trials"].select(RECORDED_TRIALS), tables["scores"]
+            trials, scores = tables["trials"].select(columns), tables["scores"]
             walked = tables["steps"].select(RECORDED_STEPS) if steps else None
         return Recorded(run, trials, _of_completed(trials, scores), walked)
 
