@@ -13,6 +13,10 @@ _RESPONSE = frozenset(
 """Keys of which an SDK's response has one; a model's own JSON may speak of models too."""
 
 
+FAKE_ID = "__fake_id__"
+"""Whose response the OpenAI Agents SDK made up itself, of chunks, with the model asked for."""
+
+
 class ModelAnswer(NamedTuple):
     """What a model said, the tools it called, why it stopped, which model it was."""
 
@@ -37,7 +41,8 @@ def model_answer(value: Any) -> ModelAnswer:
         model = model or first(meta, ("model_name", "model"))
         texts += _texts(message)
         calls += _calls(message)
-    if isinstance(value, Mapping) and not _RESPONSE.isdisjoint(value):
+    is_own = isinstance(value, Mapping) and value.get("id") != FAKE_ID
+    if is_own and not _RESPONSE.isdisjoint(value):
         model = model or first(value, ("model", "model_version", "modelVersion"))
     return ModelAnswer("\n".join(texts) or None, calls, reason, model)
 
@@ -99,11 +104,14 @@ def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     elif isinstance(old := message.get("function_call"), Mapping):
         listed = [*listed, old]
     parts = _content(message)
+    found: list[Any] = []
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, Mapping):
             inside = [part[key] for key in ("tool_call", "function_call") if part.get(key)]
             is_call = part.get("type") in ("tool_use", "tool_call", "function_call")
-            listed += inside or ([part] if is_call else [])
+            found += inside or ([part] if is_call else [])
+    # LangChain lists the calls in an answer's parts once more beside them.
+    listed = listed or found
     return [_call(call) for call in listed if isinstance(call, Mapping)]
 
 

@@ -22,10 +22,14 @@ MAX_TEXT = 1_000_000
 MAX_NESTING = 64
 """Deeper values are replaced by a marker."""
 
+HIDDEN = "__REDACTED__"
+"""What OpenInference writes where a user had it leave content out."""
+
 MAX_NAME = 500
 MAX_COUNT = 2**53
 
 _DIGITS = re.compile(r"[0-9]{1,15}")
+_OBJECT = re.compile(r"<[^<>]{1,200} at 0x[0-9a-fA-F]+>")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -146,6 +150,11 @@ def first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
         if value is not None:
             return value
     return None
+
+
+def is_shown_object(value: Any) -> bool:
+    """Whether the value is but how Python shows an object: ``<coroutine object f at 0x7f1>``."""
+    return isinstance(value, str) and _OBJECT.fullmatch(value) is not None
 
 
 def text(value: Any) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evalkit.tool_names import is_same_tool, own_name
-from evalkit.tracing.handoffs import plain_agent, target, transfer
+from evalkit.tracing.handoffs import lacks_target, plain_agent, target, transfer
 from evalkit.tracing.sameness import apart, includes
 from evalkit.trajectory import Step, Visit
 
@@ -179,4 +179,9 @@ def _leads_to(call: Call, step: Step) -> bool:
     if transfer(call.name) is None:
         return False
     named = target(call.name, call.arguments)
-    return named is None or step.name == call.name or plain_agent(named) == plain_agent(step.name)
+    return (
+        named is None
+        or step.name == call.name
+        or lacks_target(step)
+        or plain_agent(named) == plain_agent(step.name)
+    )

@@ -18,7 +18,14 @@ from msgspec.structs import replace
 from evalkit.tracing.attributes import plain, step_name
 from evalkit.tracing.calls import Call, calls_of, matched
 from evalkit.tracing.failures import judged
-from evalkit.tracing.handoffs import agents_among, as_handoff, plain_agent, target, transfer
+from evalkit.tracing.handoffs import (
+    agents_among,
+    as_handoff,
+    lacks_target,
+    plain_agent,
+    target,
+    transfer,
+)
 from evalkit.tracing.messages import NO_RESULTS, Results, ToolResult
 from evalkit.trajectory import Step, Trajectory, Unseen, Visit
 
@@ -265,6 +272,11 @@ def _filled(step: Step, call: Call | None, told: ToolResult | None) -> Step:
         elif step.kind == "handoff" and step.name == call.name:  # whereto, the call alone tells
             given = plain(call.arguments)
             step = as_handoff(replace(step, kind="tool", arguments=given))
+        elif step.kind == "handoff" and lacks_target(step):
+            named = target(call.name, call.arguments)
+            step = replace(
+                step, name=step_name(named, step.name), arguments={**step.arguments, "to": named}
+            )
     if step.output is None and step.status == "ok" and told is not None:
         step = _returned(step, told)
     return step

@@ -6,7 +6,7 @@ call; an agent's or a tool's span in another of the same name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -201,6 +201,8 @@ def _merged(outer: Step, inner: Step) -> Step:
         for field in ("tokens_in", "tokens_out"):
             counts = [getattr(outer, field), getattr(inner, field)]
             known[field] = max((count for count in counts if count is not None), default=None)
+    if isinstance(outer.arguments, str) and isinstance(inner.arguments, Mapping):
+        known["arguments"] = inner.arguments  # by their names
     others = [other for other in outer.steps if other is not inner]
     return replace(
         outer, **known, steps=_in_order([*others, *inner.steps]) if others else inner.steps

@@ -68,7 +68,7 @@ def answer(span: Span) -> Answer:
         texts += said
         calls += called
         reason = reason or message.get("finish_reason")
-    if not texts and not calls:
+    if not calls:
         for message in indexed(span.attributes, "gen_ai.completion"):
             name = message.get("function_call.name")
             if name is not None:
@@ -195,7 +195,14 @@ def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
             calls.append(_provider_call(part))
         elif isinstance(used := part.get("toolUse"), dict):
             calls.append(_call({**used, "id": used.get("toolUseId")}))
-    return texts, calls
+    return ([said for said in texts if not _repeats(said, calls)] if calls else texts), calls
+
+
+def _repeats(said: str, calls: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a text is the JSON of one of the calls beside it: OpenLLMetry writes both."""
+    told = as_map(said) if said.startswith("{") else {}
+    ids = [told.get(key) for key in ("id", "call_id")]
+    return "type" in told and any(call["id"] in ids for call in calls if call["id"])
 
 
 def message_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -222,8 +229,10 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
         "name": call.get("function.name", call.get("name")),
         "arguments": call.get("function.arguments", call.get("arguments", call.get("input"))),
     }
+    told = label(call.get("id"))
     return {
-        "id": label(call.get("id")),
+        # OpenAI's id of the item in its answer is not that of the call: its result has another.
+        "id": None if told is not None and told.startswith("fc_") else told,
         "name": step_name(function.get("name")),
         "arguments": parsed(function.get("arguments")),
     }

@@ -48,6 +48,12 @@ def target(name: str, arguments: Any) -> str | None:
     return next((one for one in told if isinstance(one, str) and one), None)
 
 
+def lacks_target(step: Step) -> bool:
+    """Whether a handoff's recording does not tell to whom."""
+    given = step.arguments
+    return isinstance(given, Mapping) and given.get("to", "") is None
+
+
 def as_handoff(step: Step, agents: Collection[str] = ()) -> Step:
     """A tool that hands over to another agent (``transfer_to_*``, ``handoff``), as the handoff.
 

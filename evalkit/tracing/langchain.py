@@ -7,9 +7,11 @@ message is ``{"type": "tool", "data": {"content": ..}}`` or, in older dumps,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from evalkit.spans import Span
 from evalkit.tracing.attributes import MAX_NESTING, structured
 from evalkit.trajectory import StepKind
 
@@ -18,6 +20,10 @@ from evalkit.trajectory import StepKind
 _WRAPPER_STARTS = ("Runnable", "ChannelWrite", "ChannelRead", "__")
 _WRAPPER_ENDS = ("PromptTemplate", "OutputParser")
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
+# Exceptions by which LangGraph goes on elsewhere or waits for a person: nothing failed.
+_LEAVING = re.compile(
+    r"(?:langgraph\.errors\.)?(?:ParentCommand|GraphInterrupt|NodeInterrupt|GraphBubbleUp)(?:\(|$)"
+)
 _WRAPPERS = frozenset({"LangGraph", "Agent workflow", "turn", "Prompt", "Span"})
 
 
@@ -58,6 +64,14 @@ def chain_kind(
     if is_root and (name == "LangGraph" or not is_building_block(name)):
         return "workflow"
     return None if is_building_block(name) else "node"
+
+
+def leaves_graph(span: Span) -> bool:
+    """Whether what a span raised is how LangGraph hands over or interrupts, and no failure."""
+    raised = [event.attributes for event in span.events if event.name == "exception"][-1:]
+    told = [one.get(key) for one in raised for key in ("exception.type", "exception.message")]
+    told += [span.attributes.get("error.type"), span.status_message]
+    return any(isinstance(one, str) and _LEAVING.match(one) is not None for one in told)
 
 
 def as_outcome(value: Any) -> Any:

@@ -22,12 +22,17 @@ from evalkit.tracing.attributes import (
     stop_reason,
     structured,
 )
-from evalkit.tracing.readings import model_call, only_text
+from evalkit.tracing.readings import model_call, only_text, usage
 from evalkit.trajectory import Step
 
 _TYPE = "logfire.span_type"
 _TEMPLATE = "logfire.msg_template"
+_SCOPES = ("logfire.openai", "logfire.anthropic")
+_STREAMED = "streaming response from"
 _ANSWERS = ("response_data", "response", "output")
+_TOLD = frozenset({*_ANSWERS, "usage", "gen_ai.usage.input_tokens", "gen_ai.output.messages"})
+"""Attributes of which a call has one that was told its answer when it ended."""
+
 _NO_STEPS = ("pending_span", "log")
 """Types of spans that Logfire writes beside the real ones: announcements, and messages."""
 
@@ -35,19 +40,26 @@ _NO_STEPS = ("pending_span", "log")
 def is_logfire(span: Span) -> bool:
     """Whether the span is of one of Logfire's integrations, or no real span at all."""
     kind = span.attributes.get(_TYPE)
-    return kind in _NO_STEPS or (kind is not None and span.scope.startswith("logfire.openai"))
+    return kind in _NO_STEPS or (kind is not None and span.scope.startswith(_SCOPES))
 
 
 def read_logfire(span: Span) -> Reading:
     """The span by its message template; turns, tasks and tool lists are wrappers."""
-    if span.attributes.get(_TYPE) in _NO_STEPS:
+    found = span.attributes
+    template = label(found.get(_TEMPLATE)) or span.name
+    if found.get(_TYPE) in _NO_STEPS:
+        if found[_TYPE] == "log" and template.startswith(_STREAMED):
+            return Reading(role="step", step=replace(_llm(span), model_served=None))
         return Reading(role="wrapper")
-    template = label(span.attributes.get(_TEMPLATE)) or span.name
     for start, reader in _READERS.items():
         if template.startswith(start):
             return Reading(role="step", step=reader(span))
-    if "gen_ai.request.model" in span.attributes:
-        return Reading(role="step", step=_llm(span))
+    if found.get("gen_ai.operation.name") == "embeddings":
+        name = step_name(found.get("gen_ai.request.model"), span.name)
+        return Reading(role="step", step=Step(kind="embedding", name=name, **usage(found)))
+    if "gen_ai.request.model" in found:
+        is_begun = not span.error and _TOLD.isdisjoint(found)  # a message says what was streamed
+        return Reading(role="wrapper") if is_begun else Reading(role="step", step=_llm(span))
     is_agents = span.scope.startswith("logfire.openai_agents")
     return Reading(role="wrapper" if is_agents else "unknown")
 
@@ -71,7 +83,8 @@ def _llm(span: Span) -> Step:
     step = model_call(span)
     response = structured(first(found, _ANSWERS))
     said = model_answer(response) if response is not None else ModelAnswer(None, [])
-    used = as_map(found.get("usage")) or as_map(as_map(response).get("usage"))
+    used = as_map(first(found, ("usage", "gen_ai.usage.raw")))
+    used = used or as_map(as_map(response).get("usage"))
     given = _details(used, "input") or _details(used, "prompt")
     spent = _details(used, "output") or _details(used, "completion")
     # Of a chat completion it writes the model that was asked for as the one that answered.
@@ -81,7 +94,9 @@ def _llm(span: Span) -> Step:
         model_served=label(said.model) if echoed else step.model_served,
         output=plain(model_output(said.text, said.calls)) or step.output,
         stop_reason=step.stop_reason or stop_reason(said.stop_reason),
-        tokens_cached=count(step.tokens_cached, given.get("cached_tokens")),
+        tokens_cached=count(
+            step.tokens_cached, given.get("cached_tokens"), used.get("cache_read_input_tokens")
+        ),
         tokens_reasoning=count(step.tokens_reasoning, spent.get("reasoning_tokens")),
     )
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from evalkit.spans import Span
 from evalkit.tracing.attributes import (
+    HIDDEN,
     as_list,
     as_map,
     first,
@@ -129,10 +130,11 @@ def tool_results(span: Span) -> Iterator[ToolResult]:
         for told, value, failed in _results(message):
             call_id = told or next(iter(open_calls), None)
             if call_id is not None:
-                waiting = open_calls.get(call_id)
+                # Where a call is recorded by another id than its own, its result alone has that.
+                waiting = open_calls.get(call_id) or open_calls.get("")
                 call = waiting.popleft() if waiting else {}
                 if not waiting:
-                    open_calls.pop(call_id, None)
+                    open_calls.pop(call_id if call_id in open_calls else "", None)
                 name, arguments = call.get("name"), call.get("arguments")
                 yield ToolResult(call_id, value, name, arguments, failed=failed)
 
@@ -187,7 +189,8 @@ def _results(message: Mapping[str, Any]) -> Iterator[_Told]:
         result = first(message, ("content", "output", "result", "parts"))
         if isinstance(result, list) and len(result) == 1 and isinstance(result[0], Mapping):
             result = first(result[0], ("content", "text"))
-        yield told, only_text(structured(result)), _is_failure(message)
+        value = None if result == HIDDEN else only_text(structured(result))
+        yield told, value, _is_failure(message)
     yield from inside
 
 

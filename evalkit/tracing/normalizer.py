@@ -22,6 +22,7 @@ from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.completeness import NAMING, missing, session_and_user
 from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
+from evalkit.tracing.langchain import leaves_graph
 from evalkit.tracing.messages import Results, results_in
 from evalkit.tracing.offers import offered
 from evalkit.tracing.outcome import final_output
@@ -200,7 +201,8 @@ def _completed(
     """The convention's step with what every span tells: its place, its time and its failure."""
     status, error, served = step.status, step.error, step.model_served
     raised = _exception(span) if span.events else None
-    if span.error or raised is not None or (is_noted and _failed(span)):
+    failed = span.error or raised is not None or (is_noted and _failed(span))
+    if failed and not leaves_graph(span):
         status = "error"
         error = (
             error
@@ -210,6 +212,8 @@ def _completed(
             or label(span.attributes.get("error.type"))
             or "error"
         )
+    if step.tokens_in == 0 and step.kind in ("llm", "embedding"):
+        step = _without_zeros(step)
     if status == "error" and step.kind == "llm":
         # Some write the model asked for where the one that answered belongs: here none did.
         served = None
@@ -224,6 +228,21 @@ def _completed(
         start_ns=span.start_ns,
         end_ns=span.end_ns,
         steps=steps,
+    )
+
+
+def _without_zeros(step: Step) -> Step:
+    """The call without tokens where all are 0: there is no empty prompt, they were not told."""
+    if step.tokens_out:
+        return step
+    cost = step.cost_usd or None
+    return replace(
+        step,
+        tokens_in=None,
+        tokens_out=None,
+        tokens_cached=None,
+        tokens_reasoning=None,
+        cost_usd=cost,
     )
 
 

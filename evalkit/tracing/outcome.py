@@ -20,14 +20,14 @@ def final_output(steps: Sequence[Step]) -> Any:
     that is a text: with a tool call in it, it was not the last word. Where neither tells, it is
     the last root step's output.
     """
-    given = [step for step in steps if step.output is not None]
-    whole = next((step.output for step in given if step.kind not in _PARTS), None)
+    units = (step.output for step in steps if step.kind not in _PARTS)
+    whole = next((output for output in units if output is not None), None)
     said = _last_word(steps) if whole is None else whole
-    return given[-1].output if said is None and given else said
+    return _by_end(steps)[-1].output if said is None and steps else said
 
 
 def _last_word(steps: Sequence[Step]) -> Any:
-    for step in reversed(steps):
+    for step in reversed(_by_end(steps)):
         if step.kind in ("agent", "workflow"):
             said = _last_word(step.steps) if step.output is None else step.output
             if said is not None:
@@ -40,6 +40,11 @@ def _last_word(steps: Sequence[Step]) -> Any:
         if step.kind in ("tool", "handoff", "node") and step.inferred != "call":
             return None
     return None
+
+
+def _by_end(steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps in the order in which they ended: who asked another agent answers after it."""
+    return sorted(steps, key=lambda step: step.end_ns or 0)
 
 
 def _answer(output: Any) -> str | None:

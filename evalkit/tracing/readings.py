@@ -77,7 +77,11 @@ _STOPPED = (
     "gen_ai.response.finish_reason",
     "ai.response.finishReason",
     "stop_reason",
+    "anthropic.message.stop_reason",
 )
+_GUESSING = "opentelemetry.instrumentation.openai_agents"
+"""Which says of a response that is done that it stopped, whether or not it called tools."""
+
 _TOOL = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", "tool_name")
 _ARGUMENTS = (
     "gen_ai.tool.call.arguments",
@@ -171,14 +175,15 @@ def model_call(span: Span, name: str | None = None) -> Step:
     names = shape_of(found).tells(_names)
     said = answer(span)
     used = _used(found, names.usage)
+    reason = stop_reason(first(found, names.stopped), said.stop_reason, calls=own_calls(said.calls))
+    if reason == "stop" and span.scope == _GUESSING and said.text is None:
+        reason = None
     has_time = names.first_token or span.events
     return Step(
         kind="llm",
         name=label(name) or used.get("model_requested") or step_name(span.name),
         output=plain(model_output(said.text, said.calls)),
-        stop_reason=stop_reason(
-            first(found, names.stopped), said.stop_reason, calls=own_calls(said.calls)
-        ),
+        stop_reason=reason,
         agent=label(first(found, names.agent)) if names.agent else None,
         ttft_s=first_token(span) if has_time else None,
         **used,

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
+from evalkit.tracing.answers import FAKE_ID
 from evalkit.tracing.sameness import agree, differ
 from evalkit.tracing.tree import Forest, parents_first
 from evalkit.trajectory import Step
@@ -24,7 +25,9 @@ _NEAR = 50
 """How many spans of its kind before and after one, in order of start, may be the same."""
 
 _SLACK_NS = 5_000_000
-"""By how much one of two recordings of a thing may stick out of the other, at each end."""
+_MAX_SLACK_NS = 50_000_000
+"""By how much one of two recordings of a thing may stick out of the other, at each end: the first,
+or a quarter of its time up to the second, since a busy machine keeps either of them waiting."""
 
 _MAX_CLIMB = 1_000
 """Of spans that lie deeper than this below others it is not told whether they are the same."""
@@ -55,6 +58,8 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
     for inner, near in _candidates(spans, steps):
         outer = above[inner]
         if outer is not None and _are_folded(spans, steps, outer, inner):
+            if inner in within:
+                repeats[outer].append(spans[inner].span_id)
             continue
         if outer is None or inner not in within:
             node = nodes.get(inner, inner)
@@ -234,12 +239,25 @@ def _is_one(
     first, second = steps[outer], steps[inner]
     if first is None or second is None or forest.spans[outer].scope == forest.spans[inner].scope:
         return False
+    if first.kind == second.kind and (ids := _response_ids(forest.spans, outer, inner)):
+        return ids[0] == ids[1]
     failed = _failed(forest, steps, outer), _failed(forest, steps, inner)
     if first.kind == "llm" and any(failed) and not all(failed):
         return False  # an attempt, within a call that another attempt saved
     by_model = all(failed) or forest.parents[inner] is None
     is_alike = agree(first, second, by_model=by_model, is_within=is_within)  # the quicker question
     return is_alike and not differ(first, second)
+
+
+def _response_ids(spans: Sequence[Span], one: int, other: int) -> tuple[str, str] | None:
+    """The ids that a provider gave two responses, where both are known.
+
+    They outrank what else was written of a call: some count its tokens otherwise.
+    """
+    first = spans[one].attributes.get("gen_ai.response.id")
+    second = spans[other].attributes.get("gen_ai.response.id")
+    known = isinstance(first, str) and isinstance(second, str) and FAKE_ID not in (first, second)
+    return (first, second) if known and first and second else None
 
 
 def _failed(forest: Forest, steps: Sequence[Step | None], number: int) -> bool:
@@ -254,10 +272,10 @@ def _spans_one_time(spans: Sequence[Span], outer: int, inner: int) -> bool:
     if (around.end_ns - around.start_ns, -outer) <= (length, -inner):
         return False
     early, late = around.start_ns - within.start_ns, within.end_ns - around.end_ns
-    if max(early, late) > _SLACK_NS:
+    if max(early, late) > max(_SLACK_NS, min(length // 4, _MAX_SLACK_NS)):
         return False
     shared = min(around.end_ns, within.end_ns) - max(around.start_ns, within.start_ns)
-    return 2 * shared >= length
+    return 2 * shared >= length or not length  # a message that was written when it was over
 
 
 def _off(around: Span, within: Span) -> int:

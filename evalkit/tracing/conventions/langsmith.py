@@ -93,8 +93,8 @@ def _unit(kind: Any, span: Span) -> Step:
     return Step(
         kind=kind,
         name=step_name(span.name),
-        arguments=plain(as_outcome(_given(span))),
-        output=plain(as_outcome(_said(span))),
+        arguments=plain(as_outcome(_given(span) or None)),  # {} where nothing is known
+        output=plain(as_outcome(_said(span) or None)),
     )
 
 
@@ -109,6 +109,9 @@ def _llm(span: Span) -> Step:
     )
     used["provider"] = label(found.get(_METADATA + "ls_provider")) or used.get("provider")
     used["model_served"] = used.get("model_served") or label(said.model)
+    if found.get(_METADATA + "ls_integration") == "openai-agents-sdk":
+        # Of the Agents SDK it knows the response alone, and writes its model as the one asked for.
+        used["model_served"] = used.pop("model_requested", None) or used["model_served"]
     for field, value in (
         ("tokens_in", told.get("input_tokens")),
         ("tokens_out", told.get("output_tokens")),

@@ -15,11 +15,13 @@ from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.tracing.answers import model_answer
 from evalkit.tracing.attributes import (
+    HIDDEN,
     amount,
     as_map,
     count,
     first,
     indexed,
+    is_shown_object,
     label,
     literal,
     model_label,
@@ -164,16 +166,18 @@ def _llm(span: Span, parent: Span | None) -> Reading:
     messages = indexed(found, "llm.output_messages")
     calls = [call for message in messages for call in _tool_calls(message)]
     said = _content(messages) if messages else model_answer(_value(span, "output")).text
+    reason = stop_reason(
+        found.get("llm.finish_reason"),
+        *(message.get("message.finish_reason") for message in messages),
+        found.get("gen_ai.response.finish_reasons"),
+        calls=calls,
+    )
     step = Step(
         kind="llm",
         name=step_name(span.name),
         output=plain(model_output(said, calls)),
-        stop_reason=stop_reason(
-            found.get("llm.finish_reason"),
-            *(message.get("message.finish_reason") for message in messages),
-            found.get("gen_ai.response.finish_reasons"),
-            calls=calls,
-        ),
+        # Of a response that is done it says so, whether or not tools were called.
+        stop_reason=None if _is_response(span) and said is None and not calls else reason,
         agent=agent_name(found),
         ttft_s=first_token(span),
         **{**_used(span), "model_requested": requested, "model_served": served},
@@ -211,7 +215,8 @@ def _models(span: Span) -> tuple[str | None, str | None]:
     requested, served = _stated_models(span)
     if span.error or named is None or served is not None:
         return requested or named, served
-    answered = framework(span.scope) in _ANSWERING or _is_response(span)
+    is_lost = is_shown_object(found.get("output.value"))  # the response, of some streams
+    answered = (framework(span.scope) in _ANSWERING and not is_lost) or _is_response(span)
     if answered or (requested is not None and _model_of(requested) != _model_of(named)):
         return requested, named
     return requested or named, model_label(model_answer(_value(span, "output")).model)
@@ -248,7 +253,8 @@ def _content(messages: list[dict[str, Any]]) -> str | None:
         parts = indexed(message, "message.contents")
         # Some write the text of the parts beside them once more.
         texts += [whole] if text(whole) else [part.get("message_content.text") for part in parts]
-    return "\n".join(found for found in texts if isinstance(found, str)) or None
+    said = (found for found in texts if isinstance(found, str) and found != HIDDEN)
+    return "\n".join(said) or None
 
 
 def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -357,7 +363,9 @@ def _documents(found: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
             "score": flat.get("document.score", metadata.get("score")),
             "metadata": dict(metadata),
         }
-        documents.append({key: value for key, value in document.items() if value not in (None, {})})
+        told = {key: value for key, value in document.items() if value not in (None, {}, HIDDEN)}
+        if told:
+            documents.append(told)
     return documents
 
 
@@ -375,6 +383,8 @@ def _embedding(span: Span, parent: Span | None) -> Reading:
 def _value(span: Span, side: str) -> Any:
     """``input.value`` or ``output.value``: parsed where it says that it is JSON, or looks so."""
     value = span.attributes.get(f"{side}.value")
+    if value == HIDDEN or is_shown_object(value):
+        return None
     if span.attributes.get(f"{side}.mime_type") == "application/json":
         return parsed(value)
     return structured(value) if text(value) else value

@@ -55,7 +55,7 @@ class Traceloop:
         if span.name in _NOISE or span.name.endswith(".mcp") or operation in _WRAPPERS:
             return Reading(role="wrapper")
         if operation in ("chat", "completion", "text_completion"):
-            return _step(model_call(span))
+            return _step(_model_call(span))
         if operation == "vector_db_retrieve":
             return _step(_retriever(span))
         if operation == "execute_tool" or kind == "tool" or "tool.name" in found:
@@ -63,6 +63,18 @@ class Traceloop:
         if operation in ("handoff", "agent_handoff") or kind == "handoff":
             return _step(_handoff(span))
         return _rest(span, parent, operation, kind)
+
+
+def _model_call(span: Span) -> Step:
+    """A call of a model.
+
+    Where LangChain told no response, of which the id speaks, the model asked for is written as
+    the one that answered: of streams, and of the Responses API.
+    """
+    step = model_call(span)
+    is_told = "gen_ai.response.id" in span.attributes or step.model_served != step.model_requested
+    is_known = is_told or not span.scope.startswith("opentelemetry.instrumentation.langchain")
+    return step if is_known else replace(step, model_served=None)
 
 
 def _rest(span: Span, parent: Span | None, operation: Any, kind: Any) -> Reading:
