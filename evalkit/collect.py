@@ -20,7 +20,15 @@ from evalkit.folders import JOURNAL, LOCK, locks, read_manifest, run_folder
 from evalkit.journal import Journal
 from evalkit.results import Run
 from evalkit.suite import Suite
-from evalkit.traces import OnProgress, Report, as_trial, planned_run, read_trace, write_run
+from evalkit.traces import (
+    OnProgress,
+    Report,
+    as_trial,
+    planned_run,
+    rare_collection,
+    read_trace,
+    write_run,
+)
 from evalkit.tracing import authorization
 from evalkit.tracing.assembly import Reading
 from evalkit.tracing.collecting import Collecting, Patience
@@ -148,7 +156,8 @@ def collect(
         while True:
             grpc_url = urls[1] if urls[1:] else None
             on_ready(Listening(urls[0], filling.run.id, filling.state, grpc_url, finished))
-            _settle(filling, stop)
+            with rare_collection():
+                _settle(filling, stop)
             if stop.is_set():
                 break
             full, filling = filling, _Filling(store, label, suite, patience, extent)

@@ -152,7 +152,7 @@ def write_run(
     folder = run_folder(store, run.id)
     before = Counter(reading.refused), Counter(reading.secrets)
     try:
-        with _rare_collection():
+        with rare_collection():
             try:
                 early = Gathering(folder, budget, min(WINDOW, budget))
                 counts, tally = _write(folder, parts(), reading, early, on_progress)
@@ -184,7 +184,7 @@ def _finish(folder: Path, run: Run, counts: dict[str, int], tally: Tally) -> Non
 
 
 @contextmanager
-def _rare_collection() -> Iterator[None]:
+def rare_collection() -> Iterator[None]:
     """Lets Python search for cycles seldom: it takes a third of the time, and finds hardly any.
 
     What is read is freed at once when its last reference goes.
@@ -282,6 +282,7 @@ __all__ = [
     "as_trial",
     "ingest_traces",
     "planned_run",
+    "rare_collection",
     "read_trace",
     "write_run",
 ]
