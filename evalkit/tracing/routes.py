@@ -13,8 +13,16 @@ from evalkit.trajectory import Step, Trajectory
 from evalkit.values import canonical
 
 _PART = re.compile(r"[^.\[\]]+")
-_NAME = re.compile(r"[\w-]{1,100}(?:[ ./:][\w-]{1,100}){0,3}")
+_NAME = re.compile(r"[\w-]{1,100}(?:(?: [&/+|-] |[ ./:&+|-])\(?[\w-]{1,100}\)?){0,3}")
 """At most four words without a sentence's punctuation."""
+
+_TALK = frozenset(
+    ("i", "it", "is", "are", "was", "be", "this", "that", "the", "a", "an", "we", "you", "your")
+    + ("cannot", "will", "would", "should", "could", "please", "sorry", "because")
+)
+"""Words that names of several words do without."""
+
+_FENCED = re.compile(r"```[\w-]{0,20}[ \t]*\n(.*?)```", re.DOTALL)
 
 _NO_PLACES = frozenset({"llm", "embedding", "guardrail"})
 """Kinds of steps that are no place where a router sends anything."""
@@ -50,7 +58,8 @@ def _by(
         values = [step.name for step in _after(trajectory.steps, source.after)]
         why = f"first step after {source.after}"
     else:
-        values = [_output(step, source.path) for step in _named(trajectory, source.step)]
+        outputs = [_output(step, source.path) for step in _named(trajectory, source.step)]
+        values = [None if _is_talk(said, whole) else said for said, whole in outputs]
         why = f"output of {source.step}" + (f" at {source.path}" if source.path else "")
     routes = [route for route in map(_as_route, values) if route is not None]
     return (routes[-1], why) if routes else None
@@ -75,7 +84,7 @@ def _holds(rule: RouteRule, trajectory: Trajectory, spans: Sequence[Span]) -> st
         steps = list(_named(trajectory, rule.step))
         if rule.equals is None:
             return f"step {rule.step}" if steps else None
-        values = [_output(step, rule.path) for step in steps]
+        values = [_output(step, rule.path)[0] for step in steps]
         what = f"output of {rule.step}" + (f" at {rule.path}" if rule.path else "")
     else:
         return "any trace"
@@ -89,16 +98,35 @@ def _named(trajectory: Trajectory, name: str | None) -> Iterator[Step]:
     return (visit.step for visit in trajectory.walk() if visit.step.name == name)
 
 
-def _output(step: Step, path: str | None) -> Any:
-    """The output at the path; an output of a single key may be recorded as its bare value.
+def _output(step: Step, path: str | None) -> tuple[Any, bool]:
+    """The output at the path, and whether it is the whole output, a text.
 
-    JSON text is what it holds. Where a path leads into what is only a text, the text is the value
-    if it can be a name; a sentence is none.
+    An output of a single key may be recorded as its bare value: where a path leads into what is
+    only a text, the text is the value.
     """
-    said = structured(step.output)
-    if not isinstance(said, str) or path is None:
-        return value_at(said, path)
-    return said if _NAME.fullmatch(said.strip()) else None
+    said = _held(step.output)
+    if isinstance(said, str):
+        return said, True
+    return value_at(said, path), False
+
+
+def _held(output: Any) -> Any:
+    """What JSON text holds, also where a model put it between fences, once; else the output."""
+    said = structured(output)
+    if not isinstance(said, str) or "```" not in said:
+        return said
+    fenced = _FENCED.findall(said)
+    held = structured(fenced[0]) if len(fenced) == 1 else said
+    return said if isinstance(held, str) else held
+
+
+def _is_talk(said: Any, whole: bool) -> bool:
+    """Whether a router's output is a text that is no name: a sentence tells no route for sure."""
+    if not whole:
+        return False
+    text = said.strip()
+    words = text.lower().split()
+    return _NAME.fullmatch(text) is None or (len(words) > 1 and not _TALK.isdisjoint(words))
 
 
 def _after(steps: Sequence[Step], router: str) -> Iterator[Step]:

@@ -71,8 +71,26 @@ def test_the_first_step_after_the_router(steps: tuple[Step, ...], route: str | N
         ("I can't help", "route", None),
         ("refund\nbecause it was asked for", "route", None),
         ("", "route", None),
-        # Without a path the text itself is what was asked for.
-        ("Refund.", None, "Refund."),
+        ("I cannot help", "route", None),
+        ("It is refund", "route", None),
+        # Without a path the text itself is what was asked for, if it can be a route.
+        ("refund", None, "refund"),
+        ("out of scope", None, "out of scope"),
+        (" Refund & returns (EU)\n", None, "Refund & returns (EU)"),
+        ("Refund.", None, None),
+        ("I think that this is a refund", None, None),
+        ("This is refund", None, None),
+        # A value that was put in its place is the route, whatever it reads like.
+        ({"route": "ask: what is it?"}, "route", "ask: what is it?"),
+        # JSON between fences, if there is one.
+        ('```json\n{"route": "refund"}\n```', "route", "refund"),
+        ('Sure!\n```\n{"route": "refund"}\n```\nAnything else?', "route", "refund"),
+        ('```json\n["refund"]\n```', None, "refund"),
+        ('```json\n{"route": "refund"}\n```', "label", None),
+        ('```json\n{"route": "refund"}\n```', None, None),
+        ('```\n{"route": "a"}\n```\nor\n```\n{"route": "b"}\n```', "route", None),
+        ('```json\n{"route": "ref\n```', "route", None),
+        ("```\nrefund\n```", "route", None),
     ],
 )
 def test_the_output_of_the_router(output: Any, path: str | None, route: str | None) -> None:
