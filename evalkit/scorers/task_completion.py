@@ -16,11 +16,24 @@ NAME = "task_completion"
 
 
 class _Checked(NamedTuple):
-    """One check: what it is called, why it is not met (None: it is), and whether one can tell."""
+    """One check: what it is called, why it is not met (None: it is), and whether one can tell.
+
+    ``by`` is the scorer that said why.
+    """
 
     name: str
     why: str | None = None
     can_tell: bool = True
+    by: str | None = None
+
+    def said(self) -> str:
+        """Why, with the scorer that said so."""
+        return f"{self.by}: {self.why}" if self.by is not None else self.why or ""
+
+    def detail(self) -> str:
+        """Why, as it is told beside the name, which may be the scorer's already."""
+        named = self.by is not None and self.name.endswith(self.by)
+        return self.why or "" if named else self.said()
 
 
 _MET = _Checked("met")
@@ -53,15 +66,15 @@ def task_completion(
     told = len(checks) - len(doubtful)
     data = {"checks": len(checks), "met": told - len(failed), "not_judged": len(doubtful)}
     if doubtful and not failed:
-        reason = f"{doubtful[0].name}: {doubtful[0].why}{_more(doubtful)}"
+        reason = f"{doubtful[0].name}: {doubtful[0].detail()}{_more(doubtful)}"
         return Score(NAME, None, None, reason, status="could_not_judge", data=data)
-    reason = f"{failed[0].why}{_more(failed)}" if failed else f"all {told} outcome checks met"
+    reason = f"{failed[0].said()}{_more(failed)}" if failed else f"all {told} outcome checks met"
     return Score(
         NAME,
         1 - len(failed) / told,
         not failed,
         reason,
-        tuple(Finding("outcome", one.name, detail=one.why or "") for one in failed),
+        tuple(Finding("outcome", one.name, detail=one.detail()) for one in failed),
         data=data,
     )
 
@@ -71,6 +84,7 @@ def _stated(
 ) -> Iterator[_Checked]:
     for place, check in enumerate(case.expect.outcome, start=1):
         can_tell = True
+        by = check.passed if check.judge is None else "judge"
         try:
             if check.passed is not None:
                 why = _not_passed(check.passed, judged)
@@ -83,7 +97,7 @@ def _stated(
         yield (
             _MET
             if why is None
-            else _Checked(f"outcome check {place}: {check.checks[0]}", why, can_tell)
+            else _Checked(f"outcome check {place}: {check.checks[0]}", why, can_tell, by)
         )
     if case.expect.state is not msgspec.UNSET:
         try:
@@ -100,9 +114,9 @@ def _also(passed: tuple[str, ...], judged: Mapping[str, Score]) -> Iterator[_Che
         if scorer in judged and judged[scorer].status == "nothing_to_judge":
             continue
         try:
-            yield _Checked(scorer, _not_passed(scorer, judged))
+            yield _Checked(scorer, _not_passed(scorer, judged), by=scorer)
         except CannotTellError as error:
-            yield _Checked(scorer, str(error), can_tell=False)
+            yield _Checked(scorer, str(error), can_tell=False, by=scorer)
 
 
 def _not_passed(scorer: str, judged: Mapping[str, Score]) -> str | None:
@@ -111,8 +125,8 @@ def _not_passed(scorer: str, judged: Mapping[str, Score]) -> str | None:
     if score is None:
         raise CannotTellError(f"the suite gives no score of {scorer} before this one: list it")
     if score.passed is None:
-        raise CannotTellError(f"{scorer}: {score.reason}")
-    return None if score.passed else f"{scorer}: {score.reason}"
+        raise CannotTellError(score.reason)
+    return None if score.passed else score.reason
 
 
 def _not_met(rubric: str, judged: Mapping[str, Score]) -> str | None:
@@ -122,8 +136,8 @@ def _not_met(rubric: str, judged: Mapping[str, Score]) -> str | None:
         raise CannotTellError("the suite lists no `judge` that could be asked")
     told = score.data.get("rubrics", {}).get(rubric)
     if told is None or told["passed"] is None:
-        raise CannotTellError(f"judge: {told['reason'] if told else score.reason}")
-    return None if told["passed"] else f"judge: {told['reason']}"
+        raise CannotTellError(told["reason"] if told else score.reason)
+    return None if told["passed"] else str(told["reason"])
 
 
 def _more(listed: list[_Checked] | tuple[str, ...]) -> str:

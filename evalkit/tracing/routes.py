@@ -16,10 +16,10 @@ _PART = re.compile(r"[^.\[\]]+")
 _NAME = re.compile(r"[\w-]{1,100}(?:(?: [&/+|-] |[ ./:&+|-])\(?[\w-]{1,100}\)?){0,3}")
 """At most four words without a sentence's punctuation."""
 
-_TALK = frozenset(
-    ("i", "it", "is", "are", "was", "be", "this", "that", "the", "a", "an", "we", "you", "your")
-    + ("cannot", "will", "would", "should", "could", "please", "sorry", "because")
-)
+_TALK = {
+    "i", "it", "is", "are", "was", "be", "this", "that", "the", "a", "an", "we", "you", "your",
+    "cannot", "will", "would", "should", "could", "please", "sorry", "because",
+}  # fmt: skip
 """Words that names of several words do without."""
 
 _FENCED = re.compile(r"```[\w-]{0,20}[ \t]*\n(.*?)```", re.DOTALL)

@@ -264,7 +264,8 @@ def test_a_case_s_own_rubrics_are_checks_of_its_outcome(asked: Any) -> None:
     assert judged.data["rubrics"][TONE] == {"passed": True, "reason": "Kind."}
     assert (completed.value, completed.passed) == (0.5, False)
     assert completed.reason == "judge: No amount."
-    assert [one.name for one in completed.steps] == ["outcome check 1: judge"]
+    [finding] = completed.steps
+    assert (finding.name, finding.detail) == ("outcome check 1: judge", "No amount.")
 
 
 def test_they_come_beside_the_suite_s_rubric(asked: Any) -> None:
@@ -281,6 +282,7 @@ def test_a_rubric_without_a_verdict_leaves_only_its_own_check_open(asked: Any) -
     (judged, completed), _ = asked(behave, case=OWN, rubric=None, more=COMPLETION, store=None)
     assert (judged.status, completed.status) == ("could_not_judge", "could_not_judge")
     assert "no JSON object" in completed.reason
+    assert completed.reason.count("judge: ") == 1
     assert completed.data == {"checks": 2, "met": 1, "not_judged": 1}
     behave = on_amount(Reply("I think so."), verdict("fail", "Rude."))
     (judged, completed), _ = asked(behave, case=OWN, rubric=None, more=COMPLETION, store=None)
