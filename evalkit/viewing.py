@@ -13,7 +13,7 @@ import hmac
 import html
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -152,10 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def index(store: Store) -> str:
     """All runs, newest first, with a choice of two to compare; it reloads while one is running."""
-    runs = store.runs()[:MOST_RUNS]
+    runs, trials = store.runs(cases=False)[:MOST_RUNS], store.stored_trials()
     going = any(run.status == "running" for run in runs)
     reload = f"<meta http-equiv=refresh content={REFRESH_SECONDS}>" if going else ""
-    rows = "".join(_row(store, run, number) for number, run in enumerate(runs))
+    rows = "".join(_row(store, run, number, trials) for number, run in enumerate(runs))
     head = "".join(
         f"<th scope=col>{name}</th>"
         for name in ("run", "against", "label", "suite", "started", "status", "trials")
@@ -194,13 +194,13 @@ def _drafts(drafts: Sequence[Draft]) -> str:
     )
 
 
-def _row(store: Store, run: Run, number: int) -> str:
+def _row(store: Store, run: Run, number: int, trials: Mapping[str, int]) -> str:
     name = html.escape(run.id, quote=True)
     label = html.escape(line(run.label, 80))
     disabled = "" if run.status == "complete" else " disabled"
     newest = " checked" if number == 0 and not disabled else ""
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
-    total = len(run.planned) * run.trials
+    total = len(run.planned) * run.trials or trials.get(run.id, 0)
     done = total if run.status == "complete" else store.finished_trials(run.id)
 
     def choice(field: str, what: str, checked: str = "") -> str:

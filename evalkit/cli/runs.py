@@ -15,15 +15,15 @@ def runs(store: StoreOption = DEFAULT_STORE, form: FormatOption = Format.TABLE) 
     from evalkit.store import Store
 
     opened = Store(store)
-    found = opened.runs()
+    found, trials = opened.runs(cases=False), opened.stored_trials()
     for name, why in opened.damaged():
         print(f"warning: run {line(name)} cannot be read: {line(why)}", file=sys.stderr)
     if form is Format.JSON:
         from evalkit.reporters import json
 
-        say(json.render_runs(found))
+        say(json.render_runs(found, trials))
     else:
         from evalkit.reporters import terminal
 
-        say(terminal.render_runs(found, opened.stored_trials(), **screen()))
+        say(terminal.render_runs(found, trials, **screen()))
     return ExitCode.PASSED

@@ -134,6 +134,20 @@ def read_run(folder: Path) -> Run:
     return replace(run, planned=tuple([PlannedCase(case, route, "") for case, route in named]))
 
 
+def read_record(folder: Path) -> Run:
+    """As :func:`read_run`, without the cases of recorded traces: they must only be there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    run = read_manifest(folder).run
+    if not run.planned and run.status == "complete":
+        try:
+            pq.read_metadata(table_path(folder, "trials"))
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(folder, "trials", error) from error
+    return run
+
+
 def read_parts(folder: Path, table: str) -> Iterator[pa.Table]:
     """One table of a complete run folder, a row group at a time; raises as read_table does."""
     import pyarrow as pa

@@ -47,9 +47,14 @@ def render_gate(gate: GateReport, /) -> str:
     return _written({**gate_object(gate), "notes": gate.notes})
 
 
-def render_runs(runs: Iterable[Run], /) -> str:
-    """The object of ``runs``, in the order given."""
-    return to_json({"runs": [run_object(run) for run in runs]})
+def render_runs(runs: Iterable[Run], trials: Mapping[str, int] | None = None, /) -> str:
+    """The object of ``runs``, in the order given.
+
+    ``trials`` are those that a run holds: as many as cases, in a run of recorded traces, whose
+    record names none.
+    """
+    held = trials or {}
+    return to_json({"runs": [run_object(run, held.get(run.id, 0)) for run in runs]})
 
 
 def render_compare(
@@ -110,15 +115,19 @@ def render_show(run: Run, trials: Iterable[Trial], /) -> str:
     return to_json({"run": run.id, "label": run.label, "trials": shown, "flaky": flaky})
 
 
-def run_object(run: Run) -> dict[str, Any]:
-    """One run; ``started`` is UTC in ISO 8601, ``trials`` are those planned over all cases."""
+def run_object(run: Run, recorded: int = 0) -> dict[str, Any]:
+    """One run; ``started`` is UTC in ISO 8601, ``trials`` are those planned over all cases.
+
+    ``recorded`` are the traces of a run whose record does not name them.
+    """
+    cases = len(run.planned) or recorded
     return {
         "run": run.id,
         "label": run.label,
         "suite": run.suite.name,
         "started": _iso(run.started),
-        "cases": len(run.planned),
-        "trials": len(run.planned) * run.trials,
+        "cases": cases,
+        "trials": cases * run.trials,
         "status": run.status,
     }
 

@@ -101,13 +101,14 @@ def _runs(runs: Sequence[Run], trials: Mapping[str, int], *, started: bool) -> T
     made = table("run", "label", "suite", *time, "cases", "trials", "status", right=NUMBERS)
     for run in runs:
         style = {"complete": "", "interrupted": "yellow", "running": "cyan"}[run.status]
+        held = trials.get(run.id, len(run.planned) * run.trials)
         made.add_row(
             text(line(run.id, 60)),
             text(line(run.label, 40), "bold"),
             text(line(run.suite.name, 40)),
             *([text(phrasing.moment(run.started))] if started else []),
-            text(str(len(run.planned))),
-            text(phrasing.count(trials.get(run.id, len(run.planned) * run.trials))),
+            text(str(len(run.planned) or held)),  # a recorded trace is a case
+            text(phrasing.count(held)),
             text(run.status, style),
         )
     return made

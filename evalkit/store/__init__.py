@@ -36,7 +36,7 @@ from evalkit.folders.rows import (
     SCORE_NUMBERS,
     TRIAL_NUMBERS,
 )
-from evalkit.folders.tables import as_tables, read_run, read_table, read_trials
+from evalkit.folders.tables import as_tables, read_record, read_run, read_table, read_trials
 from evalkit.observations import codes, floats, integers, taken
 from evalkit.reports import GateReport, Promotion
 from evalkit.results import Recorded, Run, Told, Trial
@@ -69,9 +69,12 @@ class Store:
         self._lock = self.path / f"{DATABASE}.lock"
         self._wait = wait
 
-    def runs(self) -> list[Run]:
-        """All readable runs, newest first, finished or not. Damaged folders are left out."""
-        return self._newest_first(read_run)
+    def runs(self, *, cases: bool = True) -> list[Run]:
+        """All readable runs, newest first, finished or not. Damaged folders are left out.
+
+        Without ``cases``, those of recorded traces are not read: there may be millions.
+        """
+        return self._newest_first(read_run if cases else read_record)
 
     def stored_trials(self) -> dict[str, int]:
         """How many trials each complete run holds; a run's plan may not tell, as of re-runs."""
@@ -88,7 +91,7 @@ class Store:
         found = []
         for folder in run_folders(self.path):
             try:
-                read_run(folder)
+                read_record(folder)
             except StoreError as error:
                 found.append((folder.name, str(error)))
         return found

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evalkit.cli import main
+from evalkit.store import Store
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -104,3 +105,22 @@ def test_a_suite_is_refused_where_it_would_not_be_looked_at(
     assert "results of tau-bench need none" in capsys.readouterr().err
     assert main(["collect", "--finish", "run", "--suite", str(suite)]) == 2
     assert "keeps the suite it was begun with" in capsys.readouterr().err
+
+
+def test_recorded_runs_are_listed_without_a_look_at_their_cases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    assert main(["ingest", str(written(tmp_path)), "--store", str(store)]) == 0
+    capsys.readouterr()
+    [run] = Store(store).runs(cases=False)
+    assert run.planned == ()
+    assert [case.id for case in Store(store).runs()[0].planned] == [TRACE]
+    assert main(["runs", "--store", str(store), "--format", "json"]) == 0
+    [listed] = json.loads(capsys.readouterr().out)["runs"]
+    assert (listed["cases"], listed["trials"], listed["status"]) == (1, 1, "complete")
+    assert main(["runs", "--store", str(store)]) == 0
+    assert capsys.readouterr().out.split()[-3:] == ["1", "1", "complete"]
+    (store / "runs" / run.id / "trials.parquet").write_bytes(b"PAR1")
+    assert main(["runs", "--store", str(store)]) == 0
+    assert f"run {run.id} cannot be read" in capsys.readouterr().err
