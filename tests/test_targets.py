@@ -196,6 +196,25 @@ def test_cancelling_ends_the_program_and_its_children(tmp_path: Path) -> None:
     assert not (tmp_path / "late").exists()
 
 
+def test_a_program_that_is_cancelled_while_it_starts_is_ended_before_the_loop_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = command(tmp_path, "import time; time.sleep(60)")
+
+    async def aborted() -> None:
+        trials = [asyncio.ensure_future(target(None, CONTEXT)) for _ in range(8)]
+        for _ in range(3):  # far enough for the programs to be there, and not yet to run
+            await asyncio.sleep(0)
+        for trial in trials:
+            trial.cancel()
+        await target.close()
+        assert all(trial.done() for trial in trials)
+
+    asyncio.run(aborted())
+    time.sleep(0.3)  # a thread of asyncio's would tell of the programs that nobody waited for
+    assert not caplog.records
+
+
 # --- http -----------------------------------------------------------------------------------
 
 

@@ -31,8 +31,22 @@ class CommandTarget:
     def __init__(self, pipeline: Pipeline, folder: str) -> None:
         self._command = pipeline.command or ()
         self._folder = folder
+        self._calls: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, case_input: Any, context: TrialContext) -> Answer:
+        call = asyncio.ensure_future(self._answer(case_input, context))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await call
+
+    async def close(self) -> None:
+        """Waits until the programs of calls that were cancelled have ended.
+
+        Else the loop might be closed before, of which asyncio warns under Python 3.11.
+        """
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    async def _answer(self, case_input: Any, context: TrialContext) -> Answer:
         payload = msgspec.json.encode({"input": case_input, "settings": dict(context.settings)})
         try:
             process = await asyncio.create_subprocess_exec(
@@ -56,9 +70,6 @@ class CommandTarget:
             how = f"killed by signal {-status}" if status < 0 else f"exit code {status}"
             raise TargetError("crashed", f"{how}: {_tail(complaint) or 'nothing on stderr'}")
         return Answer(output=_decode(output))
-
-    async def close(self) -> None:
-        """Nothing is held between trials."""
 
 
 def _environment(context: TrialContext) -> dict[str, str]:
