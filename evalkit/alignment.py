@@ -23,7 +23,8 @@ class Pair(msgspec.Struct, frozen=True, gc=False):
 
 
 class WrongArguments(msgspec.Struct, frozen=True, gc=False):
-    """A pair by name whose arguments fail; ``unrecorded`` if the trace tells no arguments."""
+    """A pair by name whose arguments fail; ``unrecorded`` if the trace does not tell them, or not
+    which of them it has."""
 
     expected: int
     step: int

@@ -78,6 +78,19 @@ def _named(stated: Mapping[str, Any], found: Any) -> Any:
     return found
 
 
+def unrecorded(stated: Mapping[str, Any] | None, found: Any) -> bool:
+    """Whether what is stated may hold, for all that was recorded: nothing, or one value alone.
+
+    A bare value is that of one of the arguments that are stated, by its place; the others may be
+    defaults. Where it is none of theirs, it does not hold.
+    """
+    if found is None:
+        return True
+    if stated is None or len(stated) < 2 or isinstance(found, Mapping):
+        return False
+    return any(all_hold({key: value}, {key: found}) for key, value in stated.items())
+
+
 def arguments_hold(
     stated: Mapping[str, Any] | None, found: Any, mode: ArgumentsMode = "stated"
 ) -> bool:

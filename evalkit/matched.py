@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from evalkit.alignment import Pair, Superfluous, WrongArguments
-from evalkit.arguments import arguments_hold, mismatches, superfluous
+from evalkit.arguments import arguments_hold, mismatches, superfluous, unrecorded
 from evalkit.assignment import Pairing
 from evalkit.candidates import Candidates, Columns, Goal, worths
 from evalkit.dataset import Expected, ExpectedStep
@@ -186,7 +186,8 @@ class _Comparison:
                 full.append(pair)
             else:
                 failing = mismatches(stated.args, arguments, expect.args)
-                wrong.append(WrongArguments(pair.expected, pair.step, failing, arguments is None))
+                untold = unrecorded(stated.args, arguments)
+                wrong.append(WrongArguments(pair.expected, pair.step, failing, untold))
             if expect.args == "stated" and (paths := superfluous(stated.args, arguments)):
                 extra.append(Superfluous(pair.expected, pair.step, paths))
         return tuple(full), tuple(wrong), tuple(extra)

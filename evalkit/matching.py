@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from evalkit.alignment import Alignment, Forbidden, Pair, Superfluous, WrongArguments, rates
-from evalkit.arguments import arguments_hold, without
+from evalkit.arguments import arguments_hold, unrecorded, without
 from evalkit.assignment import MAX_CELLS, TooLargeError
 from evalkit.candidates import Columns
 from evalkit.changes import Changes, changed_by, changing, state_changes
@@ -291,7 +291,7 @@ def _forbidden(expect: Expected, steps: Sequence[Step]) -> Iterator[Forbidden]:
             if same_name(one, step) and one.status in (None, "any", step.status):
                 found = without(step.arguments, ignored(expect, step.name))
                 # Whatever `args` asks of the expected steps: what is stated here is a pattern.
-                unrecorded = found is None and not arguments_hold(one.args, None, "stated")
-                if unrecorded or arguments_hold(one.args, found, "stated"):
-                    yield Forbidden(place, number, unrecorded)
+                holds = arguments_hold(one.args, found, "stated")
+                if holds or unrecorded(one.args, found):
+                    yield Forbidden(place, number, not holds)
                     break

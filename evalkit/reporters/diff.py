@@ -171,7 +171,7 @@ def _wrong(found: Alignment, number: int) -> Iterator[str]:
         if one.step == number:
             yield from (f"≠ {line(mismatch)}" for mismatch in one.mismatches[:8])
             if one.unrecorded:
-                yield "≠ the trace tells no arguments"
+                yield "≠ the trace does not tell the arguments, or not their names"
     for more in found.superfluous:
         if more.step == number:
             yield "superfluous: " + ", ".join(line(path, 60) for path in more.paths[:8])

@@ -298,3 +298,29 @@ def test_how_a_call_ended_only_its_span_or_its_result_tells(
     rules = {"rules": [{"first": PAY, "then": then}]}
     [score] = scored({"steps": [PAY]}, found, ("before", rules)).values()
     assert (score.status == "could_not_judge") == (passed is None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "passed"),
+    [
+        ({"q": "refund"}, True),
+        ({"q": "refund", "k": 3}, None),  # k may be a default
+        ({"k": {"ge": 1}, "q": {"contains": "fund"}}, None),
+        ({"q": "refund", "k": {"absent": True}}, None),
+        ({"q": "order", "k": 3}, False),
+        ({"q": "order"}, False),
+    ],
+)
+def test_a_value_without_its_name_may_be_one_of_the_arguments_that_are_stated(
+    stated: dict[str, Any], passed: bool | None
+) -> None:
+    found = spans({**TOOL, "gen_ai.tool.call.arguments": '"refund"'})
+    for mode in ("in_order", "exact", "unordered"):
+        score = match(found, steps=[{**LOOK_UP, "args": stated}], match=mode)
+        assert score.passed is passed
+        assert (score.status == "could_not_judge") == (passed is None)
+    never = match(found, steps=[LOOK_UP], never=[{**LOOK_UP, "args": stated}])
+    assert never.passed is (None if passed is None else not passed)
+    use = ("forbidden", {"steps": [{**LOOK_UP, "args": stated}]})
+    [score] = scored({"steps": [LOOK_UP]}, found, use).values()
+    assert score.passed is (None if passed is None else not passed)

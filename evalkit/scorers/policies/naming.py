@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from evalkit import unrecorded
 from evalkit.arguments import arguments_hold
+from evalkit.arguments import unrecorded as untold
 from evalkit.dataset import ExpectedStep
 from evalkit.expectation import alternatives, same_name
 from evalkit.results import Finding, Score, could_not_judge, nothing_to_judge
@@ -57,7 +58,7 @@ def is_named(step: Step, named: Iterable[ExpectedStep]) -> bool | None:
             continue
         if arguments_hold(one.args, step.arguments):
             return True
-        if step.arguments is None:
+        if untold(one.args, step.arguments):
             found = None
     return found
 

@@ -198,7 +198,7 @@ def _unrecorded(visits: Sequence[Placed], same: Sequence[str]) -> list[str]:
     return [
         f"the trace does not record the arguments of {one.step.label}"
         for one in visits
-        if same and one.step.arguments is None
+        if same and not isinstance(one.step.arguments, Mapping)
     ]
 
 
