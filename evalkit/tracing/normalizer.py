@@ -27,6 +27,7 @@ from evalkit.tracing.messages import Results, results_in
 from evalkit.tracing.offers import offered
 from evalkit.tracing.outcome import final_output
 from evalkit.tracing.routes import route_taken
+from evalkit.tracing.sameness import forget
 from evalkit.tracing.semantic_kernel import without_plugins
 from evalkit.tracing.shapes import shape_of
 from evalkit.tracing.tree import Forest, grow, oddities
@@ -70,6 +71,7 @@ def to_trajectory(
         reads = reads._replace(readings=without_plugins(forest.spans, reads.readings))
     forest, repeats = joined(forest, reads.readings)
     nested = _nested(forest, reads, prices or {}, repeats)
+    forget()
     listed = in_order(nested)
     steps, unseen = completed(nested, listed, lambda: _results(forest.spans, reads.readings))
     if steps is not nested:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,6 +13,12 @@ from evalkit.model_names import served_evidence
 from evalkit.tool_names import is_same_tool
 from evalkit.tracing.readings import documents
 from evalkit.trajectory import Step
+
+_COMPARED = 256
+"""So many texts are kept as they are compared: each is beside all that are near it."""
+
+_BEGINNING, _BEGINS_WITHIN = 200, 1_000
+"""Characters by which a document is known, and within which it begins where it is wrapped."""
 
 _CHATS = ("llm", "embedding")
 _SEARCHES = ("retriever", "reranker")
@@ -77,7 +84,27 @@ def said(step: Step) -> str | None:
     output = step.output
     if isinstance(output, Mapping) and step.kind == "llm":
         output = output.get("content")
-    return " ".join(output.split()) or None if isinstance(output, str) else None
+    return _words(output) or None if isinstance(output, str) else None
+
+
+@lru_cache(_COMPARED)
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@lru_cache(_COMPARED)
+def _value(text: str) -> Any:
+    """What JSON text holds; None for what is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):  # a text that begins like JSON, or nests too deep
+        return None
+
+
+def forget() -> None:
+    """Lets go of the texts that were compared last."""
+    _words.cache_clear()
+    _value.cache_clear()
 
 
 def called(step: Step) -> list[Mapping[str, Any]] | None:
@@ -133,10 +160,8 @@ def is_same_text(one: str, other: str) -> bool:
         return True
     if one[:1] not in ("{", "[") or one[:1] != other[:1]:
         return False
-    try:
-        return bool(msgspec.json.decode(one) == msgspec.json.decode(other))
-    except (msgspec.DecodeError, RecursionError):  # a text that begins like JSON, or nests too deep
-        return False
+    value = _value(one)
+    return value is not None and bool(value == _value(other))
 
 
 def _are_other_counts(first: Step, second: Step) -> bool:
@@ -181,11 +206,16 @@ def _found(step: Step) -> frozenset[str] | None:
 
 
 def _share(found: frozenset[str], also: frozenset[str]) -> bool:
-    """Whether a document is in both, perhaps with more around it, as its source or its score."""
+    """Whether a document is in both, perhaps with more around it, as its source or its score.
+
+    They are known by how they begin.
+    """
     if not found.isdisjoint(also):
         return True
-    one, other = "\n".join(found), "\n".join(also)
-    return any(text in other for text in found) or any(text in one for text in also)
+    one, other = ("\n".join([text[:_BEGINS_WITHIN] for text in texts]) for texts in (found, also))
+    return any(text[:_BEGINNING] in other for text in found) or any(
+        text[:_BEGINNING] in one for text in also
+    )
 
 
 def _given(step: Step) -> Mapping[str, Any]:
