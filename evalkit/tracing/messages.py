@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
@@ -46,6 +45,8 @@ _RESULT = ("response", "result", "content", "output", "text", "server_tool_call_
 _FAILED = ("is_error", "isError", "error")
 _MAX_SHARED = 100
 """Of so many calls that share an id the results are kept."""
+_MAX_HISTORIES = 8
+"""So many conversations that go on beside each other are told apart."""
 _ID = ("id", "tool_call_id", "call_id", "toolCallId", "tool_use_id", "toolUseId")
 
 
@@ -85,16 +86,53 @@ class Results(NamedTuple):
 NO_RESULTS = Results({}, {})
 
 
+class _History:
+    """Messages that a model was given, which later calls repeat and go on.
+
+    ``open_calls`` are those without an answer yet, by id; ``told`` the ids of those that have one.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[Mapping[str, Any]] = []
+        self.open_calls: dict[str, deque[dict[str, Any]]] = {}
+        self.told: dict[str, None] = {}
+
+    def is_begun_by(self, given: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether other messages begin with all of these."""
+        size = len(self.messages)
+        return size <= len(given) and given[:size] == self.messages
+
+    def goes_on(self, given: list[Mapping[str, Any]]) -> list[ToolResult]:
+        """Takes messages that begin with these, and gives the results that are new in them."""
+        found = list(_answers(given[len(self.messages) :], self.open_calls))
+        self.messages = given
+        self.told.update(dict.fromkeys(one.call_id for one in found))
+        return found
+
+    def answered(self, said: Iterable[Mapping[str, Any]]) -> list[ToolResult]:
+        """The results beside their calls in what the model answered: its provider ran the tools."""
+        return list(_answers(said, {key: deque(calls) for key, calls in self.open_calls.items()}))
+
+
 def results_in(spans: Iterable[Span]) -> Results:
     """What the messages that the spans' models were given tell of results. Spans in order."""
     by_id: dict[str, list[ToolResult]] = {}
     last_ns: dict[str, int] = {}
+    histories: deque[_History] = deque(maxlen=_MAX_HISTORIES)
     for span in spans:
+        given = list(_messages(span))
+        begun = (one for one in reversed(histories) if one.messages and one.is_begun_by(given))
+        history = next(begun, None)
+        if history is None:
+            history = _History()
+        else:
+            histories.remove(history)
+        histories.append(history)  # the one that goes on is let go last
         told: dict[str, list[ToolResult]] = {}
-        for result in tool_results(span):
+        for result in (*history.goes_on(given), *history.answered(raw_messages(span, "output"))):
             told.setdefault(result.call_id, []).append(result)
+        last_ns.update(dict.fromkeys((*history.told, *told), span.start_ns))
         for call_id, results in told.items():
-            last_ns[call_id] = span.start_ns
             known = by_id.setdefault(call_id, [])
             for one in _last_of_each(results[-_MAX_SHARED:]):
                 before = next((old for old in reversed(known) if _is_of_one_call(old, one)), None)
@@ -117,14 +155,14 @@ def _is_of_one_call(one: ToolResult, other: ToolResult) -> bool:
     return (one.name, one.arguments) == (other.name, other.arguments)
 
 
-def tool_results(span: Span) -> Iterator[ToolResult]:
-    """The results in the messages that a model was given, each with the call that it answers.
+def _answers(
+    messages: Iterable[Mapping[str, Any]], open_calls: dict[str, deque[dict[str, Any]]]
+) -> Iterator[ToolResult]:
+    """The results in messages, each with the call that it answers, which is then no open one.
 
     A result without an id answers the first call before it that has no answer yet.
     """
-    open_calls: dict[str, deque[dict[str, Any]]] = {}
-    # What a provider's own tools returned stands beside their calls, in what the model answered.
-    for message in chain(_messages(span), raw_messages(span, "output")):
+    for message in messages:
         for call in message_calls(message):
             open_calls.setdefault(call["id"] or "", deque()).append(call)
         for told, value, failed in _results(message):

@@ -474,3 +474,50 @@ def test_a_tool_is_offered_by_the_name_its_step_has_too() -> None:
     ]
     [model] = [step for step in to_trajectory(spans).steps if step.kind == "llm"]
     assert model.offered == ("P-find", "list-users", "find")
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """What models were given and called, of conversations that go on, fork and stand beside."""
+    going_on: list[list[dict[str, Any]]] = [[]]
+    made = []
+    for _ in range(draw(st.integers(1, 8))):
+        history = draw(st.sampled_from(going_on))
+        cut = draw(st.integers(0, len(history))) if draw(st.booleans()) else len(history)
+        history = history[:cut]
+        ids, names = st.sampled_from(["c0", "c1", None]), st.sampled_from(["find", "get"])
+        calls = [
+            call(draw(ids), draw(names), q=draw(st.integers(0, 1)))
+            for _ in range(draw(st.integers(0, 2)))
+        ]
+        made.append((history, calls))
+        asked = {"role": "assistant", "parts": [{"type": "tool_call", **one} for one in calls]}
+        told = [
+            answer(one["id"], draw(st.sampled_from(["a", "b", "Error: no"])))[0]
+            for one in calls
+            if draw(st.booleans())
+        ]
+        going_on.append([*history, asked, *told])
+    return made
+
+
+@given(conversations())
+@settings(max_examples=200, deadline=None)
+def test_what_histories_repeat_is_read_once_and_tells_the_same(
+    made: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]],
+) -> None:
+    def read(*, apart: bool) -> Trajectory:
+        spans = [
+            span(
+                2 * at,
+                "chat",
+                attributes=chat(
+                    *calls,
+                    given=[{"role": "system", "content": f"{at}"}] * apart + history,
+                ),
+            )
+            for at, (history, calls) in enumerate(made, 1)
+        ]
+        return to_trajectory([*spans, span(99, "t", attributes=tool("get"))])
+
+    assert read(apart=False) == read(apart=True)
