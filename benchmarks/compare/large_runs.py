@@ -82,7 +82,9 @@ def write_run(store: Path, name: str, kind: str, routes: int, cases: int, trials
         "value": value.ravel(),
         "passed": passed.ravel(),
         "status": np.full(count * len(SCORERS), "scored"),
-        "findings": np.where(passed, None, FINDINGS[rng.integers(len(FINDINGS), size=passed.shape)])
+        "findings": np.where(
+            passed, np.array(None), FINDINGS[rng.integers(len(FINDINGS), size=passed.shape)]
+        )
         .ravel()
         .astype(object),
         "reason": np.array([f"2 of 3 checks met: no. {n} says so" for n in range(5_000)])[lines],

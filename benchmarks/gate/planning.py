@@ -51,7 +51,9 @@ def plan_rows(
     return plan(listed, trials, GatePolicy(on=(SCORER,), alpha=ALPHA), past=past).rows
 
 
-def found(mix: str, drop: float, routes: int, cases: int, trials: int, repeats: int, two: bool):
+def found(
+    mix: str, drop: float, routes: int, cases: int, trials: int, repeats: int, two: bool
+) -> float:
     """How often the gate finds a diffuse drop of that size on one route."""
     rng = np.random.default_rng(12)
     hits = 0

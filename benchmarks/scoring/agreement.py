@@ -20,7 +20,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -74,7 +74,7 @@ def by_suite(run: Recorded) -> Judged:
     return Judged(run, done.value or 0.0, done.passed is True, done.reason)
 
 
-def _calls(run: Recorded) -> tuple[list[dict[str, object]], list[Step]]:
+def _calls(run: Recorded) -> tuple[list[dict[str, Any]], list[Step]]:
     expected = [{"name": one.tool, "args": one.args} for one in run.case.expect.steps or ()]
     return expected, [step for step in run.trajectory.steps if step.kind == "tool"]
 

@@ -224,7 +224,9 @@ def _long(shape: str, steps: int) -> tuple[list[Any], Calls]:
     from evalkit.dataset import ExpectedStep
 
     chance = random.Random(1)
-    reference = [{"name": f"t{chance.randrange(20)}", "args": {"x": n % 5}} for n in range(steps)]
+    reference: Calls = [
+        {"name": f"t{chance.randrange(20)}", "args": {"x": n % 5}} for n in range(steps)
+    ]
     actual = [{"name": one["name"], "args": {"x": n % 7}} for n, one in enumerate(reference)]
     chance.shuffle(actual)
     if shape == "list":

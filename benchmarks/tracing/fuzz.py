@@ -167,13 +167,13 @@ def _given(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     for file in files:
         form = detect(file)
         if form in FORMATS:
-            with opened(file) as data:
+            with opened(file, sys.exit) as data:
                 yield form, data.read()
 
 
 def _documents(files: Sequence[Path]) -> dict[str, list[bytes]]:
     """Where fuzzing begins: good documents of every format, and files."""
-    good = seeds()
+    good: dict[str, list[bytes]] = seeds()
     good[FILE] = [*file_seeds(good), *tau_seeds()]
     for form, document in _given(files):
         good[form].append(document)

@@ -72,7 +72,7 @@ def seeds() -> dict[str, list[bytes]]:
             }
         ]
     }
-    sdk = {
+    sdk: dict[str, Any] = {
         "spans": [
             {
                 "name": "n",

@@ -169,8 +169,10 @@ def _decoder() -> Callable[[bytes], Any]:
 
     from evalkit.tracing import otlp
 
-    scoped = msgspec.defstruct("Scoped", [("spans", list[otlp._Span])], gc=False)
-    found = msgspec.defstruct("Found", [("scope_spans", list[scoped])], rename="camel", gc=False)
+    scoped: Any = msgspec.defstruct("Scoped", [("spans", list[otlp._Span])], gc=False)
+    found: Any = msgspec.defstruct(
+        "Found", [("scope_spans", list[scoped])], rename="camel", gc=False
+    )
     fields = [("resource_spans", list[found])]
     return msgspec.json.Decoder(
         msgspec.defstruct("Document", fields, rename="camel", gc=False)

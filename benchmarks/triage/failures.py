@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from evalkit.tracing.completion import judged
+from evalkit.tracing.failures import judged
 from evalkit.trajectory import Step, Trajectory
 from evalkit.triaging.signals import signals_of
 
@@ -104,7 +104,7 @@ def rewarded(file: Path) -> None:
             continue
         passed = row["reward"] == 1.0
         totals[passed] += 1
-        signals = {one.kind for one in signals_of(as_trajectory(row["steps"]))}
+        signals: set[str] = {one.kind for one in signals_of(as_trajectory(row["steps"]))}
         counts[passed].update(signals or {"none"})
     name = file.name.removesuffix(".jsonl.gz")
     print(f"{name}: {totals[False]} failed, {totals[True]} passed")

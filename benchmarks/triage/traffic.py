@@ -106,7 +106,7 @@ def _one(rng: random.Random, pool: list[Trial], fault: Fault | None, number: int
         if fault is None or changed != steps:
             break
     else:
-        raise ValueError(f"no trace of {fault.route} has the step of {fault.signal}")
+        raise ValueError(f"no trace of the pool has the step of {fault}")
     trace = f"{rng.getrandbits(128):032x}"
     grown = rng.lognormvariate(0, 0.25)
     steps = rewrite(
