@@ -51,7 +51,8 @@ def folded(step: Step, repeats: Sequence[str] = ()) -> tuple[Step, ...]:
         if child.span_id in repeats and child.kind == step.kind:
             step = _merged(step, child)
     if step.kind == "tool":
-        return (as_handoff(judged(_same(step) if step.steps else step)),)
+        made = as_handoff(judged(_same(step) if step.steps else step))
+        return (_same(made) if made.kind == "handoff" and made.steps else made,)
     if not step.steps:
         return (step,)
     if step.kind == "node":

@@ -13,9 +13,12 @@ from evalkit.spans import Span
 from evalkit.trajectory import StepKind
 
 _DSPY = re.compile(r"(Predict|ChatAdapter|JSONAdapter|XMLAdapter|TwoStepAdapter)\b")
-_LLAMA_CLASSES = frozenset(
+_SMOL = re.compile(r"Step \d+")
+LLAMA_CLASSES = frozenset(
     {"BaseWorkflowAgent", "AgentWorkflow", "SentenceSplitter", "TokenTextSplitter"}
 )
+"""LlamaIndex's own parts, which are no steps of a pipeline."""
+
 _LLAMA_METHODS = re.compile(
     r"_?a?(query|synthesize|get_response|predict|predict_and_call|chat_with_tools|stream_chat|"
     r"prepare_chat_with_tools|call|chat|complete)|__call__|_?parse_nodes|split_text.*|"
@@ -38,6 +41,8 @@ def inner_chain(span: Span) -> bool:
         return _DSPY.match(span.name) is not None
     if named in ("strands", "tracer"):
         return span.name.startswith("execute_event_loop_cycle")
+    if named == "smolagents":
+        return _SMOL.fullmatch(span.name) is not None
     if named in ("llama_index", "llamaindex"):
         return llama_chain(span.name)[0] is None
     return False
@@ -49,7 +54,7 @@ def llama_chain(name: str) -> tuple[StepKind | None, str]:
     class_name = owner.rpartition(".")[2]
     if _LLAMA_RERANK.fullmatch(method):
         return "reranker", class_name
-    if class_name in _LLAMA_CLASSES or _LLAMA_METHODS.fullmatch(method) or not owner:
+    if class_name in LLAMA_CLASSES or _LLAMA_METHODS.fullmatch(method) or not owner:
         return None, name
     if method == "run":
         return ("agent" if class_name.endswith("Agent") else "workflow"), class_name

@@ -320,10 +320,10 @@ def _said(forest: Forest, reads: _Reads) -> Iterator[str]:
 
 
 def _stop_reason(steps: Sequence[Step]) -> str | None:
-    """That of the model call which started last."""
+    """That of the model call which ended last."""
     last = None
     for step in steps:
-        if step.kind == "llm" and (last is None or (step.start_ns or 0) > (last.start_ns or 0)):
+        if step.kind == "llm" and (last is None or (step.end_ns or 0) >= (last.end_ns or 0)):
             last = step
     return None if last is None else last.stop_reason
 

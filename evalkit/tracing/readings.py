@@ -21,6 +21,7 @@ from evalkit.tracing.attributes import (
     first,
     is_flagged,
     label,
+    literal,
     model_label,
     model_output,
     parsed,
@@ -195,7 +196,7 @@ def tool_call(span: Span, name: str | None = None) -> Step:
     found = span.attributes
     names = shape_of(found).tells(_names)
     given = _stated(span, names.arguments, "gen_ai.tool.message", "content")
-    result = structured(structured(_stated(span, names.result, "gen_ai.choice", "message")))
+    result = _unquoted(_stated(span, names.result, "gen_ai.choice", "message"))
     return Step(
         kind="tool",
         name=step_name(name, first(found, names.tool), span.name.removeprefix("execute_tool ")),
@@ -219,6 +220,13 @@ def _read_only(hints: Mapping[str, Any]) -> bool | None:
     return False if hints.get("destructiveHint") is True else None
 
 
+def _unquoted(result: Any) -> Any:
+    """What came out: a text may be written as JSON too."""
+    said = structured(structured(result))
+    is_quoted = isinstance(said, str) and said[:1] == said[-1:] == '"'
+    return structured(parsed(said)) if is_quoted else said
+
+
 def _stated(span: Span, keys: tuple[str, ...], event: str, field: str) -> Any:
     """The attribute, or the field of the event where instrumentations put it before."""
     found = first(span.attributes, keys)
@@ -231,8 +239,11 @@ def _stated(span: Span, keys: tuple[str, ...], event: str, field: str) -> Any:
 def only_text(value: Any) -> Any:
     """The content of a result that is one text part: ``[{"text": "{..}"}]`` is what it holds.
 
-    A result that says it is an error stays as it is.
+    A result that says it is an error stays as it is; objects and lists as Python shows them are
+    what they show.
     """
+    if isinstance(value, str):
+        return literal(value) if value.startswith(("{'", "[{'")) else value
     parts = value
     if isinstance(value, dict) and "isError" in value:
         if is_flagged(value["isError"]):
@@ -243,7 +254,7 @@ def only_text(value: Any) -> Any:
             return part["json"]
         said = part.get("text")
         if isinstance(said, str) and set(part) <= {"text", "type", "annotations"}:
-            return structured(said)
+            return only_text(structured(said))
     return parts
 
 
@@ -253,7 +264,10 @@ def agent_name(found: Mapping[str, Any]) -> str | None:
 
 
 def whole(kind: Any, name: str, span: Span) -> Step:
-    """A workflow or an agent: the messages it was given, and the text that it answered."""
+    """A workflow or an agent: the messages it was given, and the text that it answered.
+
+    The calls that it made on the way are steps of their own; without a text they are its answer.
+    """
     given = messages(span, "input")
     said = [one for one in messages(span, "output") if one["role"] != "tool"]
     last: dict[str, Any] = said[-1] if said else {"content": None}
@@ -261,7 +275,7 @@ def whole(kind: Any, name: str, span: Span) -> Step:
         kind=kind,
         name=name,
         arguments=plain({"messages": given}) if given else None,
-        output=plain(model_output(last["content"], last.get("tool_calls", []))),
+        output=plain(last["content"] or model_output(None, last.get("tool_calls", []))),
         agent=agent_name(span.attributes),
         **usage(span.attributes),
     )
@@ -275,7 +289,7 @@ def filled(step: Step, span: Span) -> Step:
     found = span.attributes
     if "input.value" not in found and "output.value" not in found:
         return step
-    given, said = structured(found.get("input.value")), structured(found.get("output.value"))
+    given, said = structured(found.get("input.value")), _unquoted(found.get("output.value"))
     if step.kind == "llm":
         answered = model_answer(said) if step.output is None else None
         output = model_output(answered.text, answered.calls) if answered else None
@@ -310,12 +324,15 @@ def _document(value: Any) -> Any:
     return {key: item for key, item in found.items() if item not in (None, {})}
 
 
+_CALL = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})  # the last is smolagents' own
+
+
 def named_arguments(value: Any) -> Any:
     """The arguments of a call that is recorded as ``{"args": [..], "kwargs": {..}}``; else as is.
 
     A single one given by its place is its bare value; the names of several cannot be told: None.
     """
-    if not isinstance(value, Mapping) or "kwargs" not in value or set(value) - {"args", "kwargs"}:
+    if not isinstance(value, Mapping) or "kwargs" not in value or set(value) - _CALL:
         return value
     placed, named = as_list(value.get("args")), as_map(value["kwargs"])
     if not placed:

@@ -252,10 +252,14 @@ def _pydantic_ai(step: Step, span: Span) -> Step:
     )
 
 
-def _agent_framework(step: Step, span: Span) -> Step:
-    """Microsoft's Agent Framework: a tool's text is JSON too."""
-    is_json = isinstance(step.output, str) and step.output[:1] == step.output[-1:] == '"'
-    return replace(step, output=plain(parsed(step.output))) if is_json else step
+def _semantic_kernel(step: Step, span: Span) -> Step:
+    """Semantic Kernel: a prompt that the pipeline runs is recorded as a tool, and is a node.
+
+    What it answered is shown as Python shows objects; the model's call within tells it.
+    """
+    shown = step.output if isinstance(step.output, str) and step.call_id is None else ""
+    is_prompt = shown.startswith(("[ChatMessageContent(", "[StreamingChatMessageContent("))
+    return replace(step, kind="node", output=None) if is_prompt else step
 
 
 def _mastra(step: Step, span: Span) -> Step:
@@ -313,15 +317,33 @@ class SemanticKernel(GenAI):
     name = "semantic_kernel"
     scopes = (SCOPE,)
     wrappers = ("AutoFunctionInvocationLoop",)
+    mend = staticmethod(_semantic_kernel)
+
+
+_EXECUTORS = ("AgentExecutor", "WorkflowExecutor", "RequestInfoExecutor")
+"""Of Agent Framework's own: those around an agent or another workflow, and one that asks."""
 
 
 class AgentFramework(GenAI):
-    """Microsoft's Agent Framework."""
+    """Microsoft's Agent Framework, and the runtimes below AutoGen and Semantic Kernel."""
 
     name = "agent_framework"
-    scopes = ("agent_framework",)
-    wrappers = ("edge_group", "message.send", "workflow.build", "executor.process")
-    mend = staticmethod(_agent_framework)
+    scopes = ("agent_framework", "agent_runtime ", "autogen ")
+    wrappers = ("edge_group", "message.send", "agent_runtime ", "autogen ")
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its operation; workflows and what they execute by their own keys."""
+        if OPERATION in span.attributes or not span.name.startswith(("workflow.", "executor.")):
+            return super().read(span, parent)
+        kind = span.attributes.get("executor.type")
+        if span.name == "workflow.run":
+            name = step_name(span.attributes.get("workflow.name"), span.name)
+            return Reading(role="step", step=Step(kind="workflow", name=name))
+        is_own = isinstance(kind, str) and not kind.startswith("_") and kind not in _EXECUTORS
+        if not is_own or not span.name.startswith("executor.process"):
+            return Reading(role="wrapper")
+        name = step_name(span.attributes.get("executor.id"), kind)
+        return Reading(role="step", step=Step(kind="node", name=name))
 
 
 class Strands(GenAI):
@@ -353,5 +375,17 @@ class Mastra(GenAI):
 
     name = "mastra"
     scopes = ("@mastra/",)
-    wrappers = ("model_generation", "model_step", "agent_step", "model_chunk")
+    wrappers = (
+        *("model_generation", "model_step", "agent_step", "model_chunk", "mapping", "processor"),
+        *("workflow_conditional", "workflow_parallel", "workflow_loop", "workflow_sleep"),
+        "workflow_wait",
+    )
     mend = staticmethod(_mastra)
+
+    def read(self, span: Span, parent: Span | None) -> Reading:
+        """The span by its operation; a workflow's step is a node."""
+        if span.attributes.get("mastra.span.type") != "workflow_step":
+            return super().read(span, parent)
+        name = span.attributes.get("mastra.workflow_step.step_id")
+        node = Step(kind="node", name=step_name(name, span.name.removeprefix("workflow_step ")))
+        return Reading(role="step", step=_mastra(node, span))

@@ -95,7 +95,12 @@ def _component(span: Span) -> Reading:
         given = _stated(given)
         place: Any = "retriever" if kind.endswith("Retriever") else "reranker"
         return _step(
-            Step(kind=place, name=name, arguments=plain(given), output=plain(documents(listed)))
+            Step(
+                kind=place,
+                name=name,
+                arguments=plain(given),
+                output=None if listed is None else plain(documents(listed)),
+            )
         )
     if "Embedder" in kind:
         return _step(Step(kind="embedding", name=name))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import model_answer
+from evalkit.tracing.answers import model_answer, whole_answer
 from evalkit.tracing.attributes import (
     HIDDEN,
     amount,
@@ -23,7 +23,6 @@ from evalkit.tracing.attributes import (
     indexed,
     is_shown_object,
     label,
-    literal,
     model_label,
     model_output,
     parsed,
@@ -47,6 +46,9 @@ _HANDOFF = "handoff to "
 _FUNCTION_RESPONSE = frozenset({"id", "name", "response", "will_continue", "scheduling", "parts"})
 """What Gemini's envelope of a tool's result, and so Google ADK's, consists of."""
 _METHODS = ("run", "retrieve", "aretrieve", "get_", "aget_")
+_METHODS_OF_AGENTS = (
+    *("._execute_core", ".kickoff", ".run", ".run_stream", ".on_messages", ".on_messages_stream"),
+)
 _LLAMA = ("llama_index", "llamaindex")
 
 
@@ -86,6 +88,8 @@ def _chain(span: Span, parent: Span | None) -> Reading:
         return inner
     if framework(span.scope) == "haystack":
         return _step(_haystack(span))
+    if span.attributes.get("gen_ai.operation.name") == "invoke_workflow":
+        return _step(_unit("workflow", span, span.name.removeprefix("invoke_workflow ")))
     if framework(span.scope) == "crewai" and span.name.endswith(".kickoff"):
         return _step(_unit("workflow", span))
     kind = chain_kind(
@@ -121,30 +125,33 @@ def _unit(kind: Any, span: Span, name: str | None = None) -> Step:
     agent = agent_name(span.attributes) if kind == "agent" else None
     if kind == "agent" and framework(span.scope) == "crewai":  # the span is named AGENT.TASK
         agent = label(span.attributes.get("graph.node.id")) or span.name.partition(".")[0]
+    said = without_envelopes(_value(span, "output"))
     return Step(
         kind=kind,
         name=step_name(name, agent, _bare(span.name)),
         arguments=plain(without_envelopes(_value(span, "input"))),
-        output=plain(without_envelopes(_value(span, "output"))),
+        output=plain(whole_answer(said) if kind in ("agent", "workflow") else said),
         agent=agent_name(span.attributes),
         **(_totals(span) if kind in ("agent", "workflow") else {}),
     )
+
+
+_TOTALS = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "cost_usd")
 
 
 def _totals(span: Span) -> dict[str, Any]:
     """What all that is done within a span used, where it says so."""
     if "llm.token_count.prompt" not in span.attributes:
         return {}
-    totals = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "cost_usd")
     used = _used(span)
-    return {field: used[field] for field in totals if field in used}
+    return {field: used[field] for field in _TOTALS if field in used}
 
 
 def _bare(name: str) -> str:
-    """The crew, agent or task in the names that CrewAI's methods give."""
-    return (
-        name.removesuffix("._execute_core").removesuffix(".kickoff").removeprefix("invoke_agent ")
-    )
+    """The crew, agent or task in the names that methods of CrewAI, smolagents and AutoGen give."""
+    for method in _METHODS_OF_AGENTS:
+        name = name.removesuffix(method)
+    return name.removeprefix("invoke_agent ")
 
 
 def _guardrail(span: Span, parent: Span | None) -> Reading:
@@ -160,6 +167,9 @@ def _llm(span: Span, parent: Span | None) -> Reading:
     operation = found.get("gen_ai.operation.name")
     if operation == "invoke_agent":  # an instrumentation wrote its model calls onto the agent
         return _step(replace(_unit("agent", span), **_used(span)))
+    if operation is not None and span.name.startswith("invoke_agent "):
+        # So did Google ADK's, one over the other: what is left is the last one's.
+        return _step(replace(_unit("agent", span), **dict.fromkeys(_TOTALS)))
     if span.name.endswith("._prepare_chat_with_tools"):
         return Reading(role="wrapper")
     requested, served = _models(span)
@@ -296,9 +306,7 @@ def _result(value: Any) -> Any:
         return structured(value["raw_output"])
     if isinstance(value, Mapping) and {"name", "response"} <= set(value) <= _FUNCTION_RESPONSE:
         value = value["response"]
-    if isinstance(value, str) and value.startswith("[{'"):  # Strands' content, as Python shows it
-        value = literal(value)
-    return only_text(value)
+    return only_text(only_text(value))  # Strands' content is shown as Python does
 
 
 def _call_id(found: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
+from evalkit.tracing.answers import whole_answer
 from evalkit.tracing.attributes import (
     as_map,
     first,
@@ -19,8 +20,16 @@ from evalkit.tracing.attributes import (
     step_name,
     structured,
 )
+from evalkit.tracing.frameworks import LLAMA_CLASSES
 from evalkit.tracing.langchain import as_outcome, chain_kind, tool_message, without_envelopes
-from evalkit.tracing.readings import documents, model_call, named_arguments, tool_call, usage
+from evalkit.tracing.readings import (
+    documents,
+    model_call,
+    named_arguments,
+    only_text,
+    tool_call,
+    usage,
+)
 from evalkit.trajectory import Step, StepKind
 
 KIND = "traceloop.span.kind"
@@ -144,7 +153,9 @@ def _llama(span: Span, kind: Any) -> Reading:
         return _step(replace(_retriever(span), name=name))
     if kind == "task":
         return Reading(role="wrapper")
-    output = plain(structured(span.attributes.get("traceloop.entity.output")))
+    if name in LLAMA_CLASSES and name != "AgentWorkflow":
+        return Reading(role="wrapper")
+    output = plain(whole_answer(structured(span.attributes.get("traceloop.entity.output"))))
     place: StepKind = "agent" if name.endswith("Agent") else "workflow"
     return _step(Step(kind=place, name=name, output=output))
 
@@ -169,17 +180,21 @@ def _tool(span: Span) -> Step:
     given = given or structured(found.get("traceloop.entity.input"))
     result = found.get("gen_ai.tool.call.result")
     result = structured(parsed(found.get("traceloop.entity.output")) if result is None else result)
+    llama = as_map(result.get("tool_output")) if isinstance(result, Mapping) else {}
+    if "raw_output" in llama:  # LlamaIndex's ToolCallResult
+        result = structured(llama["raw_output"])
     if isinstance(result, Mapping) and set(result) in ({"output"}, {"result"}):
         result = structured(next(iter(result.values())))
     elif isinstance(result, Mapping) and "output" in result and "kwargs" in result:
         result = result["output"]
     message = tool_message(result)
     failed = found.get("gen_ai.task.status") == "failure" or found.get("error.type") is not None
+    failed = failed or llama.get("is_error") is True
     error = message.error or (str(message.output)[:500] if failed and message.output else None)
     return replace(
         step,
         arguments=plain(_arguments(given)),
-        output=plain(message.output),
+        output=plain(only_text(message.output)),
         call_id=step.call_id or label(message.call_id),
         status="error" if error or failed else "ok",
         error=error,

@@ -96,11 +96,14 @@ def _whole(span: Span) -> Step:
     found = span.attributes
     agent = label(found.get("ai.telemetry.functionId")) or label(found.get("resource.name"))
     used = usage(found)
+    said = _said(span)
+    if isinstance(said, dict) and said.get("tool_calls"):  # they are steps of their own
+        said = said.get("content") or said
     return Step(
         kind="agent",
         name=step_name(agent, span.name),
         arguments=plain(structured(first(found, ("ai.prompt", "input.value")))),
-        output=plain(_said(span)),
+        output=plain(said),
         agent=agent,
         **{**used, "model_served": None},
     )

@@ -1,0 +1,321 @@
+"""What frameworks put around their steps, each as the few spans that show it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from evalkit.spans import Span
+from evalkit.tracing.normalizer import to_trajectory
+from evalkit.trajectory import Step, Trajectory
+
+KIND = "openinference.span.kind"
+
+
+def span(number: int, name: str, parent: int | None, scope: str, /, **attributes: Any) -> Span:
+    """A span that lasts until after its children, which have higher numbers, have ended."""
+    return Span(
+        trace_id="a" * 32,
+        span_id=f"{number:016x}",
+        parent_id=None if parent is None else f"{parent:016x}",
+        name=name,
+        start_ns=10**18 + number * 1000,
+        end_ns=10**18 + (100 - number) * 1000 if parent is None else 10**18 + number * 1000 + 500,
+        scope=scope,
+        attributes=attributes,
+    )
+
+
+def genai(number: int, name: str, parent: int | None, scope: str, /, **attributes: Any) -> Span:
+    named = {f"gen_ai.{key}".replace("__", "."): value for key, value in attributes.items()}
+    return span(number, name, parent, scope, **named)
+
+
+def steps(trajectory: Trajectory) -> list[Step]:
+    return [visit.step for visit in trajectory.walk()]
+
+
+def labels(trajectory: Trajectory) -> list[str]:
+    return ["  " * visit.depth + visit.step.label for visit in trajectory.walk()]
+
+
+OI = "openinference.instrumentation."
+CREW = {"raw": "12 m.", "json_dict": None, "pydantic": None, "tasks_output": [{"raw": "12 m."}]}
+EVENT = {"content": {"parts": [{"text": "12 m."}], "role": "model"}, "author": "diver"}
+RESULT = {
+    "messages": [{"source": "user", "content": "?"}, {"source": "diver", "content": "12 m."}],
+    "stop_reason": "TERMINATE",
+}
+SHOWN = "StopEvent(result=AgentOutput(response=ChatMessage(role=<MessageRole.ASSISTANT: 'assis..."
+MESSAGES = {"messages": ["ChatMessage(_role=<ChatRole.USER: 'user'>, _content=[TextContent(..."]}
+
+
+@pytest.mark.parametrize(
+    ("scope", "name", "kind", "output", "label"),
+    [
+        ("crewai", "reef_crew.kickoff", "CHAIN", CREW, "workflow reef_crew"),
+        ("google_adk", "agent_run [diver]", "AGENT", EVENT, "agent agent_run [diver]"),
+        ("autogen_agentchat", "diver.on_messages_stream", "AGENT", RESULT, "agent diver"),
+        ("llama_index", "FunctionAgent.run", "CHAIN", SHOWN, "agent FunctionAgent"),
+        ("haystack", "Agent.run", "CHAIN", MESSAGES, "agent Agent"),
+        ("smolagents", "diver.run", "AGENT", "ChatMessageStreamDelta(content=None)", "agent diver"),
+    ],
+)
+def test_an_answer_is_taken_out_of_what_its_framework_puts_around_it(
+    scope: str, name: str, kind: str, output: Any, label: str
+) -> None:
+    value = output if isinstance(output, str) else json.dumps(output)
+    found = to_trajectory(
+        [
+            span(1, name, None, OI + scope, **{KIND: kind, "output.value": value}),
+            span(2, "model", 1, OI + scope, **{KIND: "LLM", "output.value": "12 m."}),
+        ]
+    )
+    assert labels(found) == [label, "  llm model"]
+    assert found.output == "12 m."
+
+
+def test_text_that_only_looks_a_little_like_an_object_stays_an_answer() -> None:
+    said = "Call Anna (tel=12) first."
+    root = span(1, "diver.run", None, OI + "smolagents", **{KIND: "AGENT", "output.value": said})
+    assert to_trajectory([root]).output == said
+
+
+def test_an_agent_that_answers_a_text_did_not_answer_its_calls() -> None:
+    parts = [
+        {"type": "tool_call", "id": "c1", "name": "dock_fee", "arguments": {"ship": "Aurora"}},
+        {"type": "text", "content": "It pays 42."},
+    ]
+    said = json.dumps([{"role": "assistant", "parts": parts}])
+    agent = {"operation__name": "invoke_agent", "agent__name": "harbor", "output__messages": said}
+    found = to_trajectory([genai(1, "invoke_agent harbor", None, "gen_ai", **agent)])
+    assert (found.output, steps(found)[0].output) == ("It pays 42.", "It pays 42.")
+    vercel = {
+        "ai.operationId": "ai.generateText",
+        "ai.response.text": "It pays 42.",
+        "ai.response.toolCalls": json.dumps([{"toolCallId": "c1", "toolName": "dock_fee"}]),
+    }
+    assert to_trajectory([span(1, "ai.generateText", None, "ai", **vercel)]).output == "It pays 42."
+    del vercel["ai.response.text"]
+    [agent_step] = steps(to_trajectory([span(1, "ai.generateText", None, "ai", **vercel)]))
+    assert agent_step.output["tool_calls"][0]["name"] == "dock_fee"
+
+
+def test_a_tool_s_text_is_read_without_json_s_quotes() -> None:
+    attributes = {
+        "ai.operationId": "ai.toolCall",
+        "ai.toolCall.name": "trail",
+        "ai.toolCall.result": '"9.5 km"',
+    }
+    [tool] = steps(to_trajectory([span(1, "ai.toolCall", None, "ai", **attributes)]))
+    assert tool.output == "9.5 km"
+
+
+def test_what_a_tool_gave_as_python_shows_it_is_what_it_shows() -> None:
+    attributes = {KIND: "TOOL", "tool.name": "artist", "output.value": "{'artist': 'Kent'}"}
+    [tool] = steps(to_trajectory([span(1, "artist", None, OI + "agno", **attributes)]))
+    assert tool.output == {"artist": "Kent"}
+    attributes["output.value"] = "{'artist': Kent}"
+    [tool] = steps(to_trajectory([span(1, "artist", None, OI + "agno", **attributes)]))
+    assert tool.output == "{'artist': Kent}"
+
+
+def test_smolagents_calls_are_named_and_its_loop_is_no_step() -> None:
+    call = {"args": [], "sanitize_inputs_outputs": True, "kwargs": {"title": "Musik"}}
+    messages = {
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.tool_calls.0.tool_call.id": "c1",
+        "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "length",
+        "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": (
+            '{"title": "Musik"}'
+        ),
+    }
+    scope = OI + "smolagents"
+    tool = {KIND: "TOOL", "tool.name": "length", "input.value": json.dumps(call)}
+    found = to_trajectory(
+        [
+            span(1, "music.run", None, scope, **{KIND: "AGENT", "output.value": "3:20"}),
+            span(2, "Step 1", 1, scope, **{KIND: "CHAIN"}),
+            span(3, "OpenAIModel.generate", 2, scope, **{KIND: "LLM", **messages}),
+            span(4, "length", 2, scope, **{**tool, "output.value": "3:20"}),
+        ]
+    )
+    assert labels(found) == ["agent music", "  llm OpenAIModel.generate", "  tool length"]
+    last = steps(found)[-1]
+    assert (last.arguments, last.call_id) == ({"title": "Musik"}, "c1")
+    assert "tool spans" not in found.coverage.missing
+
+
+def test_llamaindex_tool_results_of_openllmetry() -> None:
+    scope = "opentelemetry.instrumentation.llamaindex"
+
+    def tool(number: int, raw: Any, *, failed: bool) -> Span:
+        result = {
+            "tool_name": "mass",
+            "tool_id": "c1",
+            "tool_output": {"raw_output": raw, "is_error": failed, "blocks": []},
+        }
+        return span(
+            number,
+            "BaseWorkflowAgent.tool",
+            1,
+            scope,
+            **{
+                "traceloop.span.kind": "tool",
+                "tool.name": "mass",
+                "traceloop.entity.output": json.dumps(result),
+            },
+        )
+
+    answer = {"role": "assistant", "blocks": [{"block_type": "text", "text": "2.1"}]}
+    root = span(
+        1,
+        "FunctionAgent.workflow",
+        None,
+        scope,
+        **{
+            "traceloop.span.kind": "workflow",
+            "traceloop.entity.output": json.dumps({"result": {"response": answer}}),
+        },
+    )
+    found = to_trajectory(
+        [root, tool(2, "scope timed out", failed=True), tool(3, 2.1, failed=False)]
+    )
+    _, failed, good = steps(found)
+    assert (failed.status, failed.error) == ("error", "scope timed out")
+    assert (good.status, good.output, found.output) == ("ok", 2.1, "2.1")
+
+
+def test_agent_framework_s_workflows_and_the_executors_of_one_s_own() -> None:
+    scope = "agent_framework"
+
+    def executor(number: int, name: str, kind: str) -> Span:
+        told = {"executor.id": name, "executor.type": kind}
+        return span(number, f"executor.process {name}", 1, scope, **told)
+
+    found = to_trajectory(
+        [
+            span(1, "workflow.run", None, scope, **{"workflow.name": "copy_desk"}),
+            executor(2, "Writer", "AgentExecutor"),
+            genai(3, "invoke_agent Writer", 2, scope, operation__name="invoke_agent"),
+            executor(4, "count_words", "FunctionExecutor"),
+            executor(5, "dispatcher", "_DispatchToAllParticipants"),
+        ]
+    )
+    assert labels(found) == ["workflow copy_desk", "  agent Writer", "  node count_words"]
+    assert found.coverage.not_understood == 0
+
+
+def test_mastra_s_workflow_steps_are_nodes() -> None:
+    scope = "@mastra/otel-exporter"
+    step = {
+        "gen_ai.operation.name": "workflow_step",
+        "mastra.span.type": "workflow_step",
+        "mastra.workflow_step.step_id": "fetch",
+        "mastra.workflow_step.input": '{"park": "Zion"}',
+        "mastra.workflow_step.output": '{"trail": "Ridge"}',
+    }
+    found = to_trajectory(
+        [
+            genai(1, "invoke_workflow trails", None, scope, operation__name="invoke_workflow"),
+            span(2, "workflow_step fetch", 1, scope, **step),
+            genai(3, "mapping", 1, scope, operation__name="mapping"),
+        ]
+    )
+    assert labels(found) == ["workflow trails", "  node fetch"]
+    assert (steps(found)[1].arguments, steps(found)[1].output) == (
+        {"park": "Zion"},
+        {"trail": "Ridge"},
+    )
+    assert found.coverage.not_understood == 0
+
+
+def test_messages_of_agents_runtimes_are_no_steps() -> None:
+    found = to_trajectory(
+        [
+            span(1, "autogen process a", None, "autogen SingleThreadedAgentRuntime"),
+            span(2, "agent_runtime send a", 1, "agent_runtime InProcessRuntime"),
+            genai(3, "invoke_agent a", 2, "autogen-core", operation__name="invoke_agent"),
+        ]
+    )
+    assert labels(found) == ["agent a"]
+    assert found.coverage.not_understood == 0
+
+
+def test_a_prompt_that_semantic_kernel_runs_is_a_node() -> None:
+    scope = "semantic_kernel.functions.kernel_function"
+    shown = "[ChatMessageContent(inner_content=ChatCompletion(id='x'))]"
+    prompt = {"operation__name": "execute_tool", "tool__name": "aBcD", "tool__call.result": shown}
+    found = to_trajectory([genai(1, "execute_tool aBcD", None, scope, **prompt)])
+    assert (labels(found), found.output) == (["node aBcD"], None)
+
+
+def test_a_handoff_that_two_instrumentations_record_is_one() -> None:
+    outer = {KIND: "TOOL", "tool.name": "transfer_to_refund", "input.value": "{}"}
+    inner = {"operation__name": "execute_tool", "tool__name": "transfer_to_refund"}
+    found = to_trajectory(
+        [
+            genai(1, "invoke_agent triage", None, "autogen-core", operation__name="invoke_agent"),
+            span(2, "HandoffTool", 1, OI + "autogen_agentchat", **outer),
+            genai(3, "execute_tool", 2, "autogen-core", tool__call__id="c1", **inner),
+        ]
+    )
+    assert labels(found) == ["agent triage", "  handoff refund"]
+    assert steps(found)[1].call_id == "c1"
+
+
+def test_of_calls_written_over_one_another_on_an_agent_no_tokens_are_taken() -> None:
+    last = {
+        KIND: "LLM",
+        "gen_ai.operation.name": "generate_content",
+        "llm.model_name": "gpt-4o",
+        "llm.token_count.prompt": 61,
+        "llm.token_count.completion": 20,
+        "output.value": json.dumps(EVENT),
+    }
+    found = to_trajectory([span(1, "invoke_agent diver", None, "gcp.vertex.agent", **last)])
+    assert (labels(found), found.output) == (["agent diver"], "12 m.")
+    assert (found.tokens_in, found.tokens_out) == (None, None)
+    assert {"model calls", "tokens"} <= set(found.coverage.missing)
+
+
+def test_haystack_documents_that_were_not_recorded_are_unknown() -> None:
+    component = {"haystack.component.type": "BM25Retriever", "haystack.component.name": "finder"}
+    found = to_trajectory([span(1, "haystack.component.run", None, "haystack", **component)])
+    assert (labels(found), steps(found)[0].output) == (["retriever finder"], None)
+    told = {**component, "haystack.component.output": '{"documents": []}'}
+    found = to_trajectory([span(1, "haystack.component.run", None, "haystack", **told)])
+    assert steps(found)[0].output == []
+
+
+def test_the_last_agent_answers_and_one_that_failed_does_not() -> None:
+    def agent(number: int, said: str) -> Span:
+        told = {KIND: "AGENT", "agent.name": f"a{number}", "output.value": said}
+        return span(number, f"a{number}", 9, OI + "agno", **told)
+
+    notes, report = agent(2, "Notes."), agent(3, "Report.")
+    assert to_trajectory([notes, report]).output == "Report."
+    failed = agent(4, "The server is overloaded")
+    failed = replace(failed, error=True)
+    assert to_trajectory([notes, report, failed]).output == "Report."
+    assert to_trajectory([failed]).output == "The server is overloaded"
+
+
+def test_the_reason_is_that_of_the_call_which_ended_last() -> None:
+    saved = genai(
+        1,
+        "chat gpt-4o-mini",
+        None,
+        "pydantic-ai",
+        operation__name="chat",
+        request__model="gpt-4o-mini",
+        response__finish_reasons=["stop"],
+    )
+    lost = genai(2, "chat gpt-4.1", 1, "pydantic-ai", request__model="gpt-4.1")
+    lost = replace(lost, error=True)
+    found = to_trajectory([saved, lost])
+    assert [step.status for step in steps(found)] == ["error", "ok"]
+    assert found.stop_reason == "stop"
