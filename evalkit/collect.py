@@ -7,6 +7,7 @@ collector is finished by :func:`finish`.
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections import Counter
@@ -49,7 +50,6 @@ _SHARE = 0.3
 """Of its time that a collector spends on trials while spans come: storing spans goes first."""
 
 _BATCH = 100
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Extent(NamedTuple):
@@ -129,7 +129,7 @@ def collect(
     """
     if endpoint.token is not None:
         authorization.check(endpoint.token)
-    if endpoint.host not in _LOOPBACK and endpoint.token is None:
+    if endpoint.token is None and not _is_loopback(endpoint.host):
         raise InputError(
             f"{endpoint.host} can be reached from other machines: give a token that senders must "
             "know (EVALKIT_COLLECT_TOKEN), or listen on 127.0.0.1"
@@ -237,6 +237,14 @@ def _servers(
         why = error.strerror or error
         raise InputError(f"cannot listen on {endpoint.host}:{port}: {why}") from None
     return servers
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def _reading(run: Run) -> Reading:

@@ -315,6 +315,8 @@ def no_span_id(value: str | int) -> str:
     """What is said of a span whose id is none."""
     told = str(value)
     said = repr(told) if len(told) <= 12 else f"a text of {len(told)} characters"  # be it a secret
+    if told and not told.strip("0"):
+        said = "a row of zeros"
     return f"{said} is no id of 8 bytes"
 
 

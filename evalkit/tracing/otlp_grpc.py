@@ -12,6 +12,7 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.tracing.authorization import UNAUTHORIZED, is_authorized
+from evalkit.tracing.otlp_answers import partial_success
 from evalkit.tracing.otlp_http import (
     MAX_BODY,
     Answer,
@@ -19,7 +20,6 @@ from evalkit.tracing.otlp_http import (
     Export,
     Signal,
     Sink,
-    partial_success,
 )
 
 _METHODS: dict[str, Signal] = {
@@ -91,7 +91,7 @@ def _handler(grpc: Any, token: str | None, sink: Sink, refused: Callable[[], Non
             answer = sink(Export(signal, False, body))
             if answer.status != 200:
                 _abort(grpc, context, answer)
-            return partial_success(answer) if answer.rejected else b""
+            return partial_success(answer.rejected, answer.message) if answer.rejected else b""
 
         return answered
 

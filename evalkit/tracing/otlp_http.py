@@ -7,6 +7,7 @@ the time, and a slow client holds up only itself.
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 import threading
@@ -20,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 from evalkit.errors import InputError
 from evalkit.tracing.authorization import UNAUTHORIZED, is_authorized
 from evalkit.tracing.compression import inflate
+from evalkit.tracing.otlp_answers import failure, partial_success
 from evalkit.tracing.room import NoRoomError, Room
 
 MAX_BODY = 16 * 1024 * 1024
@@ -31,6 +33,9 @@ MAX_AT_ONCE = 2 * MAX_BODY
 BODY_SECONDS = 60.0
 """A body must have come by then."""
 
+HEAD_SECONDS = 60.0
+"""A request's head must have come by then, from the connection's begin or the answer before."""
+
 MAX_CONNECTIONS = 256
 """Further connections are answered 503 and closed."""
 
@@ -38,6 +43,9 @@ _IDLE_SECONDS = 30
 _ROOM_SECONDS = 10.0
 _RATIO = 32
 """How far bodies inflate, mostly: so much room is taken before it is known."""
+
+_SPARE_SECONDS = 5.0
+"""A late body is told so before it is hung up on."""
 
 _MAX_TRAILERS = 100
 _BUSY = (
@@ -124,7 +132,7 @@ class Server(ThreadingHTTPServer):
         self.refused = refused
         self.endpoint = endpoint
         self.room = Room(MAX_AT_ONCE)
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, float] = {}  # by when each must have sent what is awaited
         self._busy = 0
         self._quiet = threading.Condition()
         self._stopping = False
@@ -151,9 +159,23 @@ class Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accepts a connection and remembers it."""
         connection, address = super().get_request()
-        with self._quiet:
-            self._open.add(connection)
+        self.await_from(connection, HEAD_SECONDS)
         return connection, address
+
+    def await_from(self, connection: socket.socket, seconds: float) -> None:
+        """Gives a connection so long to send what comes next; a read's timeout is not enough, for
+        it begins anew with each byte."""
+        with self._quiet:
+            self._open[connection] = time.monotonic() + seconds
+
+    def service_actions(self) -> None:
+        """Hangs up on connections that were awaited for too long."""
+        now = time.monotonic()
+        with self._quiet:
+            late = [connection for connection, due in self._open.items() if due < now]
+        for connection in late:
+            with suppress(OSError):  # closed meanwhile; TLS has no say in it
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serves the connection in a thread of its own, or refuses it if there are too many."""
@@ -170,7 +192,7 @@ class Server(ThreadingHTTPServer):
     def shutdown_request(self, request: Any) -> None:
         """Forgets and closes a connection."""
         with self._quiet:
-            self._open.discard(request)
+            self._open.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -223,6 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answers one OTLP export."""
+        self.server.await_from(self.connection, math.inf)
         try:
             self._authorize()
             signal = _PATHS.get(self.path.partition("?")[0].rstrip("/"))
@@ -237,6 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.refused()
             self.close_connection = True  # the body may still be on its way
             self._refuse(refused.answer)
+        self.server.await_from(self.connection, HEAD_SECONDS)
 
     def _exported(self, signal: Signal) -> Answer:
         """The sink's answer to the body, for which there is room first."""
@@ -247,7 +271,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             room = min(MAX_BODY, size * _RATIO) if encoding else size
             with self.server.room.taken(room, _ROOM_SECONDS):
+                self.server.await_from(self.connection, BODY_SECONDS + _SPARE_SECONDS)
                 raw = self._chunks() if self._is_chunked else self._read(size)
+                self.server.await_from(self.connection, math.inf)
                 try:
                     return self._ask(signal, _inflated(raw, room) if encoding else raw)
                 except _LargerError:
@@ -333,14 +359,17 @@ class _Handler(BaseHTTPRequestHandler):
             told = {rejected: str(answer.rejected), "errorMessage": answer.message}
             self._send(200, json.dumps({"partialSuccess": told}).encode(), True)
         else:
-            self._send(200, partial_success(answer), False)
+            self._send(200, partial_success(answer.rejected, answer.message), False)
 
     def _refuse(self, answer: Answer) -> None:
         # A client that is told to come back keeps its connection; others are hung up on.
         if answer.retry_after is None:
             self.close_connection = True
-        told = json.dumps({"message": answer.message}).encode()
-        self._send(answer.status, told, True, answer.retry_after)
+        # In protobuf for who sent that; a person with curl reads JSON.
+        is_json = self.headers.get_content_type() != "application/x-protobuf"
+        told = {"message": answer.message}
+        body = json.dumps(told).encode() if is_json else failure(answer.message)
+        self._send(answer.status, body, is_json, answer.retry_after)
 
     def _send(
         self, status: int, body: bytes, is_json: bool, retry_after: int | None = None
@@ -376,13 +405,3 @@ def _inflated(raw: bytes, room: int) -> bytes:
         if room < MAX_BODY:
             raise _LargerError from None
         raise _Refused(413, str(error)) from None
-
-
-def partial_success(answer: Answer) -> bytes:
-    """The protobuf answer that rejects some; it has the same form for traces and logs."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
-    response = ExportTraceServiceResponse()
-    response.partial_success.rejected_spans = answer.rejected
-    response.partial_success.error_message = answer.message
-    return bytes(response.SerializeToString())

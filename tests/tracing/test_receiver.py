@@ -6,9 +6,12 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from google.rpc.status_pb2 import Status
 
+from evalkit.tracing import otlp_http
 from evalkit.tracing.receiver import MAX_BODY, LoopbackReceiver
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -131,7 +134,8 @@ def test_what_is_no_otlp_is_refused_with_a_reason(
 ) -> None:
     found, answer, _ = post(receiver, body, headers, path)
     assert found == status
-    assert reason in json.loads(answer)["message"]
+    told = Status.FromString(answer) if headers is PROTO_TYPE else json.loads(answer)
+    assert reason in (told.message if isinstance(told, Status) else told["message"])
     assert receiver.rejected_requests == 1
     assert post(receiver, b"{}")[0] == 200
 
@@ -151,6 +155,27 @@ def test_garbage_and_hang_ups_do_no_harm(receiver: LoopbackReceiver) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(sent)
     assert post(receiver, b"{}")[0] == 200
+
+
+@pytest.mark.parametrize("late", ["HEAD_SECONDS", "BODY_SECONDS"])
+def test_a_sender_that_trickles_is_hung_up_on(monkeypatch: pytest.MonkeyPatch, late: str) -> None:
+    monkeypatch.setattr(otlp_http, late, 0.3)
+    monkeypatch.setattr(otlp_http, "_SPARE_SECONDS", 0.0)
+    head = b"POST /v1/traces HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+    sent = head + (b"X-A: " if late == "HEAD_SECONDS" else b"\r\n2;")
+    with LoopbackReceiver() as receiver:
+        port = int(receiver.endpoint.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(sent)
+            connection.settimeout(0.05)
+            for _ in range(60):  # a byte now and then keeps any timeout of a read from running out
+                with suppress(TimeoutError, ConnectionError):
+                    connection.sendall(b"a")
+                    if not connection.recv(1000):
+                        break
+            else:
+                pytest.fail("it is still listened to")
+        assert post(receiver, b"{}")[0] == 200
 
 
 def test_many_connections_at_once() -> None:
