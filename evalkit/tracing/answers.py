@@ -70,7 +70,7 @@ def whole_answer(value: Any) -> Any:
         return value["response"]
     if "parts" in as_map(value.get("content")):  # Google ADK's Event
         return model_answer(value).text
-    said = as_list(value.get("messages"))
+    said = as_list(first(value, ("messages", "replies")))
     if said and "stop_reason" in value and isinstance(said[-1], Mapping):  # AutoGen's TaskResult
         return said[-1].get("content")
     is_shown = bool(said) and all(isinstance(one, str) and _SHOWN.match(one) for one in said)

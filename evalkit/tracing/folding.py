@@ -202,6 +202,8 @@ def _merged(outer: Step, inner: Step) -> Step:
         for field in ("tokens_in", "tokens_out"):
             counts = [getattr(outer, field), getattr(inner, field)]
             known[field] = max((count for count in counts if count is not None), default=None)
+        if inner.end_ns is not None:  # a stream may last longer than the call that began it
+            known["end_ns"] = max(outer.end_ns or 0, inner.end_ns)
     if isinstance(outer.arguments, str) and isinstance(inner.arguments, Mapping):
         known["arguments"] = inner.arguments  # by their names
     others = [other for other in outer.steps if other is not inner]

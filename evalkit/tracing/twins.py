@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.tracing.answers import FAKE_ID
-from evalkit.tracing.sameness import agree, differ
+from evalkit.tracing.sameness import agree, called, differ, said
 from evalkit.tracing.tree import Forest, parents_first
 from evalkit.trajectory import Step
 
@@ -54,6 +54,7 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
     repeats: dict[int, list[str]] = defaultdict(list)
     within = _within(forest, steps, above)
     agents = _agents_above(forest, steps)
+    around = frozenset(above)
     ones = _Ones(spans)
     for inner, near in _candidates(spans, steps):
         outer = above[inner]
@@ -68,7 +69,10 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
                 number
                 for number in near
                 if spans[number].scope != spans[inner].scope
-                and _spans_one_time(spans, number, inner)
+                and (
+                    _spans_one_time(spans, number, inner)
+                    or (number not in around and _streamed_after(forest, steps, number, inner))
+                )
                 and _is_one(forest, steps, number, inner)
                 and ones.may_be(number, inner)
                 and not _are_of_others(forest, ones, agents[number], agents[inner])
@@ -276,6 +280,27 @@ def _spans_one_time(spans: Sequence[Span], outer: int, inner: int) -> bool:
         return False
     shared = min(around.end_ns, within.end_ns) - max(around.start_ns, within.start_ns)
     return 2 * shared >= length or not length  # a message that was written when it was over
+
+
+def _streamed_after(forest: Forest, steps: Sequence[Step | None], outer: int, inner: int) -> bool:
+    """Whether the inner call may be the outer one's stream.
+
+    A framework's span may end when it has the stream at hand; its SDK's then stands beside it,
+    and lasts as long as the stream. That a first token is known shows that it is one, the same
+    answer that it is this call's; so does the same failure.
+    """
+    first, second = steps[outer], steps[inner]
+    parents, around, within = forest.parents, forest.spans[outer], forest.spans[inner]
+    if first is None or second is None or first.kind != "llm":
+        return False
+    if parents[outer] is None or parents[outer] != parents[inner]:
+        return False
+    if around.start_ns > within.start_ns:
+        return False
+    if around.error and within.error:
+        return bool(around.status_message) and around.status_message == within.status_message
+    is_told = first.ttft_s is not None and first.output is not None
+    return is_told and (said(first), called(first)) == (said(second), called(second))
 
 
 def _off(around: Span, within: Span) -> int:

@@ -61,6 +61,7 @@ MESSAGES = {"messages": ["ChatMessage(_role=<ChatRole.USER: 'user'>, _content=[T
         ("autogen_agentchat", "diver.on_messages_stream", "AGENT", RESULT, "agent diver"),
         ("llama_index", "FunctionAgent.run", "CHAIN", SHOWN, "agent FunctionAgent"),
         ("haystack", "Agent.run", "CHAIN", MESSAGES, "agent Agent"),
+        ("haystack", "Pipeline.run", "CHAIN", {"diver": MESSAGES}, "workflow Pipeline"),
         ("smolagents", "diver.run", "AGENT", "ChatMessageStreamDelta(content=None)", "agent diver"),
     ],
 )

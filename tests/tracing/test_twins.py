@@ -534,3 +534,45 @@ def test_things_of_one_scope_are_never_one(done: list[Done], order: random.Rando
     order.shuffle(spans)
     [found] = to_trajectory(spans).steps
     assert len(found.steps) == len(done)
+
+
+def test_a_stream_that_lasts_longer_than_the_call_that_began_it_is_one_call() -> None:
+    def streamed(
+        second: dict[str, Any], *, parent: int = 2, within: bool = False, first: float | None = 3
+    ) -> list[tuple[str, int | None]]:
+        told = {"gen_ai.response.time_to_first_chunk": first} if first else {}
+        inside = [span(5, 3, (21, 22), SECOND, model("Yes."))] if within else []
+        found = to_trajectory(
+            [
+                span(1, None, (0, 100), FIRST, {"openinference.span.kind": "AGENT"}, name="a"),
+                span(2, 1, (10, 90), FIRST, {"openinference.span.kind": "CHAIN"}, name="b"),
+                span(3, 2, (20, 24), FIRST, {**model_2("Yes."), **told}),
+                span(4, parent, (30, 80), SECOND, second),
+                *inside,
+            ]
+        )
+        calls = [visit.step for visit in found.walk() if visit.step.kind == "llm"]
+        return [(str(call.output), call.end_ns and (call.end_ns - 10**18) // MS) for call in calls]
+
+    assert streamed(model("Yes.")) == [("Yes.", 80)]
+    assert streamed(model("Yes."), first=None) == [("Yes.", 24), ("Yes.", 80)]
+    assert streamed(model("No.")) == [("Yes.", 24), ("No.", 80)]
+    assert streamed(model(None)) == [("Yes.", 24), ("None", 80)]
+    assert streamed(model("Yes.", None, "gpt-4o-mini")) == [("Yes.", 24), ("Yes.", 80)]
+    assert streamed(model("Yes."), parent=1) == [("Yes.", 24), ("Yes.", 80)]
+    # The SDK's own recording of the first call is there already.
+    assert streamed(model("Yes."), within=True) == [("Yes.", 24), ("Yes.", 80)]
+
+
+@pytest.mark.parametrize(("message", "count"), [("503 overloaded", 1), ("401 no key", 2), ("", 2)])
+def test_a_stream_that_never_began_failed_once(message: str, count: int) -> None:
+    failed = {"error": True, "status_message": "503 overloaded" if message else ""}
+    found = to_trajectory(
+        [
+            span(1, None, (0, 100), FIRST, agent_2("a"), name="a"),
+            span(2, 1, (20, 24), FIRST, model_2(), **failed),
+            span(3, 1, (30, 80), SECOND, model(), **{**failed, "status_message": message}),
+        ]
+    )
+    calls = [visit.step for visit in found.walk() if visit.step.kind == "llm"]
+    assert [call.status for call in calls] == ["error"] * count

@@ -21,7 +21,7 @@ from evalkit.tracing.attributes import (
     stop_reason,
     structured,
 )
-from evalkit.tracing.readings import documents
+from evalkit.tracing.readings import documents, only_text
 from evalkit.trajectory import Step
 
 _WRAPPERS = frozenset({"haystack.agent.step", "haystack.tracing.auto_enable"})
@@ -127,7 +127,7 @@ def _result_of(call: Mapping[str, Any], results: list[Mapping[str, Any]]) -> Map
 
 
 def _call(call: Mapping[str, Any], result: Mapping[str, Any]) -> Step:
-    output = structured(result.get("result"))
+    output = only_text(structured(result.get("result")))
     failed = result.get("error") is True
     return Step(
         kind="tool",

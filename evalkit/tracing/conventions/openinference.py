@@ -105,7 +105,10 @@ def _haystack(span: Span) -> Step:
     """A Haystack component, by the class whose ``run`` it is."""
     name = span.name.removesuffix(".run").removesuffix(".run_async")
     kind = {"Agent": "agent", "Pipeline": "workflow", "AsyncPipeline": "workflow"}.get(name, "node")
-    return _unit(kind, span, name)
+    step = _unit(kind, span, name)
+    parts = as_map(step.output).values() if kind == "workflow" else ()
+    is_told = not parts or any(whole_answer(part) is not None for part in parts)
+    return step if is_told else replace(step, output=None)
 
 
 def _agent(span: Span, parent: Span | None) -> Reading:
