@@ -15,7 +15,7 @@ from evalkit.model_names import served_evidence
 from evalkit.tool_names import is_same_tool
 from evalkit.tracing.failures import judged
 from evalkit.tracing.handoffs import as_handoff
-from evalkit.tracing.sameness import apart, differ, said, texts_differ
+from evalkit.tracing.sameness import apart, called, differ, said, texts_differ
 from evalkit.trajectory import Step
 
 _FILLED = (
@@ -189,6 +189,14 @@ def _is_same_call(outer: Step, inner: Step) -> bool:
     return not differ(outer, inner)
 
 
+def _unsaid(call: Step) -> int:
+    """How much is not told of an answer that calls tools, as where no content is captured."""
+    calls = called(call)
+    if calls is None:
+        return 0
+    return sum(one.get("arguments") is None for one in calls) + (said(call) is None)
+
+
 def _merged(outer: Step, inner: Step) -> Step:
     """The outer step with what only the inner one knows, and the inner one's children."""
     known: dict[str, Any] = {
@@ -204,6 +212,8 @@ def _merged(outer: Step, inner: Step) -> Step:
             known[field] = max((count for count in counts if count is not None), default=None)
         if inner.end_ns is not None:  # a stream may last longer than the call that began it
             known["end_ns"] = max(outer.end_ns or 0, inner.end_ns)
+    if outer.kind == "llm" and called(inner) and _unsaid(inner) < _unsaid(outer):
+        known["output"] = inner.output
     if isinstance(outer.arguments, str) and isinstance(inner.arguments, Mapping):
         known["arguments"] = inner.arguments  # by their names
     others = [other for other in outer.steps if other is not inner]

@@ -179,6 +179,8 @@ def model_call(span: Span, name: str | None = None) -> Step:
     reason = stop_reason(first(found, names.stopped), said.stop_reason, calls=own_calls(said.calls))
     if reason == "stop" and span.scope == _GUESSING and said.text is None:
         reason = None
+    elif reason == "error" and not span.error:  # in the place of a reason that it does not know
+        reason = "tool_calls" if own_calls(said.calls) else None
     has_time = names.first_token or span.events
     return Step(
         kind="llm",

@@ -151,6 +151,16 @@ def test_an_answer_that_nothing_tells_is_not_what_was_found_before_it() -> None:
 # Which model answered.
 
 
+def test_an_error_for_a_reason_of_a_good_answer_is_no_reason() -> None:
+    text = {"type": "text", "content": "Done."}
+    attributes = chat(
+        **{"gen_ai.response.finish_reasons": ["error"], "gen_ai.output.messages": answered(text)}
+    )
+    scope = "opentelemetry.instrumentation.genai.langchain"
+    [call] = of_kind(to_trajectory([span(1, "chat gpt-4o", scope, attributes)]), "llm")
+    assert (call.status, call.stop_reason) == ("ok", None)
+
+
 @pytest.mark.parametrize(
     ("told", "served"),
     [({}, None), ({"gen_ai.response.id": "chatcmpl_1"}, "gpt-4o")],
@@ -197,8 +207,9 @@ def test_a_stream_that_python_shows_as_an_object_says_nothing() -> None:
     assert found.output is None
 
 
-def test_litellm_makes_chunks_with_the_model_asked_for() -> None:
-    attributes = chat(**{"gen_ai.response.model": "gpt-4o", "llm.is_streaming": "True"})
+@pytest.mark.parametrize("told", [{"llm.is_streaming": "True"}, {"gen_ai.request.stream": True}])
+def test_litellm_makes_chunks_with_the_model_asked_for(told: dict[str, Any]) -> None:
+    attributes = chat(**{"gen_ai.response.model": "gpt-4o", **told})
     [call] = of_kind(to_trajectory([span(1, "litellm_request", "litellm", attributes)]), "llm")
     assert (call.model_requested, call.model_served) == ("gpt-4o", None)
 
@@ -431,6 +442,24 @@ def test_an_argument_without_its_name_takes_the_name_that_another_recording_has(
     ]
     [tool] = of_kind(to_trajectory(spans), "tool")
     assert tool.arguments == {"city": "Porto"}
+
+
+def test_of_two_recordings_of_an_answer_the_one_that_tells_its_calls_counts() -> None:
+    bare = [{"type": "tool_call", "id": "call_9", "name": "find_rooms"}]
+    whole = [{"type": "text", "content": "Looking."}, {**bare[0], "arguments": ROOMS}]
+
+    def told(parts: list[dict[str, Any]]) -> dict[str, Any]:
+        return chat(**{"gen_ai.output.messages": answered(*parts)})
+
+    spans = [
+        span(1, "chat gpt-4o", "opentelemetry.instrumentation.openai_v2", told(bare), at=(0, 20)),
+        span(2, "ChatCompletion", TL_OPENAI, told(whole), at=(1, 19)),
+    ]
+    [call] = of_kind(to_trajectory(spans), "llm")
+    assert call.output == {
+        "content": "Looking.",
+        "tool_calls": [{"id": "call_9", "name": "find_rooms", "arguments": ROOMS}],
+    }
 
 
 # Calls that are spread over spans.

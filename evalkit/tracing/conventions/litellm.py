@@ -106,7 +106,8 @@ def _request(kind: StepKind, span: Span) -> Step:
     found = span.attributes
     alias = first(found, ("litellm.model_group", "gen_ai.request.model"))
     served = step.model_served
-    if served == step.model_requested and is_flagged(found.get("llm.is_streaming")):
+    streams = (found.get("llm.is_streaming"), found.get("gen_ai.request.stream"))
+    if served == step.model_requested and any(map(is_flagged, streams)):
         served = None  # it makes chunks of its own, with the model asked for
     requested = step.model_requested or label(alias)
     return replace(step, kind=kind, model_requested=requested, model_served=served)
