@@ -189,6 +189,14 @@ def _is_same_call(outer: Step, inner: Step) -> bool:
     return not differ(outer, inner)
 
 
+def _is_alias(outer: Step, inner: Step) -> bool:
+    """Whether what answered has but the name that was asked for, and a gateway asked another."""
+    return (
+        outer.model_served == outer.model_requested
+        and served_evidence(inner.model_requested, outer.model_served) == "mismatch"
+    )
+
+
 def _unsaid(call: Step) -> int:
     """How much is not told of an answer that calls tools, as where no content is captured."""
     calls = called(call)
@@ -206,6 +214,8 @@ def _merged(outer: Step, inner: Step) -> Step:
         known["status"] = "error"
     if inner.model_served is not None and outer.kind == "llm":
         known["model_served"] = inner.model_served  # nearer to the model, it knows better
+    elif outer.kind == "llm" and _is_alias(outer, inner):
+        known["model_served"] = None
     if outer.kind == "llm":  # the higher count leaves nothing out, as what was cached or thought
         for field in ("tokens_in", "tokens_out"):
             counts = [getattr(outer, field), getattr(inner, field)]

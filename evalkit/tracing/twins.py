@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.tracing.answers import FAKE_ID
+from evalkit.tracing.attributes import label
 from evalkit.tracing.sameness import agree, called, differ, said
 from evalkit.tracing.tree import Forest, parents_first
 from evalkit.trajectory import Step
@@ -50,6 +51,7 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
     above = _steps_above(forest, steps)
     nodes = _nodes_of(steps, above)
     _lend(steps, above)
+    _name_as_asked(steps, spans)
     parents = list(forest.parents)
     repeats: dict[int, list[str]] = defaultdict(list)
     within = _within(forest, steps, above)
@@ -198,6 +200,15 @@ def _lend(steps: list[Step | None], above: Sequence[int | None]) -> None:
             lent = {field: getattr(lender, field) for field in _LENT}
             told = {field: value for field, value in lent.items() if getattr(step, field) is None}
             steps[outer] = replace(step, **told)
+
+
+def _name_as_asked(steps: list[Step | None], spans: Sequence[Span]) -> None:
+    """Gives a gateway's good calls the alias that its client asked for, to be known by."""
+    for number, step in enumerate(steps):
+        if step is not None and step.kind == "llm" and step.status == "ok":
+            alias = label(spans[number].attributes.get("litellm.model_group"))
+            if alias is not None:
+                steps[number] = replace(step, model_requested=alias)
 
 
 def _candidates(

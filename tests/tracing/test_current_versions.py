@@ -148,6 +148,49 @@ def test_an_answer_that_nothing_tells_is_not_what_was_found_before_it() -> None:
     assert to_trajectory(spans).output is None
 
 
+# What older releases write otherwise.
+
+
+def test_arguments_as_python_shows_them() -> None:
+    attributes = {
+        "openinference.span.kind": "TOOL",
+        "tool.name": "find_rooms",
+        "input.value": "{'city': 'Porto', 'beds': 2}",
+    }
+    [tool] = of_kind(to_trajectory([span(1, "find_rooms", OI_LANGCHAIN, attributes)]), "tool")
+    assert tool.arguments == ROOMS
+
+
+def test_langsmith_wrote_its_json_as_bytes() -> None:
+    attributes = {
+        "langsmith.span.kind": "tool",
+        "gen_ai.prompt": b"{\"input\": \"{'city': 'Porto', 'beds': 2}\"}",
+        "gen_ai.completion": b'{"output": "room 7"}',
+    }
+    [tool] = of_kind(to_trajectory([span(1, "find_rooms", "langsmith", attributes)]), "tool")
+    assert (tool.arguments, tool.output) == (ROOMS, "room 7")
+
+
+def test_parsers_of_outputs_have_no_kind() -> None:
+    spans = [
+        span(1, "answer", OI_LANGCHAIN, {"openinference.span.kind": "CHAIN"}),
+        span(2, "StrOutputParser", OI_LANGCHAIN, {"openinference.span.kind": "UNKNOWN"}),
+        span(3, "Odd", OI_LANGCHAIN, {"openinference.span.kind": "UNKNOWN"}),
+    ]
+    found = to_trajectory(spans)
+    assert (found.coverage.wrappers, found.coverage.not_understood) == (1, 1)
+
+
+def test_embeddings_that_only_their_request_tells() -> None:
+    attributes = {
+        "llm.request.type": "embedding",
+        "gen_ai.request.model": "text-embedding-3-small",
+        "gen_ai.usage.prompt_tokens": 7,
+    }
+    found = to_trajectory([span(1, "openai.embeddings", TL_OPENAI, attributes)])
+    assert [step.tokens_in for step in of_kind(found, "embedding")] == [7]
+
+
 # Which model answered.
 
 
@@ -417,6 +460,43 @@ def test_responses_of_two_ids_are_two_calls_though_they_say_the_same() -> None:
         span(3, "two", "com.anthropic.sdk.python", told(2), at=(12, 78)),
     ]
     assert len(of_kind(to_trajectory(spans), "llm")) == 2
+
+
+def test_a_stream_through_a_gateway_is_one_call_by_a_model_that_nobody_told() -> None:
+    said = {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "chat",
+        "llm.invocation_parameters": '{"model": "chat", "stream": true}',
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.content": "Done.",
+    }
+    passed_on = chat(
+        **{
+            "litellm.model_group": "chat",
+            "gen_ai.response.model": "chat",
+            "llm.is_streaming": "True",
+            "gen_ai.output.messages": answered({"type": "text", "content": "Done."}),
+        }
+    )
+    spans = [
+        span(1, "desk", "app", {"gen_ai.operation.name": "invoke_agent"}),
+        span(2, "ChatCompletion", OI_OPENAI, said, at=(10, 80)),
+        span(3, "litellm_request", "litellm", passed_on, at=(12, 78)),
+    ]
+    [call] = of_kind(to_trajectory(spans), "llm")
+    assert (call.model_requested, call.model_served) == ("chat", None)
+    [alone] = of_kind(to_trajectory([spans[0], spans[2]]), "llm")
+    assert (alone.model_requested, alone.model_served) == ("gpt-4o", None)
+
+
+def test_the_call_that_ended_last_says_why_the_run_stopped() -> None:
+    good = chat(**{"gen_ai.response.finish_reasons": ["stop"]})
+    spans = [
+        span(1, "desk", "app", {"gen_ai.operation.name": "invoke_agent"}),
+        span(2, "client", "app", good, at=(10, 80)),
+        span(3, "attempt", "gateway", chat(**{"error.type": "503"}), at=(12, 20)),
+    ]
+    assert to_trajectory(spans).stop_reason == "stop"
 
 
 def test_two_recordings_of_a_call_may_be_kept_waiting_by_a_busy_machine() -> None:

@@ -106,7 +106,8 @@ def _operation(span: Span) -> Any:
     if found is not None:
         return found
     if "gen_ai.request.model" in span.attributes:
-        return "chat"
+        is_embedding = span.attributes.get("llm.request.type") == "embedding"
+        return "embeddings" if is_embedding else "chat"
     # What fails at once may have no attributes yet; its name begins with the operation.
     named = span.name.partition(" ")[0]
     return named if named in _NAMING else None

@@ -19,6 +19,7 @@ from evalkit.tracing.attributes import (
     count,
     first,
     label,
+    literal,
     model_output,
     plain,
     step_name,
@@ -68,11 +69,16 @@ class LangSmith:
 
 
 def _given(span: Span) -> Any:
-    return structured(first(span.attributes, ("gen_ai.prompt", "input.value")))
+    return structured(_text(first(span.attributes, ("gen_ai.prompt", "input.value"))))
 
 
 def _said(span: Span) -> Any:
-    return structured(first(span.attributes, ("gen_ai.completion", "output.value")))
+    return structured(_text(first(span.attributes, ("gen_ai.completion", "output.value"))))
+
+
+def _text(value: Any) -> Any:
+    """The value; as text where it is bytes, as releases up to 0.3 write their JSON."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _chain(span: Span, parent: Span | None) -> Reading:
@@ -139,6 +145,7 @@ def _tool(span: Span) -> Step:
     given = _given(span)
     if isinstance(given, Mapping) and set(given) == {"input"}:
         given = structured(given["input"])
+        given = literal(given) if isinstance(given, str) and given.startswith("{") else given
     return Step(
         kind="tool",
         name=step_name(found.get("gen_ai.tool.name"), span.name),

@@ -106,10 +106,10 @@ def _request(kind: StepKind, span: Span) -> Step:
     found = span.attributes
     alias = first(found, ("litellm.model_group", "gen_ai.request.model"))
     served = step.model_served
-    streams = (found.get("llm.is_streaming"), found.get("gen_ai.request.stream"))
-    if served == step.model_requested and any(map(is_flagged, streams)):
-        served = None  # it makes chunks of its own, with the model asked for
     requested = step.model_requested or label(alias)
+    streams = (found.get("llm.is_streaming"), found.get("gen_ai.request.stream"))
+    if served in (requested, label(alias)) and any(map(is_flagged, streams)):
+        served = None  # it makes chunks of its own, with the model asked for or the alias
     return replace(step, kind=kind, model_requested=requested, model_served=served)
 
 

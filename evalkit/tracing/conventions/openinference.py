@@ -23,6 +23,7 @@ from evalkit.tracing.attributes import (
     indexed,
     is_shown_object,
     label,
+    literal,
     model_label,
     model_output,
     parsed,
@@ -33,7 +34,7 @@ from evalkit.tracing.attributes import (
     text,
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
-from evalkit.tracing.langchain import chain_kind, tool_message, without_envelopes
+from evalkit.tracing.langchain import chain_kind, is_building_block, tool_message, without_envelopes
 from evalkit.tracing.readings import agent_name, first_token, named_arguments, only_text, usage
 from evalkit.trajectory import Step
 
@@ -163,6 +164,11 @@ def _guardrail(span: Span, parent: Span | None) -> Reading:
 
 def _other(span: Span, parent: Span | None) -> Reading:
     return _step(_unit("other", span))
+
+
+def _unknown(span: Span, parent: Span | None) -> Reading:
+    """LangChain's parsers of outputs have no kind, or what an instrumentation does not know."""
+    return Reading(role="wrapper" if is_building_block(span.name) else "unknown")
 
 
 def _llm(span: Span, parent: Span | None) -> Reading:
@@ -323,6 +329,8 @@ def _arguments(span: Span) -> Any:
         # Some instrumentations keep the tool's JSON Schema here, others the call's arguments.
         value = as_map(span.attributes.get("tool.parameters"))
         return None if not value or "properties" in value else value
+    if isinstance(value, str) and value.startswith("{"):
+        value = literal(value)  # LangChain's, as Python shows them
     value = named_arguments(value)
     if isinstance(value, Mapping) and framework(span.scope) in _LLAMA:
         return {key: item for key, item in value.items() if key != "ctx"}  # the workflow's own
@@ -416,4 +424,5 @@ _READERS: dict[str, Callable[[Span, Span | None], Reading]] = {
     "GUARDRAIL": _guardrail,
     "EVALUATOR": _other,
     "PROMPT": _wrapper,
+    "UNKNOWN": _unknown,
 }
