@@ -71,7 +71,7 @@ def pieces(
 def _document(scanner: _Scanner, shape: Shape) -> Iterator[bytes]:
     if scanner.peek() == b"[" and "" in shape:
         yield from _array(scanner, shape[""])
-    elif scanner.peek() == b"{":
+    elif scanner.peek() == b"{" and any(shape):
         yield from _object(scanner, shape)
     elif (value := scanner.value()) is not None:
         yield value
@@ -254,7 +254,9 @@ class _Scanner:
 
     def _more(self) -> bool:
         """Reads on, and forgets what lies behind; False at the end of the file."""
-        read = b"" if self._ended else self._file.read(_CHUNK)
+        if self._ended:
+            return False
+        read = self._file.read(_CHUNK)
         self._ended = not read
         if self._at:
             self._data, self._at = self._data[self._at :], 0

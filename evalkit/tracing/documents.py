@@ -17,7 +17,7 @@ from evalkit.tracing.cutting import Shape, pieces
 from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.wire import DamagedError, Framing, framing, next_message
 
-MAX_DOCUMENT = 256 * 1024 * 1024
+MAX_DOCUMENT = 64 * 1024 * 1024
 """A larger document (a line, or a file that is one document) is refused, unless it is of a shape
 that it can be cut by. Bytes, inflated."""
 

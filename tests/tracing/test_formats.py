@@ -591,3 +591,44 @@ def test_real_jaeger_export_has_all_its_spans() -> None:
     _, spans, _ = read(path)
     assert len(spans) == 73
     assert any("gen_ai.request.model" in span.attributes for span in spans)
+
+
+def test_a_list_of_conversations_is_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MAX_WHOLE", 1000)
+    monkeypatch.setattr(documents, "MAX_DOCUMENT", 1000)
+    listed = [{"id": f"{at:032x}", "messages": CHAT} for at in range(1, 41)]
+    for content in (json.dumps(listed), json.dumps(listed, indent=1), json.dumps([CHAT] * 40)):
+        refused = Reasons()
+        path = written(tmp_path, content.encode())
+        parts = list(formats.read_parts(path, formats.detect(path), refused))
+        assert (len(parts), refused) == (40, {})
+    refused = Reasons()
+    path = written(tmp_path, json.dumps(CHAT * 10).encode())
+    assert list(formats.read_parts(path, "chat", refused)) == []
+    assert [reason[:20] for reason in refused] == ["document larger than"]
+
+
+def test_a_conversation_of_too_many_messages_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats.chat, "MAX_MESSAGES", 5)
+    refused = Reasons()
+    path = written(tmp_path, json.dumps([CHAT, CHAT * 2, {"messages": CHAT * 3}]).encode())
+    assert len(list(formats.read_parts(path, "chat", refused))) == 1
+    assert refused == {"conversation of more than 5 messages": 2}
+
+
+@pytest.mark.parametrize("at_once", [0, 1 << 20])
+def test_a_conversation_has_one_id_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(formats.chat, "_AT_ONCE", at_once)
+    found = set()
+    for content in (CHAT, {"messages": CHAT}, [CHAT], [{"messages": CHAT}]):
+        for indent in (None, 1):
+            path = written(tmp_path, json.dumps(content, indent=indent).encode())
+            [part] = formats.read_parts(path, "chat", Reasons())
+            found.add((part.trace_id, part.data))
+    assert len(found) == 1

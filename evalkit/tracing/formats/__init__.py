@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from evalkit.errors import FileError, InputError, Problem
 from evalkit.tracing.cutting import Shape, pieces
-from evalkit.tracing.documents import binary_documents, head, json_documents
+from evalkit.tracing.documents import HEAD, binary_documents, head, json_documents
 from evalkit.tracing.formats import chat, jaeger, langfuse, otlp_json, otlp_protobuf, sdk_json
 from evalkit.tracing.mending import mended
 from evalkit.tracing.parts import Part
@@ -22,24 +22,28 @@ class Format(NamedTuple):
     """One format: ``read`` gives a document's parts, or raises InputError if it is none of it.
 
     ``keys`` are object keys of which a document has one; a format is told by them. By its
-    ``shape`` a document of any size is cut, where it can be.
+    ``shape``, told by how it begins, a document of any size is cut, where it can be.
     """
 
     name: str
     keys: tuple[str, ...]
     read: Callable[[bytes, Reasons], Iterable[Part]]
-    shape: Shape | None = None
+    shape: Callable[[bytes], Shape | None]
+
+
+def _always(shape: Shape | None) -> Callable[[bytes], Shape | None]:
+    return lambda _: shape
 
 
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
-        Format("otlp-json", otlp_json.KEYS, otlp_json.read, otlp_json.SHAPE),
-        Format("otlp-protobuf", (), otlp_protobuf.read),
-        Format("jaeger", jaeger.KEYS, jaeger.read, jaeger.SHAPE),
-        Format("langfuse", langfuse.KEYS, langfuse.read, langfuse.SHAPE),
-        Format("sdk-json", sdk_json.KEYS, sdk_json.read, sdk_json.SHAPE),
-        Format("chat", chat.KEYS, chat.read),
+        Format("otlp-json", otlp_json.KEYS, otlp_json.read, _always(otlp_json.SHAPE)),
+        Format("otlp-protobuf", (), otlp_protobuf.read, _always(None)),
+        Format("jaeger", jaeger.KEYS, jaeger.read, _always(jaeger.SHAPE)),
+        Format("langfuse", langfuse.KEYS, langfuse.read, _always(langfuse.SHAPE)),
+        Format("sdk-json", sdk_json.KEYS, sdk_json.read, _always(sdk_json.SHAPE)),
+        Format("chat", chat.KEYS, chat.read, chat.shape),
     )
 }
 """In the order in which they are tried: from the most particular keys to the least."""
@@ -74,7 +78,7 @@ def read_parts(path: Path, name: str, refused: Reasons) -> Iterator[Part]:
     documents = (
         binary_documents(path, refused)
         if name == _BINARY
-        else json_documents(path, refused, FORMATS[name].shape)
+        else json_documents(path, refused, FORMATS[name].shape(head(path)))
     )
     for document in documents:
         try:
@@ -101,13 +105,14 @@ def _again(one: Format, document: bytes, refused: Reasons) -> list[Part]:
     """What can be read of a document that cannot be read whole, with what is bad in it mended."""
     found: list[Part] = []
     counts = Reasons()
+    shape = one.shape(document[:HEAD])
     try:
-        if one.shape is None or len(document) <= MAX_MENDED:
+        if shape is None or len(document) <= MAX_MENDED:
             found = list(one.read(mended(document, counts), counts))
     except (InputError, ValueError, RecursionError):
         counts.clear()
-    if not found and one.shape is not None:
-        found = list(_piecemeal(one, document, one.shape, counts))
+    if not found and shape is not None:
+        found = list(_piecemeal(one, document, shape, counts))
     if found:
         refused.update(counts)
     return found
