@@ -14,6 +14,9 @@ from evalkit.tracing.attributes import as_map, count, label, model_output, plain
 from evalkit.tracing.readings import tool_call
 from evalkit.trajectory import Step
 
+NO_CALL_ID = "<not specified>"
+"""What stands for the id of a call that failed."""
+
 _RESPONSE = "gcp.vertex.agent.llm_response"
 
 
@@ -52,7 +55,7 @@ def mended_adk(step: Step, span: Span) -> Step:
         stop_reason=None if stopped == "stop" and output is None else stopped,
         provider=None if step.provider == "gcp.vertex.agent" else step.provider,
         model_served=step.model_served or label(said.model),
-        call_id=None if step.call_id == "<not specified>" else step.call_id,
+        call_id=None if step.call_id == NO_CALL_ID else step.call_id,
         **_tokens(step, as_map(response.get("usage_metadata"))),
     )
 

@@ -72,10 +72,12 @@ def joined(forest: Forest, readings: Sequence[Reading]) -> tuple[Forest, Repeats
                 for number in near
                 if spans[number].scope != spans[inner].scope
                 and (
-                    _spans_one_time(spans, number, inner)
+                    (
+                        _spans_one_time(spans, number, inner)
+                        and _is_one(forest, steps, number, inner)
+                    )
                     or (number not in around and _streamed_after(forest, steps, number, inner))
                 )
-                and _is_one(forest, steps, number, inner)
                 and ones.may_be(number, inner)
                 and not _are_of_others(forest, ones, agents[number], agents[inner])
                 and not _are_related(parents, number, moved)
@@ -297,12 +299,12 @@ def _streamed_after(forest: Forest, steps: Sequence[Step | None], outer: int, in
     """Whether the inner call may be the outer one's stream.
 
     A framework's span may end when it has the stream at hand; its SDK's then stands beside it,
-    and lasts as long as the stream. That a first token is known shows that it is one, the same
-    answer that it is this call's; so does the same failure.
+    and lasts as long as the stream. The same answer shows that they are one, or the same failure;
+    where the first span ended too early to know an answer, the model that both asked for.
     """
     first, second = steps[outer], steps[inner]
     parents, around, within = forest.parents, forest.spans[outer], forest.spans[inner]
-    if first is None or second is None or first.kind != "llm":
+    if first is None or second is None or first.kind != "llm" or differ(first, second):
         return False
     if parents[outer] is None or parents[outer] != parents[inner]:
         return False
@@ -310,8 +312,14 @@ def _streamed_after(forest: Forest, steps: Sequence[Step | None], outer: int, in
         return False
     if around.error and within.error:
         return bool(around.status_message) and around.status_message == within.status_message
-    is_told = first.ttft_s is not None and first.output is not None
-    return is_told and (said(first), called(first)) == (said(second), called(second))
+    if first.ttft_s is None and "stream" not in around.name:
+        return False
+    if first.output is None and first.tokens_out is None:
+        return first.model_requested is not None and first.model_requested == second.model_requested
+    return first.output is not None and (said(first), called(first)) == (
+        said(second),
+        called(second),
+    )
 
 
 def _off(around: Span, within: Span) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from evalkit.spans import Span
+from evalkit.spans import Span, SpanEvent
 from evalkit.tracing.normalizer import to_trajectory
 from evalkit.trajectory import Step, Trajectory
 
@@ -320,3 +320,25 @@ def test_the_reason_is_that_of_the_call_which_ended_last() -> None:
     found = to_trajectory([saved, lost])
     assert [step.status for step in steps(found)] == ["error", "ok"]
     assert found.stop_reason == "stop"
+
+
+def test_llamaindex_s_own_end_of_a_workflow_that_python_shows_is_no_answer() -> None:
+    scope = "llamaindex.opentelemetry.tracer"
+    root = span(1, "FunctionAgent.run", None, scope)
+    ended = SpanEvent(name="workflow.output", time_ns=10**18, attributes={"output": SHOWN})
+    found = to_trajectory([replace(root, events=(ended,))])
+    assert (labels(found), found.output) == (["agent FunctionAgent"], None)
+
+
+def test_what_openllmetry_writes_for_haystack_s_answers_is_none() -> None:
+    scope = "opentelemetry.instrumentation.haystack"
+    told = {"llm.request.type": "chat", "gen_ai.completion.0.content": "replies"}
+    found = to_trajectory([span(1, "haystack.openai.chat", None, scope, **told)])
+    assert (labels(found), found.output) == (["llm haystack.openai.chat"], None)
+    assert "text" in found.coverage.missing
+
+
+def test_a_failed_google_adk_tool_has_no_call_id() -> None:
+    told = {KIND: "TOOL", "tool.name": "boom", "tool.id": "<not specified>"}
+    [tool] = steps(to_trajectory([span(1, "boom", None, OI + "google_adk", **told)]))
+    assert tool.call_id is None

@@ -576,3 +576,25 @@ def test_a_stream_that_never_began_failed_once(message: str, count: int) -> None
     )
     calls = [visit.step for visit in found.walk() if visit.step.kind == "llm"]
     assert [call.status for call in calls] == ["error"] * count
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "count"),
+    [
+        ("OpenAI.astream_chat", "gpt-4o", 1),
+        ("OpenAI.achat", "gpt-4o", 2),
+        ("OpenAI.astream_chat", "gpt-4o-mini", 2),
+    ],
+)
+def test_a_stream_of_which_nothing_is_known_is_its_sdk_s_call_of_that_model(
+    name: str, asked: str, count: int
+) -> None:
+    found = to_trajectory(
+        [
+            span(1, None, (0, 100), FIRST, agent_2("a"), name="a"),
+            span(2, 1, (20, 24), FIRST, model_2(), name=name),
+            span(3, 1, (30, 80), SECOND, model("Yes.", (42, 1), asked)),
+        ]
+    )
+    calls = [visit.step.output for visit in found.walk() if visit.step.kind == "llm"]
+    assert calls == (["Yes."] if count == 1 else [None, "Yes."])

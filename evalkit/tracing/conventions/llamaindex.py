@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import model_answer
+from evalkit.tracing.answers import model_answer, whole_answer
 from evalkit.tracing.attributes import (
     MAX_TEXT,
     count,
@@ -62,14 +62,15 @@ class LlamaIndex:
         kind, name = llama_chain(span.name)
         if kind is None:
             return Reading(role="wrapper")
-        said = first(events.get("workflow.output", events.get("step.output", {})), ("output",))
+        ended = events.get("workflow.output", events.get("step.output", {}))
+        said = structured(first(ended, ("output",)))
         given = span.attributes.get("llamaindex.step.input_summary")
         return _step(
             Step(
                 kind=kind,
                 name=step_name(name),
                 arguments=plain(given),
-                output=plain(structured(said)),
+                output=plain(said if kind == "node" else whole_answer(said)),
             )
         )
 

@@ -34,6 +34,7 @@ from evalkit.tracing.attributes import (
     text,
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
+from evalkit.tracing.google_adk import NO_CALL_ID
 from evalkit.tracing.langchain import chain_kind, is_building_block, tool_message, without_envelopes
 from evalkit.tracing.readings import agent_name, first_token, named_arguments, only_text, usage
 from evalkit.trajectory import Step
@@ -89,6 +90,8 @@ def _chain(span: Span, parent: Span | None) -> Reading:
         return inner
     if framework(span.scope) == "haystack":
         return _step(_haystack(span))
+    if framework(span.scope) == "google_adk" and span.name.startswith("invocation"):
+        return _step(_unit("workflow", span))
     if span.attributes.get("gen_ai.operation.name") == "invoke_workflow":
         return _step(_unit("workflow", span, span.name.removeprefix("invoke_workflow ")))
     if framework(span.scope) == "crewai" and span.name.endswith(".kickoff"):
@@ -320,7 +323,8 @@ def _result(value: Any) -> Any:
 
 def _call_id(found: Mapping[str, Any]) -> str | None:
     keys = ("tool_call.id", "tool.id", "tool.call_id", "gen_ai.tool.call.id")
-    return next((label(found[key]) for key in keys if key in found), None)
+    told = next((label(found[key]) for key in keys if key in found), None)
+    return None if told == NO_CALL_ID else told
 
 
 def _arguments(span: Span) -> Any:
