@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 _PASSWORDS = {"password", "passwd", "pwd", "passphrase", "passcode", "pin", "otp", "cvv", "cvc"}
@@ -24,21 +25,14 @@ KEYS = ("api", "access", "private", "secret", "signing", "encryption", "session"
         "mistral", "cohere", "storage")  # fmt: skip
 """Of these, a ``key`` is a secret."""
 
-_RUN_TOGETHER = tuple(
-    (before + last, kind)
-    for kind, last, befores in (
-        ("password", "password", ("",)),
-        ("password", "passwd", ("",)),
-        ("password", "passphrase", ("",)),
-        ("password", "pass", ("db", "user")),
-        ("secret", "secret", ("",)),
-        ("secret", "key", ("api", "access", "secret", "private")),
-        ("secret", "token", ("access", "auth", "refresh", "session", "bot", "csrf", "id")),
-    )
-    for before in befores
-)
+_PASSWORD_ENDS = ("password", "passwd", "passphrase", "dbpass", "userpass")
+_SECRET_ENDS = (
+    "secret", "apikey", "accesskey", "secretkey", "privatekey", "accesstoken", "authtoken",
+    "refreshtoken", "sessiontoken", "bottoken", "csrftoken", "idtoken",
+)  # fmt: skip
 """Endings of words written as one: ``PGPASSWORD``, ``clientsecret``."""
 
+_BY_WORD = {"token": "token", "auth": "basic-auth", "cookie": "cookie", "cookies": "cookie"}
 _NO_SECRET = {"page", "next", "continuation", "cancel", "sync", "stop", "pad", "eos", "bos", "unk",
               "mask", "sep", "cls", "special", "start", "end", "max", "per", "delimiter", "cursor",
               "cancellation", "resume", "public", "first", "last"}  # fmt: skip
@@ -89,7 +83,12 @@ def key_kind(key: str) -> str | None:
 
     ``dbPassword`` and ``X-Api-Key`` name one; ``max_tokens`` and ``next_page_token`` do not.
     """
-    words = [word.lower() for word in _WORDS.findall(key[-100:])]
+    return _kind(key[-100:])
+
+
+@lru_cache(maxsize=4096)
+def _kind(name: str) -> str | None:
+    words = [word.lower() for word in _WORDS.findall(name)]
     while words and words[-1].isdecimal():  # API_KEY_2
         words.pop()
     if not words:
@@ -110,10 +109,11 @@ def key_kind(key: str) -> str | None:
         or (last in ("string", "value") and before == "secret")
     ):
         return "secret"
-    one = {"token": "token", "auth": "basic-auth", "cookie": "cookie", "cookies": "cookie"}.get(
-        last
-    )
-    return one or next((kind for end, kind in _RUN_TOGETHER if last.endswith(end)), None)
+    if last.endswith(_PASSWORD_ENDS):
+        return "password"
+    if last.endswith(_SECRET_ENDS):
+        return "secret"
+    return _BY_WORD.get(last)
 
 
 def secret_in(kind: str, text: str) -> str | None:

@@ -57,7 +57,7 @@ class SecretKind(NamedTuple):
 
 _IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}(?:\[\s{0,4})?"""
 _QUOTED = r"""\\*["']"""
-_IN_QUOTES = r"""(?:"([^"\\\r\n]{3,})"|'([^'\\\r\n]{3,})')"""
+_IN_QUOTES = r"""(?:"([^"\\\r\n]{3,})\\*"|'([^'\\\r\n]{3,})\\*')"""
 _BARE = r"""([^\s"'`,;&<>(){}\[\]\\]{6,})"""
 _VALUE = f"(?:{_IN_QUOTES}|{_BARE})"
 
@@ -73,12 +73,12 @@ _NUMBERED = r"(?i:([a-z0-9_.-]{0,40}(?:pin|otp|cvv|cvc|passcode|password)))"
 
 _COMMANDS = {
     r"(?:mysql|mariadb)[a-z-]{0,10}|mycli": r"-p",
-    r"sshpass|(?:docker|podman|helm|nerdctl|buildah|oras|skopeo)\W{1,4}(?:registry\W{1,4})?login|mongo[a-z]{0,7}|cqlsh": r"-p[\s\"',=]{0,4}",
-    r"(?:redis|keydb|valkey)-cli": r"-a[\s\"',]{1,4}",
-    r"ldap[a-z]{3,10}": r"-w[\s\"',]{1,4}",
-    r"sqlcmd|bcp|osql|(?:un)?zip": r"-P[\s\"',]{0,4}",
+    r"sshpass|(?:docker|podman|helm|nerdctl|buildah|oras|skopeo)\W{1,4}(?:registry\W{1,4})?login|mongo[a-z]{0,7}|cqlsh": r"-p[\s\"',=\\]{0,6}",
+    r"(?:redis|keydb|valkey)-cli": r"-a[\s\"',\\]{1,6}",
+    r"ldap[a-z]{3,10}": r"-w[\s\"',\\]{1,6}",
+    r"sqlcmd|bcp|osql|(?:un)?zip": r"-P[\s\"',\\]{0,6}",
     r"curl": r"-u[^\s:\"'@/]{1,60}:",
-    r"openssl": r"-pass(?:in|out)?[\s\"',]{1,4}pass:",
+    r"openssl": r"-pass(?:in|out)?[\s\"',\\]{1,6}pass:",
 }
 """Commands, and after what they take a password."""
 
@@ -134,11 +134,11 @@ SECRETS: tuple[SecretKind, ...] = (
                r"[\"'`]?([^\s\"'`,;<>]{6,})", _password_in_prose),
     SecretKind("password", r"(?:\s(?:-u|--(?:proxy-)?user)[ =][\"']?[^\s:\"'@/]{0,30}[^\s:\"'@/0-9][^\s:\"'@/]{0,30}:)"
                r"([^\s\"'`]{4,})", is_value),
-    *(SecretKind("password", rf"\b(?:{command})[\s\"',](?:[^\r\n|;&]*?[\s\"',])?{option}[\"']?([^\s\"'`|;&]{{3,}})", _is_password)
+    *(SecretKind("password", rf"\b(?:{command})[\s\"',\\](?:[^\r\n|;&]*?[\s\"',])?{option}\\*[\"']?([^\s\"'`|;&\\]{{3,}})", _is_password)
       for command, option in _COMMANDS.items()),
     SecretKind("password", r"\bauth\s?=\s?\(\s?[\"'][^\"'\r\n]{1,60}[\"'],\s{0,4}[\"']([^\"'\r\n]{3,})[\"']", _is_password),
     SecretKind("password", r"(?i:\blogin\s{1,8}\S{1,80}\s{1,8}password)\s{1,8}(\S{4,})", _is_password),
-    SecretKind("password", r"(?i:\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by|password)\s{1,4})(?:'([^'\r\n]{4,})'|\\?\"([^\"\\\r\n]{4,})\\?\")",
+    SecretKind("password", r"(?i:\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by|password)\s{1,4})(?:'([^'\r\n]{4,})'|\\*\"([^\"\\\r\n]{4,})\\*\")",
                _is_password),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
                r"[A-Za-z0-9+/=\s\\:,.()-]{16,}?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),

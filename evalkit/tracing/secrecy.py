@@ -5,8 +5,9 @@ A fast look over the texts of a trace tells whether it may hold any; only then i
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     import re2
 
 # Names of keys, for the forms in which a key does not stand right before its value.
-_NAMES = rf"(?i)(?:{NAMES}|\bpin|\botp|\bcvv|\bcvc|\b_?auth|cookie)[^a-z0-9 ]"
+_NAMES = rf"(?i)(?:{NAMES}|\bpin|\botp|\bcvv|\bcvc|\b_?auth|cookie)[^a-z0-9_ ]"
 
-_ENCODED = re.compile(rb"(?:(?<!\\)\\++(?:u00|x)|%(?:25)*)([2-7][0-9A-Fa-f])")
-"""Signs and letters of ASCII, escaped or percent-encoded."""
+_ENCODED = re.compile(rb"(?:(?<!\\)\\++(?:u00|x)|%(?:25)*)([02-7][0-9A-Fa-f])")
+"""Signs and letters of ASCII, escaped or percent-encoded, and line breaks."""
+
+_BASE64 = r"[A-Za-z0-9+/]{24,}"
 
 
 def redacted(spans: Sequence[Span]) -> tuple[Sequence[Span], dict[str, int]]:
@@ -44,7 +47,7 @@ def _may_hold_secrets(spans: Sequence[Span]) -> bool:
     scope: str | None = None
     for span in spans:
         attributes = span.attributes
-        if shape_of(attributes).tells(_names_secret):
+        if shape_of(attributes).tells(_names_secret) and _holds_named(attributes):
             return True
         texts += (span.name, *attributes.values())
         held: list[Mapping[str, Any]] = []
@@ -58,7 +61,7 @@ def _may_hold_secrets(spans: Sequence[Span]) -> bool:
             texts += (span.status_message, *(event.name for event in span.events))
             held += [event.attributes for event in span.events]
         for attributes in held:
-            if shape_of(attributes).tells(_names_secret):
+            if shape_of(attributes).tells(_names_secret) and _holds_named(attributes):
                 return True
             texts += attributes.values()
     return _match(_bytes(texts))
@@ -78,12 +81,35 @@ def _names_secret(keys: tuple[str, ...]) -> bool:
     return any(key_kind(key) is not None for key in keys) or _match(_bytes(list(keys)))
 
 
+def _holds_named(attributes: Mapping[str, Any]) -> bool:
+    """Whether one of those keys has a value that can be one: ``used_token: false`` has none."""
+    return any(
+        value is not None and not isinstance(value, bool | float) and _names_secret((key,))
+        for key, value in attributes.items()
+    )
+
+
 def _match(texts: bytes) -> bool:
-    patterns, encoded = _patterns()
-    found = patterns.Match(texts)
-    if found == [encoded]:
-        found = patterns.Match(_ENCODED.sub(_decoded, texts))
-    return bool(found)
+    patterns, escaped, base64_run = _patterns()
+    found = set(patterns.Match(texts) or ())
+    if found and found <= {escaped, base64_run}:  # the texts may read otherwise
+        read = []
+        if escaped in found:
+            texts = _ENCODED.sub(_decoded, texts)
+            read += [texts, texts.replace(b"+", b" ")]
+        read += _in_base64(texts)
+        found = set(patterns.Match(b"\n".join(read)) or ()) if read else set()
+    return not found <= {escaped, base64_run}
+
+
+def _in_base64(texts: bytes) -> Iterator[bytes]:
+    """What is text in base64, decoded: an id or an identifier decodes to none."""
+    for body in _base64_runs().findall(texts):
+        if base64.b64decode(body[:8]).isascii():  # mostly not, and then no more is decoded
+            whole = body[:-1] if len(body) % 4 == 1 else body
+            decoded = base64.b64decode(whole + b"=" * (-len(whole) % 4))
+            if decoded.isascii():
+                yield decoded
 
 
 def _decoded(found: re.Match[bytes]) -> bytes:
@@ -127,8 +153,9 @@ def _with(span: Span, told: list[Any]) -> Span:
 
 
 @cache
-def _patterns() -> tuple[re2.Set, int]:
-    """What may tell of a secret, and which of it only says that the texts read otherwise."""
+def _patterns() -> tuple[re2.Set, int, int]:
+    """What may tell of a secret; which of it only says that the texts may read otherwise, being
+    escaped, or base64."""
     import re2
 
     options = re2.Options()
@@ -138,6 +165,16 @@ def _patterns() -> tuple[re2.Set, int]:
     for kind in SECRETS:
         patterns.Add(kind.pattern)
     patterns.Add(_NAMES)
-    encoded = patterns.Add(r"\\(?:u00|x)[2-7][0-9A-Fa-f]|%[2-7][0-9A-Fa-f]")
+    escaped = patterns.Add(r"\\(?:u00|x)[2-7][0-9A-Fa-f]|%[02-7][0-9A-Fa-f]")
+    base64_run = patterns.Add(_BASE64)
     patterns.Compile()
-    return patterns, encoded
+    return patterns, escaped, base64_run
+
+
+@cache
+def _base64_runs() -> re2._Regexp[bytes]:
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes, of which none is decoded
+    return re2.compile(_BASE64.encode(), options)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -66,6 +67,11 @@ QUOTED = f"{{\\u0022api_key\\u0022:\\u0022{ODD}\\u0022}}"
         {"input.value": json.dumps({"inner": ESCAPED})},
         {"input.value": QUOTED},
         {"http.request.body": f"api%255Fkey=1&secret%5fkey%3D{ODD}"},
+        {"input.value": json.dumps({"body": f'password = "{ODD}"'})},
+        {"input.value": "blob " + base64.b64encode(f"MASTER_KEY={ODD}".encode()).decode()},
+        {"input.value": f"q=mysql+-uroot+-p{ODD}%21+orders"},
+        {"db.url": f"mysql -uroot -p{ODD} orders"},
+        {"soap": f"<wsse:Password>{ODD}</wsse:Password>"},
     ],
 )
 def test_secrets_of_no_known_form_are_told_by_what_names_them(attributes: dict[str, Any]) -> None:
@@ -75,6 +81,7 @@ def test_secrets_of_no_known_form_are_told_by_what_names_them(attributes: dict[s
     for found in (span(attributes), within, beside):
         [clean], counts = redacted([found])
         assert ODD not in str(clean)
+        assert base64.b64encode(ODD.encode()).decode()[4:20] not in str(clean)
         assert counts
         assert (clean.name, clean.span_id, clean.end_ns) == ("chat", "b7ad6b7169203331", 2)
 
@@ -88,7 +95,12 @@ def test_what_a_span_is_called_names_nothing() -> None:
 
 
 def test_spans_without_secrets_are_left_alone() -> None:
-    spans = [span({"gen_ai.usage.output_tokens": 5, "max_tokens": 100, "big": 10**30})]
+    spans = [
+        span({"gen_ai.usage.output_tokens": 5, "max_tokens": 100, "big": 10**30}),
+        span({"used_client_oauth_token": False, "note": '{"time_to_first_token": 108}'}),
+        span({"tool.args": '{"token": "the", "password": "required"}', "id": "a" * 40}),
+        span({"image": base64.b64encode(bytes(range(200))).decode(), "text": "x" * 100}),
+    ]
     assert redacted(spans) == (spans, {})
 
 
