@@ -24,7 +24,7 @@ _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 _LEAVING = re.compile(
     r"(?:langgraph\.errors\.)?(?:ParentCommand|GraphInterrupt|NodeInterrupt|GraphBubbleUp)(?:\(|$)"
 )
-_WRAPPERS = frozenset({"LangGraph", "Agent workflow", "turn", "Prompt", "Span"})
+_WRAPPERS = frozenset({"LangGraph", "Agent workflow", "turn", "Prompt", "Span", "call_agent"})
 
 
 def is_building_block(name: str) -> bool:

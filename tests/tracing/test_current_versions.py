@@ -404,6 +404,44 @@ def test_who_asked_another_agent_answers_after_it() -> None:
     assert to_trajectory(spans).output == "Take it."
 
 
+def test_langsmith_calls_every_span_of_the_agents_sdk_an_agents() -> None:
+    def chain(span_id: str | None = None, parent_id: str | None = None) -> dict[str, Any]:
+        told = {"openai_span_id": span_id, "openai_parent_id": parent_id}
+        told |= {"ls_integration": "openai-agents-sdk", "ls_agent_type": "root"}
+        stated = {f"langsmith.metadata.{key}": value for key, value in told.items() if value}
+        return {"langsmith.span.kind": "chain", **stated}
+
+    spans = [
+        span(1, "Night shift", "langsmith", chain()),
+        span(2, "Agent workflow", "langsmith", chain("s2"), at=(5, 900)),
+        span(3, "Concierge", "langsmith", chain("s3", "s2"), parent=2, at=(6, 800)),
+        span(4, "Span", "langsmith", chain("s4", "s3"), parent=3, at=(7, 700)),
+        span(
+            5,
+            "Span Response",
+            "langsmith",
+            {**chain("s5", "s4"), "langsmith.span.kind": "llm"},
+            parent=4,
+            at=(8, 600),
+        ),
+    ]
+    found = to_trajectory(spans)
+    assert outline(found) == ["workflow Night shift", "  agent Concierge", "    llm Span Response"]
+
+
+def test_what_calls_a_supervisors_agent_is_no_agent() -> None:
+    def agent(name: str) -> dict[str, Any]:
+        return {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
+
+    scope = "opentelemetry.instrumentation.genai.langchain"
+    spans = [
+        span(1, "invoke_workflow bureau", scope, {"gen_ai.operation.name": "invoke_workflow"}),
+        span(2, "invoke_agent call_agent", scope, agent("call_agent"), at=(10, 90)),
+        span(3, "invoke_agent flights", scope, agent("flights"), parent=2, at=(11, 89)),
+    ]
+    assert outline(to_trajectory(spans)) == ["workflow bureau", "  agent flights"]
+
+
 def test_langsmith_writes_empty_objects_where_it_knows_nothing() -> None:
     nothing = {"langsmith.span.kind": "chain", "gen_ai.prompt": "{}", "gen_ai.completion": "{}"}
     said = {

@@ -24,6 +24,7 @@ from evalkit.tracing.attributes import (
     structured,
 )
 from evalkit.tracing.google_adk import mended_adk, read_older_adk
+from evalkit.tracing.langchain import is_building_block
 from evalkit.tracing.logfire import is_logfire, read_logfire
 from evalkit.tracing.readings import (
     agent_name,
@@ -38,6 +39,7 @@ from evalkit.tracing.semantic_kernel import SCOPE
 from evalkit.tracing.strands import mended_strands, read_older_strands
 from evalkit.trajectory import Step
 
+_OF_LANGCHAIN = "opentelemetry.instrumentation.genai.langchain"
 OPERATION = "gen_ai.operation.name"
 _ADK = "gcp.vertex.agent.event_id"
 
@@ -117,6 +119,12 @@ def _tool(span: Span) -> Step | None:
     step = tool_call(span)
     # How Google ADK, whoever reads it, gathers the answers of parallel calls.
     return None if step.name == "(merged tools)" else step
+
+
+def _agent_or_block(span: Span) -> Step | None:
+    """An agent, unless it is a building block of LangChain's."""
+    step = _agent(span)
+    return None if span.scope == _OF_LANGCHAIN and is_building_block(step.name) else step
 
 
 def _agent(span: Span) -> Step:
@@ -202,7 +210,7 @@ _READERS: dict[str, Callable[[Span], Step | None]] = {
     "responses": model_call,
     "execute_tool": _tool,
     "retrieval": _retriever,
-    "invoke_agent": _agent,
+    "invoke_agent": _agent_or_block,
     "invoke_workflow": _workflow,
     "invoke_swarm": _workflow,
     "invoke_graph": _workflow,

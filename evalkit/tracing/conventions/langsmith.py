@@ -26,7 +26,12 @@ from evalkit.tracing.attributes import (
     stop_reason,
     structured,
 )
-from evalkit.tracing.langchain import as_outcome, chain_kind, tool_message
+from evalkit.tracing.langchain import (
+    as_outcome,
+    chain_kind,
+    is_building_block,
+    tool_message,
+)
 from evalkit.tracing.readings import documents, only_text, usage
 from evalkit.trajectory import Step
 
@@ -81,8 +86,18 @@ def _text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
+def _is_agents_sdk(span: Span) -> bool:
+    return span.attributes.get(_METADATA + "ls_integration") == "openai-agents-sdk"
+
+
 def _chain(span: Span, parent: Span | None) -> Reading:
     found = span.attributes
+    if _is_agents_sdk(span):  # it calls every span of a run an agent's
+        is_first = parent is None and _METADATA + "openai_parent_id" not in found
+        if is_first or _METADATA + "openai_span_id" not in found:
+            return _step(_unit("workflow", span))
+        is_block = is_building_block(span.name)
+        return Reading(role="wrapper") if is_block else _step(_unit("agent", span))
     metadata = {
         key: found[_METADATA + key]
         for key in ("langgraph_node", "ls_integration", "lc_agent_name")
@@ -115,7 +130,7 @@ def _llm(span: Span) -> Step:
     )
     used["provider"] = label(found.get(_METADATA + "ls_provider")) or used.get("provider")
     used["model_served"] = used.get("model_served") or label(said.model)
-    if found.get(_METADATA + "ls_integration") == "openai-agents-sdk":
+    if _is_agents_sdk(span):
         # Of the Agents SDK it knows the response alone, and writes its model as the one asked for.
         used["model_served"] = used.pop("model_requested", None) or used["model_served"]
     for field, value in (
