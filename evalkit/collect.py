@@ -205,6 +205,11 @@ def finish(
                 (folder / name).unlink(missing_ok=True)
     except locks.LockHeldError as error:
         raise InputError(f"run {run_id} is still collecting: {error.holder}") from None
+    except StoreError as error:
+        raise StoreError(
+            f"{error}. Its spans are kept: once mended, `evalkit collect --finish {run_id}` "
+            "writes the run"
+        ) from error
     return report
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from evalkit.collect import Extent, Listening, collect, finish
-from evalkit.errors import InputError, NotFoundError
+from evalkit.errors import InputError, NotFoundError, StoreError
 from evalkit.store import Store
 from evalkit.traces import Report
 from evalkit.tracing import otlp_http
@@ -349,6 +349,18 @@ def test_a_full_run_is_finished_and_another_one_begins(tmp_path: Path, extent: E
     assert stored == {"01", "02"}
     assert {run.label for run in Store(tmp_path).runs()} == {"live"}
     assert {run.status for run in Store(tmp_path).runs()} == {"complete"}
+
+
+def test_a_run_that_cannot_be_written_says_how_it_is_finished(tmp_path: Path) -> None:
+    with running(tmp_path) as collector:
+        assert post(collector.listening.url, export(span(1, 1)))[0] == 200
+        run = collector.listening.run
+        table = tmp_path / "runs" / run / "trials.parquet"
+        table.mkdir()
+        with pytest.raises(StoreError, match=f"spans are kept.* `evalkit collect --finish {run}`"):
+            collector.stop()
+    table.rmdir()
+    assert finish(run, store=tmp_path).traces == 1
 
 
 def test_log_records_alone_are_said_and_kept(tmp_path: Path) -> None:
