@@ -267,6 +267,7 @@ def test_secrets_become_numbered_marks() -> None:
         {"password": "Required field"},
         {"password": "How do I reset it?"},
         {"password": "[FILTERED]"},
+        {"authorization": "[MaxDepth]", "config": "[MaxDepth]"},
         {"forgot_password": "https://example.org/reset"},
         {"authorization": "none"},
         {"authorization": "granted"},

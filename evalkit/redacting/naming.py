@@ -38,7 +38,7 @@ _NO_SECRET = {"page", "next", "continuation", "cancel", "sync", "stop", "pad", "
               "cancellation", "resume", "public", "first", "last"}  # fmt: skip
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PLACEHOLDER = re.compile(
-    r"(?is)^(?:[*x•.·_=#~-]+|.*(?:\*{4}|•{3}).*|.*(?:\.\.\.|…)|<.*>|\$.*|\{\{.*|%\(.*"
+    r"(?is)^(?:[*x•.·_=#~-]+|.*(?:\*{4}|•{3}).*|.*(?:\.\.\.|…)|<.*>|\[[a-z _-]*\]|\$.*|\{\{.*|%\(.*"
     r"|os\.environ.*|process\.env.*|getenv.*|getpass.*|input|prompt"
     r"|[\[(<]?(?:redacted|filtered|hidden|masked|removed|omitted)\b.*"
     r"|(?:your|insert|enter)(?:[^a-z0-9]+[a-z]+)+|your(?:api|access|auth|secret|token|pass|key)[a-z]*"
