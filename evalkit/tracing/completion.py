@@ -92,7 +92,11 @@ def completed(
         if ran or not has_tools:
             rebuilt.setdefault(call.number, []).append(made)
         # With a call that nothing follows, the run ended before it or for it.
-        elif call.number < last and len(unseen) < _MAX_UNSEEN:
+        elif (
+            call.number < last
+            and known.may_lack(call.id, call.name, visits[call.number].step.end_ns or 0)
+            and len(unseen) < _MAX_UNSEEN
+        ):
             unseen.append(Unseen("handoff" if made.kind == "handoff" else "tool", made.name))
     for number, step in changed.items():
         if _lacks_sender(step):

@@ -7,7 +7,7 @@ input of a later one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
@@ -72,15 +72,27 @@ class Results(NamedTuple):
     """What tools returned, by call id and in order, and when a history last had each id.
 
     Calls without an id have an empty one here. There are several of one id where several calls
-    share it, and one for all the histories that repeat it.
+    share it, and one for all the histories that repeat it. ``heard_ns`` is when the last call
+    started whose messages were recorded, ``open_calls`` are the ids and names of calls that the
+    histories have without a result.
     """
 
     by_id: Mapping[str, Sequence[ToolResult]]
     last_ns: Mapping[str, int]
+    heard_ns: int = 0
+    open_calls: Collection[tuple[str, str]] = ()
 
     def of(self, call_id: str | None) -> Sequence[ToolResult]:
         """The results of the calls of this id."""
         return self.by_id.get(call_id or "", ())
+
+    def may_lack(self, call_id: str | None, name: str, made_ns: int) -> bool:
+        """Whether such a call, made by then and without a result, may have had one all the same.
+
+        Not where later messages go on without it: then it was an answer in the form of a call, as
+        structured ones are.
+        """
+        return self.heard_ns <= made_ns or (call_id or "", name) in self.open_calls
 
 
 NO_RESULTS = Results({}, {})
@@ -119,8 +131,11 @@ def results_in(spans: Iterable[Span]) -> Results:
     by_id: dict[str, list[ToolResult]] = {}
     last_ns: dict[str, int] = {}
     histories: deque[_History] = deque(maxlen=_MAX_HISTORIES)
+    heard_ns = 0
     for span in spans:
         given = list(_messages(span))
+        if given:
+            heard_ns = max(heard_ns, span.start_ns)
         begun = (one for one in reversed(histories) if one.messages and one.is_begun_by(given))
         history = next(begun, None)
         if history is None:
@@ -139,7 +154,13 @@ def results_in(spans: Iterable[Span]) -> Results:
                 is_new = before is None or before.value != one.value
                 if is_new and len(known) < _MAX_SHARED:
                     known.append(one._replace(told_ns=span.start_ns))
-    return Results(by_id, last_ns)
+    left = {
+        (call_id, call["name"])
+        for history in histories
+        for call_id, calls in history.open_calls.items()
+        for call in calls
+    }
+    return Results(by_id, last_ns, heard_ns, left)
 
 
 def _last_of_each(results: list[ToolResult]) -> list[ToolResult]:

@@ -293,6 +293,16 @@ def test_a_flag_beside_a_result_in_a_message_is_a_flag(flag: bool | None) -> Non
         assert (step.output, step.status, step.error) == ("no such order", *told)
 
 
+MAILED = answer("c2", "sent")
+PAYS = {
+    "role": "assistant",
+    "parts": [
+        {"type": "tool_call", **call("c1", "pay")},
+        {"type": "tool_call", **call("c2", "mail")},
+    ],
+}
+
+
 @pytest.mark.parametrize("status", ["error", "success"])
 def test_bedrocks_status_of_a_result_is_a_flag(status: str) -> None:
     told = {"toolUseId": "c1", "status": status, "content": [{"text": "no such order"}]}
@@ -313,6 +323,30 @@ def test_a_call_that_nothing_shows_beside_others_is_said_to_be_missing() -> None
     ]
     assert [step.label for step in tools(spans)] == ["tool mail"]
     assert "tool spans" in to_trajectory(spans).coverage.missing
+
+
+@pytest.mark.parametrize(
+    ("later", "unseen"),
+    [
+        (None, True),  # whether it had a result is not recorded
+        ([PAYS, *MAILED], True),  # the conversation goes on with it, and lacks what it returned
+        ([{"role": "user", "parts": [{"type": "text", "content": "next"}]}], False),
+        ([PAYS, *MAILED, *answer("c1", "paid")], False),
+    ],
+)
+def test_a_call_that_later_messages_go_on_without_was_an_answer(
+    later: list[dict[str, Any]] | None, unseen: bool
+) -> None:
+    """As a router's structured output, which is asked for as the call of a tool."""
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "pay"), call("c2", "mail"))),
+        span(3, "t", attributes=tool("mail", **{"gen_ai.tool.call.id": "c2"})),
+        span(5, "chat", attributes=chat(given=later)),
+    ]
+    found = to_trajectory(spans)
+    assert [one.label for one in found.coverage.unseen] == (["tool pay"] if unseen else [])
+    rebuilt = [step.name for step in tools(spans) if step.inferred == "call"]
+    assert rebuilt == (["pay"] if later and len(later) == 3 else [])
 
 
 def test_a_run_that_ends_with_a_call_lacks_no_span() -> None:
@@ -479,11 +513,11 @@ def test_a_tool_is_offered_by_the_name_its_step_has_too() -> None:
 @st.composite
 def conversations(draw: st.DrawFn) -> list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """What models were given and called, of conversations that go on, fork and stand beside."""
-    going_on: list[list[dict[str, Any]]] = [[]]
+    going_on: list[list[dict[str, Any]]] = [[{"role": "user", "content": "hi"}]]
     made = []
     for _ in range(draw(st.integers(1, 8))):
         history = draw(st.sampled_from(going_on))
-        cut = draw(st.integers(0, len(history))) if draw(st.booleans()) else len(history)
+        cut = draw(st.integers(1, len(history))) if draw(st.booleans()) else len(history)
         history = history[:cut]
         ids, names = st.sampled_from(["c0", "c1", None]), st.sampled_from(["find", "get"])
         calls = [
