@@ -14,6 +14,9 @@ _RESPONSE = frozenset(
 """Keys of which an SDK's response has one; a model's own JSON may speak of models too."""
 
 
+THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
+"""Parts of an answer that are what the model thought, and not what it said."""
+
 FAKE_ID = "__fake_id__"
 """Whose response the OpenAI Agents SDK made up itself, of chunks, with the model asked for."""
 
@@ -22,12 +25,16 @@ _SHOWN = re.compile(r"[A-Z]\w*\(\w+=")
 
 
 class ModelAnswer(NamedTuple):
-    """What a model said, the tools it called, why it stopped, which model it was."""
+    """What a model said, the tools it called, why it stopped, which model it was.
+
+    ``usage`` is LangChain's count of the tokens, in its own words.
+    """
 
     text: str | None
     calls: list[dict[str, Any]]
     stop_reason: Any = None
     model: Any = None
+    usage: Any = None
 
 
 def model_answer(value: Any) -> ModelAnswer:
@@ -37,8 +44,9 @@ def model_answer(value: Any) -> ModelAnswer:
         return ModelAnswer(value or None, [])
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
-    reason = model = None
+    reason = model = usage = None
     for message in _messages(value):
+        usage = usage or message.get("usage_metadata")
         told = map(message.get, ("response_metadata", "meta", "_meta"))
         meta = as_map(next(filter(None, told), None))
         reason = reason or first(message, ("finish_reason",)) or meta.get("finish_reason")
@@ -48,7 +56,7 @@ def model_answer(value: Any) -> ModelAnswer:
     is_own = isinstance(value, Mapping) and value.get("id") != FAKE_ID
     if is_own and not _RESPONSE.isdisjoint(value):
         model = model or first(value, ("model", "model_version", "modelVersion"))
-    return ModelAnswer("\n".join(texts) or None, calls, reason, model)
+    return ModelAnswer("\n".join(texts) or None, calls, reason, model, usage)
 
 
 def whole_answer(value: Any) -> Any:
@@ -123,7 +131,9 @@ def _content(message: Mapping[str, Any]) -> Any:
 
 
 def _is_text(part: Any) -> bool:
-    return isinstance(part, Mapping) and ("text" in part or part.get("type") == "text")
+    if not isinstance(part, Mapping) or part.get("type") in THOUGHTS:
+        return False
+    return "text" in part or part.get("type") == "text"
 
 
 def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
+from evalkit.tracing.answers import THOUGHTS
 from evalkit.tracing.attributes import (
     as_list,
     as_map,
@@ -199,10 +200,14 @@ def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _repeats(said: str, calls: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a text is the JSON of one of the calls beside it: OpenLLMetry writes both."""
+    """Whether a text is the JSON of one of the calls beside it, or of the thought before them.
+
+    OpenLLMetry writes them so.
+    """
     told = as_map(said) if said.startswith("{") else {}
     ids = [told.get(key) for key in ("id", "call_id")]
-    return "type" in told and any(call["id"] in ids for call in calls if call["id"])
+    is_call = any(call["id"] in ids for call in calls if call["id"])
+    return "type" in told and (is_call or told["type"] in THOUGHTS)
 
 
 def message_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:

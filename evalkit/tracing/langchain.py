@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
-from evalkit.tracing.attributes import MAX_NESTING, structured
+from evalkit.tracing.attributes import MAX_NESTING, as_map, count, structured
 from evalkit.trajectory import StepKind
 
 # LangChain's and LangGraph's own building blocks, and the Agents SDK's loop: how the pipeline is
 # put together, not what it does.
 _WRAPPER_STARTS = ("Runnable", "ChannelWrite", "ChannelRead", "__")
-_WRAPPER_ENDS = ("PromptTemplate", "OutputParser")
+_WRAPPER_ENDS = ("PromptTemplate", "OutputParser", "ToolsParser")
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 # Exceptions by which LangGraph goes on elsewhere or waits for a person: nothing failed.
 _LEAVING = re.compile(
@@ -64,6 +64,18 @@ def chain_kind(
     if is_root and (name == "LangGraph" or not is_building_block(name)):
         return "workflow"
     return None if is_building_block(name) else "node"
+
+
+def counted(usage: Any) -> dict[str, int | None]:
+    """The tokens in LangChain's ``usage_metadata``, whose prompt holds what was cached."""
+    told = as_map(usage)
+    given, spent = as_map(told.get("input_token_details")), as_map(told.get("output_token_details"))
+    return {
+        "tokens_in": count(told.get("input_tokens")),
+        "tokens_out": count(told.get("output_tokens")),
+        "tokens_cached": count(given.get("cache_read")),
+        "tokens_reasoning": count(spent.get("reasoning")),
+    }
 
 
 def leaves_graph(span: Span) -> bool:

@@ -174,7 +174,7 @@ def test_langsmith_wrote_its_json_as_bytes() -> None:
 def test_parsers_of_outputs_have_no_kind() -> None:
     spans = [
         span(1, "answer", OI_LANGCHAIN, {"openinference.span.kind": "CHAIN"}),
-        span(2, "StrOutputParser", OI_LANGCHAIN, {"openinference.span.kind": "UNKNOWN"}),
+        span(2, "PydanticToolsParser", OI_LANGCHAIN, {"openinference.span.kind": "UNKNOWN"}),
         span(3, "Odd", OI_LANGCHAIN, {"openinference.span.kind": "UNKNOWN"}),
     ]
     found = to_trajectory(spans)
@@ -331,6 +331,70 @@ def test_a_text_does_not_hide_the_call_in_litellms_older_words() -> None:
         "content": "Looking.",
         "tool_calls": [{"id": None, "name": "find_rooms", "arguments": ROOMS}],
     }
+
+
+@pytest.mark.parametrize("kind", ["reasoning", "thinking"])
+def test_what_a_model_thought_is_not_what_it_said(kind: str) -> None:
+    first = "llm.output_messages.0.message.contents.0.message_content"
+    second = "llm.output_messages.0.message.contents.1.message_content"
+    attributes = {
+        "openinference.span.kind": "LLM",
+        f"{first}.type": kind,
+        f"{first}.text": "Let me think.",
+        f"{second}.type": "text",
+        f"{second}.text": "Room 7.",
+    }
+    [call] = of_kind(to_trajectory([span(1, "messages.create", OI_OPENAI, attributes)]), "llm")
+    assert call.output == "Room 7."
+    parts = [{"type": kind, "text": "Let me think."}, {"type": "text", "text": "Room 7."}]
+    attributes = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.output": json.dumps({"role": "assistant", "content": parts}),
+    }
+    [call] = of_kind(to_trajectory([span(1, "Chat", "langfuse-sdk", attributes)]), "llm")
+    assert call.output == "Room 7."
+
+
+def test_a_thought_written_as_json_before_a_call_is_no_text() -> None:
+    thought = json.dumps({"type": "thinking", "thinking": "Let me see.", "signature": "x="})
+    parts = (
+        {"type": "text", "content": thought},
+        {"type": "tool_call", "id": "toolu_1", "name": "find_rooms", "arguments": ROOMS},
+    )
+    attributes = chat(**{"gen_ai.output.messages": answered(*parts)})
+    [call] = of_kind(
+        to_trajectory([span(1, "ChatAnthropic.chat", TL_LANGCHAIN, attributes)]), "llm"
+    )
+    assert call.output["content"] is None
+
+
+def test_langchain_counts_what_was_cached_with_the_prompt() -> None:
+    usage = {
+        "input_tokens": 113,
+        "output_tokens": 23,
+        "input_token_details": {"cache_read": 32},
+        "output_token_details": {"reasoning": 8},
+    }
+    message = {"content": "Done.", "usage_metadata": usage, "type": "ai"}
+    output = json.dumps({"generations": [[{"message": {"lc": 1, "kwargs": message}}]]})
+    traceai = {
+        "gen_ai.span.kind": "LLM",
+        "gen_ai.usage.input_tokens": 81,
+        "gen_ai.usage.output_tokens": 23,
+        "output.value": output,
+    }
+    openinference = {
+        "openinference.span.kind": "LLM",
+        "llm.token_count.prompt": 81,
+        "llm.token_count.completion": 23,
+        "llm.token_count.prompt_details.cache_read": 32,
+        "llm.token_count.completion_details.reasoning": 8,
+        "output.value": output,
+    }
+    for scope, attributes in (("traceai_langchain", traceai), (OI_LANGCHAIN, openinference)):
+        [call] = of_kind(to_trajectory([span(1, "ChatAnthropic", scope, attributes)]), "llm")
+        assert (call.tokens_in, call.tokens_out) == (113, 23), scope
+        assert (call.tokens_cached, call.tokens_reasoning) == (32, 8), scope
 
 
 # Agents, handoffs and graphs.

@@ -29,6 +29,7 @@ from evalkit.tracing.attributes import (
 from evalkit.tracing.langchain import (
     as_outcome,
     chain_kind,
+    counted,
     is_building_block,
     tool_message,
 )
@@ -123,22 +124,13 @@ def _llm(span: Span) -> Step:
     found = span.attributes
     said = model_answer(_said(span))
     used = usage(found)
-    told = as_map(found.get(_METADATA + "usage_metadata"))
-    details_in, details_out = (
-        as_map(told.get("input_token_details")),
-        as_map(told.get("output_token_details")),
-    )
+    told = counted(found.get(_METADATA + "usage_metadata"))
     used["provider"] = label(found.get(_METADATA + "ls_provider")) or used.get("provider")
     used["model_served"] = used.get("model_served") or label(said.model)
     if _is_agents_sdk(span):
         # Of the Agents SDK it knows the response alone, and writes its model as the one asked for.
         used["model_served"] = used.pop("model_requested", None) or used["model_served"]
-    for field, value in (
-        ("tokens_in", told.get("input_tokens")),
-        ("tokens_out", told.get("output_tokens")),
-        ("tokens_cached", details_in.get("cache_read")),
-        ("tokens_reasoning", details_out.get("reasoning")),
-    ):
+    for field, value in told.items():
         used[field] = count(used.get(field), value)
     return Step(
         kind="llm",

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import model_answer, whole_answer
+from evalkit.tracing.answers import THOUGHTS, model_answer, whole_answer
 from evalkit.tracing.attributes import (
     HIDDEN,
     amount,
@@ -35,7 +35,13 @@ from evalkit.tracing.attributes import (
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
 from evalkit.tracing.google_adk import NO_CALL_ID
-from evalkit.tracing.langchain import chain_kind, is_building_block, tool_message, without_envelopes
+from evalkit.tracing.langchain import (
+    chain_kind,
+    counted,
+    is_building_block,
+    tool_message,
+    without_envelopes,
+)
 from evalkit.tracing.readings import agent_name, first_token, named_arguments, only_text, usage
 from evalkit.trajectory import Step
 
@@ -188,6 +194,11 @@ def _llm(span: Span, parent: Span | None) -> Reading:
     messages = indexed(found, "llm.output_messages")
     calls = [call for message in messages for call in _tool_calls(message)]
     said = _content(messages) if messages else model_answer(_value(span, "output")).text
+    used = _used(span)
+    if used.get("tokens_cached") and framework(span.scope) == "langchain":
+        # Of Anthropic's, older ones leave out of the prompt what was cached.
+        given = counted(model_answer(_value(span, "output")).usage)["tokens_in"]
+        used["tokens_in"] = max(used["tokens_in"] or 0, given or 0) or None
     reason = stop_reason(
         found.get("llm.finish_reason"),
         *(message.get("message.finish_reason") for message in messages),
@@ -202,7 +213,7 @@ def _llm(span: Span, parent: Span | None) -> Reading:
         stop_reason=None if _is_response(span) and said is None and not calls else reason,
         agent=agent_name(found),
         ttft_s=first_token(span),
-        **{**_used(span), "model_requested": requested, "model_served": served},
+        **{**used, "model_requested": requested, "model_served": served},
     )
     return _step(step)
 
@@ -274,6 +285,7 @@ def _content(messages: list[dict[str, Any]]) -> str | None:
         whole = message.get("message.content")
         parts = indexed(message, "message.contents")
         # Some write the text of the parts beside them once more.
+        parts = [part for part in parts if part.get("message_content.type") not in THOUGHTS]
         texts += [whole] if text(whole) else [part.get("message_content.text") for part in parts]
     said = (found for found in texts if isinstance(found, str) and found != HIDDEN)
     return "\n".join(said) or None

@@ -28,7 +28,7 @@ from evalkit.tracing.attributes import (
     structured,
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
-from evalkit.tracing.langchain import as_outcome, chain_kind
+from evalkit.tracing.langchain import as_outcome, chain_kind, counted
 from evalkit.tracing.readings import documents, model_call, named_arguments, query, tool_call, usage
 from evalkit.trajectory import Step
 
@@ -131,7 +131,15 @@ def _llm(span: Span) -> Step:
         # Some messages are recorded without their tool calls; the response has them.
         output=shown or plain(model_output(said.text, said.calls)) or step.output,
         stop_reason=step.stop_reason or stop_reason(said.stop_reason),
+        **_used(step, counted(said.usage)),
     )
+
+
+def _used(step: Step, told: Mapping[str, int | None]) -> dict[str, int | None]:
+    """The tokens; of Anthropic's, LangChain alone counts what was cached with the prompt's."""
+    both = {field: (getattr(step, field), value) for field, value in told.items()}
+    known = {field: [one for one in pair if one is not None] for field, pair in both.items()}
+    return {field: max(counts, default=None) for field, counts in known.items()}
 
 
 def _tool(span: Span) -> Step:
