@@ -219,11 +219,15 @@ def _known_pattern(
 ) -> re.Pattern[bytes] | None:
     """Finds what was found before, longest first, where no word goes on around it."""
     texts = sorted((text for text in known if _telling(text)), key=len, reverse=True)
+    # By first bytes, so that few of them are tried at any place.
+    branches: dict[bytes, list[bytes]] = {}
+    for text in texts:
+        encoded = text.encode("utf-8", "replace")
+        branches.setdefault(encoded[:1], []).append(re.escape(encoded[1:]))
     listed = b"|".join(
-        rb"(?<![A-Za-z0-9])" + re.escape(text.encode("utf-8", "replace")) + rb"(?![A-Za-z0-9])"
-        for text in texts
+        re.escape(first) + b"(?:" + b"|".join(rest) + b")" for first, rest in branches.items()
     )
-    parts = [rb"(?P<known>" + listed + rb")"] if texts else []
+    parts = [rb"(?<![A-Za-z0-9])(?P<known>" + listed + rb")(?![A-Za-z0-9])"] if texts else []
     parts += [names.pattern] if names else []
     return re.compile(b"|".join(parts)) if parts else None
 

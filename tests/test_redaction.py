@@ -152,6 +152,8 @@ NAMED = [
     f"<password>{ODD}</password>",
     f'<wsse:Password Type="text">{ODD}</wsse:Password>',
     f"ALTER ROLE app WITH PASSWORD '{ODD}'",
+    f'builder.user("app").password("{ODD}")',
+    f"pw: {ODD}",
     {"DB_PASS": ODD},
     {"AZURE_OPENAI_KEY": ODD},
     {"SecretString": ODD},

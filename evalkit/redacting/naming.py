@@ -12,7 +12,18 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
-_PASSWORDS = {"password", "passwd", "pwd", "passphrase", "passcode", "pin", "otp", "cvv", "cvc"}
+_PASSWORDS = {
+    "password",
+    "passwd",
+    "pwd",
+    "pw",
+    "passphrase",
+    "passcode",
+    "pin",
+    "otp",
+    "cvv",
+    "cvc",
+}
 PASS_OF = ("db", "database", "user", "admin", "root", "sudo", "become", "login", "my", "app", "ssh",
             "smtp", "mail", "email", "imap", "ftp", "sftp", "http", "proxy", "ldap", "vpn", "wifi",
             "mysql", "pg", "postgres", "redis", "mongo", "rabbitmq", "keystore", "key")  # fmt: skip

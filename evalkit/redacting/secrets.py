@@ -63,7 +63,7 @@ _VALUE = f"(?:{_IN_QUOTES}|{_BARE})"
 
 NAMES = (
     rf"(?:passw(?:or)?d|passphrase|passcode|(?:{'|'.join(PHRASES)})[ _-]?phrase|(?:{'|'.join(PASS_OF)})[_-]?pass"
-    rf"|pwd|secrets?(?:[_-]?(?:string|value))?|(?:{'|'.join(KEYS)})[ _.-]?keys?|token|[_-]pat|credentials?"
+    rf"|pwd?|secrets?(?:[_-]?(?:string|value))?|(?:{'|'.join(KEYS)})[ _.-]?keys?|token|[_-]pat|credentials?"
     r"|authorization|bearer)(?:[_-]?[0-9]{1,3})?"
 )
 """The ends of names that may be those of secrets; :func:`key_kind` decides."""
@@ -137,6 +137,7 @@ SECRETS: tuple[SecretKind, ...] = (
     *(SecretKind("password", rf"\b(?:{command})[\s\"',\\](?:[^\r\n|;&]*?[\s\"',])?{option}\\*[\"']?([^\s\"'`|;&\\]{{3,}})", _is_password)
       for command, option in _COMMANDS.items()),
     SecretKind("password", r"\bauth\s?=\s?\(\s?[\"'][^\"'\r\n]{1,60}[\"'],\s{0,4}[\"']([^\"'\r\n]{3,})[\"']", _is_password),
+    SecretKind("password", r"(?i:(?:\.|set|with)passw(?:or)?d)\(\s{0,4}\\*[\"']([^\"'\\\r\n]{4,})", _is_password),
     SecretKind("password", r"(?i:\blogin\s{1,8}\S{1,80}\s{1,8}password)\s{1,8}(\S{4,})", _is_password),
     SecretKind("password", r"(?i:\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by|password)\s{1,4})(?:'([^'\r\n]{4,})'|\\*\"([^\"\\\r\n]{4,})\\*\")",
                _is_password),
