@@ -7,7 +7,7 @@ input of a later one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evalkit.spans import Span
@@ -73,14 +73,14 @@ class Results(NamedTuple):
 
     Calls without an id have an empty one here. There are several of one id where several calls
     share it, and one for all the histories that repeat it. ``heard_ns`` is when the last call
-    started whose messages were recorded, ``open_calls`` are the ids and names of calls that the
-    histories have without a result.
+    started whose messages were recorded, ``open_ns`` when a history last had a call of this id and
+    name without a result.
     """
 
     by_id: Mapping[str, Sequence[ToolResult]]
     last_ns: Mapping[str, int]
     heard_ns: int = 0
-    open_calls: Collection[tuple[str, str]] = ()
+    open_ns: Mapping[tuple[str, str], int] = {}
 
     def of(self, call_id: str | None) -> Sequence[ToolResult]:
         """The results of the calls of this id."""
@@ -92,7 +92,7 @@ class Results(NamedTuple):
         Not where later messages go on without it: then it was an answer in the form of a call, as
         structured ones are.
         """
-        return self.heard_ns <= made_ns or (call_id or "", name) in self.open_calls
+        return self.heard_ns <= made_ns or self.open_ns.get((call_id or "", name), 0) > made_ns
 
 
 NO_RESULTS = Results({}, {})
@@ -132,6 +132,7 @@ def results_in(spans: Iterable[Span]) -> Results:
     last_ns: dict[str, int] = {}
     histories: deque[_History] = deque(maxlen=_MAX_HISTORIES)
     heard_ns = 0
+    open_ns: dict[tuple[str, str], int] = {}
     for span in spans:
         given = list(_messages(span))
         if given:
@@ -146,6 +147,8 @@ def results_in(spans: Iterable[Span]) -> Results:
         told: dict[str, list[ToolResult]] = {}
         for result in (*history.goes_on(given), *history.answered(raw_messages(span, "output"))):
             told.setdefault(result.call_id, []).append(result)
+        for call_id, calls in history.open_calls.items():
+            open_ns.update({(call_id, call["name"]): span.start_ns for call in calls})
         last_ns.update(dict.fromkeys((*history.told, *told), span.start_ns))
         for call_id, results in told.items():
             known = by_id.setdefault(call_id, [])
@@ -154,13 +157,7 @@ def results_in(spans: Iterable[Span]) -> Results:
                 is_new = before is None or before.value != one.value
                 if is_new and len(known) < _MAX_SHARED:
                     known.append(one._replace(told_ns=span.start_ns))
-    left = {
-        (call_id, call["name"])
-        for history in histories
-        for call_id, calls in history.open_calls.items()
-        for call in calls
-    }
-    return Results(by_id, last_ns, heard_ns, left)
+    return Results(by_id, last_ns, heard_ns, open_ns)
 
 
 def _last_of_each(results: list[ToolResult]) -> list[ToolResult]:

@@ -520,9 +520,9 @@ def conversations(draw: st.DrawFn) -> list[tuple[list[dict[str, Any]], list[dict
         cut = draw(st.integers(1, len(history))) if draw(st.booleans()) else len(history)
         history = history[:cut]
         ids, names = st.sampled_from(["c0", "c1", None]), st.sampled_from(["find", "get"])
-        calls = [
-            call(draw(ids), draw(names), q=draw(st.integers(0, 1)))
-            for _ in range(draw(st.integers(0, 2)))
+        calls = [  # equal ones of one id cannot be told apart, whatever their results
+            call(draw(ids), draw(names), q=10 * len(made) + at)
+            for at in range(draw(st.integers(0, 2)))
         ]
         made.append((history, calls))
         asked = {"role": "assistant", "parts": [{"type": "tool_call", **one} for one in calls]}
