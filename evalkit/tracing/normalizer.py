@@ -7,7 +7,7 @@ understood (its attribute keys are counted), or is quarantined. Odd spans never 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -319,13 +319,17 @@ def _said(forest: Forest, reads: _Reads) -> Iterator[str]:
         yield from (clean_text(message) for message in listed if isinstance(message, str))
 
 
-def _stop_reason(steps: Sequence[Step]) -> str | None:
-    """That of the model call which ended last."""
+def _stop_reason(steps: Iterable[Step]) -> str | None:
+    """That of the model call which ended last; one around others ended before them."""
     last = None
     for step in steps:
         if step.kind == "llm" and (last is None or (step.end_ns or 0) >= (last.end_ns or 0)):
             last = step
-    return None if last is None else last.stop_reason
+    if last is None:
+        return None
+    below = in_order(last.steps) if last.steps else ()
+    is_around = any(step.kind == "llm" for step in below)
+    return _stop_reason(below) if is_around else last.stop_reason
 
 
 def _coverage(

@@ -305,6 +305,17 @@ def test_the_last_agent_answers_and_one_that_failed_does_not() -> None:
     assert to_trajectory([failed]).output == "The server is overloaded"
 
 
+def test_the_reason_is_that_of_the_agent_which_was_handed_over_to_within_a_call() -> None:
+    def call(number: int, parent: int | None, reason: str) -> Span:
+        told = {"operation__name": "chat", "response__finish_reasons": [reason]}
+        return genai(number, "chat", parent, "gcp.vertex.agent", **told, output__messages="[]")
+
+    agent = genai(2, "invoke_agent refund", 1, "gcp.vertex.agent", operation__name="invoke_agent")
+    found = to_trajectory([call(1, None, "tool_calls"), agent, call(3, 2, "length")])
+    assert labels(found) == ["llm chat", "  agent refund", "    llm chat"]
+    assert found.stop_reason == "length"
+
+
 def test_the_reason_is_that_of_the_call_which_ended_last() -> None:
     saved = genai(
         1,
