@@ -210,6 +210,19 @@ def test_agent_framework_s_workflows_and_the_executors_of_one_s_own() -> None:
     assert found.coverage.not_understood == 0
 
 
+def test_crewai_s_crews_and_flows_are_named_alike_in_all_runs() -> None:
+    scope, run = OI + "crewai", "1d0d33fc-cd8d-4fd0-abef-bd8a8c01a548"
+    node = {KIND: "CHAIN", "flow.node.name": "intake", "output.value": "reef"}
+    found = to_trajectory(
+        [
+            span(1, f"Flow_{run}.kickoff", None, scope, **{KIND: "CHAIN"}),
+            span(2, f"Flow_{run}.intake", 1, scope, **node),
+            span(3, f"Crew_{run}.kickoff", 1, scope, **{KIND: "CHAIN"}),
+        ]
+    )
+    assert labels(found) == ["workflow Flow", "  node intake", "  workflow Crew"]
+
+
 def test_mastra_s_workflow_steps_are_nodes() -> None:
     scope = "@mastra/otel-exporter"
     step = {

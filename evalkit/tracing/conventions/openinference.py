@@ -6,6 +6,7 @@ LangChain, LangGraph, the OpenAI Agents SDK and others (see ``tests/tracing``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,6 +55,8 @@ _HANDOFF = "handoff to "
 _FUNCTION_RESPONSE = frozenset({"id", "name", "response", "will_continue", "scheduling", "parts"})
 """What Gemini's envelope of a tool's result, and so Google ADK's, consists of."""
 _METHODS = ("run", "retrieve", "aretrieve", "get_", "aget_")
+_ID_OF_RUN = re.compile(r"_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+"""What CrewAI sets behind ``Crew`` and ``Flow``, another in each run."""
 _METHODS_OF_AGENTS = (
     *("._execute_core", ".kickoff", ".run", ".run_stream", ".on_messages", ".on_messages_stream"),
 )
@@ -141,7 +144,7 @@ def _unit(kind: Any, span: Span, name: str | None = None) -> Step:
     said = without_envelopes(_value(span, "output"))
     return Step(
         kind=kind,
-        name=step_name(name, agent, _bare(span.name)),
+        name=step_name(name, agent, span.attributes.get("flow.node.name"), _bare(span.name)),
         arguments=plain(without_envelopes(_value(span, "input"))),
         output=plain(whole_answer(said) if kind in ("agent", "workflow") else said),
         agent=agent_name(span.attributes),
@@ -164,7 +167,7 @@ def _bare(name: str) -> str:
     """The crew, agent or task in the names that methods of CrewAI, smolagents and AutoGen give."""
     for method in _METHODS_OF_AGENTS:
         name = name.removesuffix(method)
-    return name.removeprefix("invoke_agent ")
+    return _ID_OF_RUN.sub("", name).removeprefix("invoke_agent ")
 
 
 def _guardrail(span: Span, parent: Span | None) -> Reading:
