@@ -126,6 +126,28 @@ def test_a_response_that_is_done_does_not_say_that_it_called_nothing(
     assert "tool calls" in found.coverage.missing
 
 
+@pytest.mark.parametrize(
+    ("integration", "completion", "arguments"),
+    [
+        (None, "{}", None),
+        ("openai-agents-sdk", "{}", None),
+        ("openai-agents-sdk", '{"output": "room 7"}', {}),
+    ],
+)
+def test_what_langsmith_hides_is_unknown(
+    integration: str | None, completion: str, arguments: Any
+) -> None:
+    attributes = {
+        "langsmith.span.kind": "tool",
+        "langsmith.metadata.ls_integration": integration,
+        "gen_ai.prompt": "{}",
+        "gen_ai.completion": completion,
+    }
+    [tool] = of_kind(to_trajectory([span(1, "find_rooms", "langsmith", attributes)]), "tool")
+    assert tool.arguments == arguments
+    assert tool.output == (None if completion == "{}" else "room 7")
+
+
 def test_tokens_that_are_all_0_were_not_told() -> None:
     none = {"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}
     found = to_trajectory([span(1, "chat gpt-4o", "app", chat(**none))])

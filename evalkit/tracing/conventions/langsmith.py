@@ -143,13 +143,15 @@ def _llm(span: Span) -> Step:
 
 def _tool(span: Span) -> Step:
     found = span.attributes
-    said = _said(span)
+    said = _said(span) or None  # {} where it was left out
     result = said["output"] if isinstance(said, Mapping) and set(said) == {"output"} else said
     result = structured(result)
     if isinstance(result, Mapping) and set(result) == {"content"}:  # as MCP has it
         result = only_text(result["content"])
     message = tool_message(result)
     given = _given(span)
+    if given == {} and (said is None or not _is_agents_sdk(span)):
+        given = None  # the Agents SDK alone has that for a tool without arguments
     if isinstance(given, Mapping) and set(given) == {"input"}:
         given = structured(given["input"])
         given = literal(given) if isinstance(given, str) and given.startswith("{") else given
