@@ -230,7 +230,7 @@ def test_mastra_s_workflow_steps_are_nodes() -> None:
         "mastra.span.type": "workflow_step",
         "mastra.workflow_step.step_id": "fetch",
         "mastra.workflow_step.input": '{"park": "Zion"}',
-        "mastra.workflow_step.output": '{"trail": "Ridge"}',
+        "mastra.workflow_step.output": '{"text": "Ridge"}',
     }
     found = to_trajectory(
         [
@@ -242,9 +242,21 @@ def test_mastra_s_workflow_steps_are_nodes() -> None:
     assert labels(found) == ["workflow trails", "  node fetch"]
     assert (steps(found)[1].arguments, steps(found)[1].output) == (
         {"park": "Zion"},
-        {"trail": "Ridge"},
+        {"text": "Ridge"},
     )
     assert found.coverage.not_understood == 0
+
+
+def test_mastra_s_call_of_a_model_that_stopped_for_an_error_failed() -> None:
+    told = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4.1",
+        "gen_ai.response.model": "gpt-4.1",
+        "gen_ai.response.finish_reasons": '["error"]',
+        "mastra.span.type": "model_inference",
+    }
+    [call] = steps(to_trajectory([span(1, "chat", None, "@mastra/otel-exporter", **told)]))
+    assert (call.status, call.error, call.model_served) == ("error", "error", None)
 
 
 def test_messages_of_agents_runtimes_are_no_steps() -> None:

@@ -21,6 +21,7 @@ from evalkit.tracing.attributes import (
     parsed,
     plain,
     step_name,
+    stop_reason,
     structured,
 )
 from evalkit.tracing.google_adk import mended_adk, read_older_adk
@@ -274,9 +275,13 @@ def _semantic_kernel(step: Step, span: Span) -> Step:
 def _mastra(step: Step, span: Span) -> Step:
     """Mastra: what went in and came out has its own keys, one pair for each type of span."""
     kind = span.attributes.get("mastra.span.type")
+    if kind == "model_inference" and not step.output:
+        # Of a call that failed, nothing else tells it.
+        failed = stop_reason(span.attributes.get("gen_ai.response.finish_reasons")) == "error"
+        step = replace(step, status="error", error="error", stop_reason="error") if failed else step
     given = parsed(span.attributes.get(f"mastra.{kind}.input"))
     said = parsed(span.attributes.get(f"mastra.{kind}.output"))
-    if isinstance(said, Mapping) and "text" in said:
+    if isinstance(said, Mapping) and "text" in said and step.kind != "node":
         said = said["text"]
     return replace(
         step,
