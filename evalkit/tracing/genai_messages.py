@@ -66,7 +66,7 @@ def answer(span: Span) -> Answer:
     reason: Any = None
     for message in raw_messages(span, "output"):
         said, called = _read(message)
-        texts += said
+        texts += said if message.get("role") not in THOUGHTS else ()
         calls += called
         reason = reason or message.get("finish_reason")
     if not calls:
@@ -200,10 +200,12 @@ def _read(message: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _repeats(said: str, calls: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a text is the JSON of one of the calls beside it, or of the thought before them.
+    """Whether a text is the JSON of one of the calls beside it, of a thought, or of no text.
 
     OpenLLMetry writes them so.
     """
+    if said in ('""', "[]"):
+        return True
     told = as_map(said) if said.startswith("{") else {}
     ids = [told.get(key) for key in ("id", "call_id")]
     is_call = any(call["id"] in ids for call in calls if call["id"])

@@ -11,6 +11,7 @@ from evalkit.protocols import Reading
 from evalkit.spans import Span
 from evalkit.tracing.answers import ModelAnswer, model_answer
 from evalkit.tracing.attributes import (
+    as_list,
     as_map,
     count,
     first,
@@ -21,6 +22,7 @@ from evalkit.tracing.attributes import (
     step_name,
     stop_reason,
     structured,
+    text,
 )
 from evalkit.tracing.readings import model_call, only_text, usage
 from evalkit.trajectory import Step
@@ -29,6 +31,8 @@ _TYPE = "logfire.span_type"
 _TEMPLATE = "logfire.msg_template"
 _SCOPES = ("logfire.openai", "logfire.anthropic")
 _STREAMED = "streaming response from"
+_EMBEDDING = "Embedding Creation"
+_MESSAGE = "Message with"  # Anthropic's, which names no model in GenAI's words up to release 4
 _ANSWERS = ("response_data", "response", "output")
 _TOLD = frozenset({*_ANSWERS, "usage", "gen_ai.usage.input_tokens", "gen_ai.output.messages"})
 """Attributes of which a call has one that was told its answer when it ended."""
@@ -54,10 +58,10 @@ def read_logfire(span: Span) -> Reading:
     for start, reader in _READERS.items():
         if template.startswith(start):
             return Reading(role="step", step=reader(span))
-    if found.get("gen_ai.operation.name") == "embeddings":
+    if found.get("gen_ai.operation.name") == "embeddings" or template.startswith(_EMBEDDING):
         name = step_name(found.get("gen_ai.request.model"), span.name)
         return Reading(role="step", step=Step(kind="embedding", name=name, **usage(found)))
-    if "gen_ai.request.model" in found:
+    if "gen_ai.request.model" in found or template.startswith(_MESSAGE):
         is_begun = not span.error and _TOLD.isdisjoint(found)  # a message says what was streamed
         return Reading(role="wrapper") if is_begun else Reading(role="step", step=_llm(span))
     is_agents = span.scope.startswith("logfire.openai_agents")
@@ -82,23 +86,49 @@ def _llm(span: Span) -> Step:
     found = span.attributes
     step = model_call(span)
     response = structured(first(found, _ANSWERS))
-    said = model_answer(response) if response is not None else ModelAnswer(None, [])
+    said = model_answer(response) if response is not None else _last_said(found.get("events"))
     used = as_map(first(found, ("usage", "gen_ai.usage.raw")))
     used = used or as_map(as_map(response).get("usage"))
     given = _details(used, "input") or _details(used, "prompt")
     spent = _details(used, "output") or _details(used, "completion")
     # Of a chat completion it writes the model that was asked for as the one that answered.
     echoed = (label(found.get(_TEMPLATE)) or "").startswith("Chat completion with")
+    cached = count(used.get("cache_read_input_tokens"))
+    # Anthropic's prompt tokens leave out what was cached.
+    parts = [count(used.get(key)) for key in ("input_tokens", "cache_creation_input_tokens")]
+    whole = None if parts[0] is None else sum(filter(None, (*parts, cached)))
+    asked = label(as_map(found.get("request_data")).get("model"))
+    streamed = as_map(response).get("combined_chunk_content")
     return replace(
         step,
+        model_requested=step.model_requested or asked,
+        tokens_in=count(step.tokens_in, whole),
+        tokens_out=count(step.tokens_out, used.get("output_tokens")),
         model_served=label(said.model) if echoed else step.model_served,
-        output=plain(model_output(said.text, said.calls)) or step.output,
+        output=plain(model_output(said.text or text(streamed), _unwrapped(said.calls)))
+        or step.output,
         stop_reason=step.stop_reason or stop_reason(said.stop_reason),
-        tokens_cached=count(
-            step.tokens_cached, given.get("cached_tokens"), used.get("cache_read_input_tokens")
-        ),
+        tokens_cached=count(step.tokens_cached, given.get("cached_tokens"), cached),
         tokens_reasoning=count(step.tokens_reasoning, spent.get("reasoning_tokens")),
     )
+
+
+def _last_said(events: Any) -> ModelAnswer:
+    """What the model said, where the events of the call end with it."""
+    last = as_map(next(reversed(as_list(events)), None))
+    is_said = last.get("event.name") == "gen_ai.assistant.message"
+    return model_answer([last]) if is_said else ModelAnswer(None, [])
+
+
+def _unwrapped(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls; of Anthropic's, release 4 has the arguments within ``{"input": ..}``."""
+    inner = [as_map(call["arguments"]).get("input") for call in calls]
+    return [
+        {**call, "arguments": given}
+        if isinstance(given, Mapping) and len(call["arguments"]) == 1
+        else call
+        for call, given in zip(calls, inner, strict=True)
+    ]
 
 
 def _details(used: Mapping[str, Any], side: str) -> Mapping[str, Any]:

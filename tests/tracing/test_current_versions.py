@@ -193,6 +193,82 @@ def test_langsmith_wrote_its_json_as_bytes() -> None:
     assert (tool.arguments, tool.output) == (ROOMS, "room 7")
 
 
+def test_openllmetry_before_it_named_operations() -> None:
+    """The model asked for in the place of the one that answered, and no text as JSON."""
+    attributes = {
+        "llm.request.type": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o",
+        "gen_ai.completion.0.role": "assistant",
+        "gen_ai.completion.0.content": '""',
+        "gen_ai.completion.0.tool_calls.0.id": "call_9",
+        "gen_ai.completion.0.tool_calls.0.name": "find_rooms",
+        "gen_ai.completion.0.tool_calls.0.arguments": json.dumps(ROOMS),
+    }
+    [call] = of_kind(to_trajectory([span(1, "ChatOpenAI.chat", TL_LANGCHAIN, attributes)]), "llm")
+    assert call.output["content"] is None
+    assert (call.model_requested, call.model_served) == ("gpt-4o", None)
+
+
+def test_openllmetrys_thoughts_have_a_role_of_their_own() -> None:
+    attributes = {
+        "gen_ai.request.model": "claude-sonnet-4-5",
+        "gen_ai.completion.0.role": "thinking",
+        "gen_ai.completion.0.content": "Let me think.",
+        "gen_ai.completion.1.role": "assistant",
+        "gen_ai.completion.1.content": "Room 7.",
+    }
+    scope = "opentelemetry.instrumentation.anthropic"
+    [call] = of_kind(to_trajectory([span(1, "anthropic.chat", scope, attributes)]), "llm")
+    assert call.output == "Room 7."
+
+
+def logfire(template: str, **attributes: Any) -> dict[str, Any]:
+    return {"logfire.span_type": "span", "logfire.msg_template": template, **attributes}
+
+
+def test_logfires_messages_of_anthropic() -> None:
+    arguments = json.dumps({"input": ROOMS})
+    called = {"function": {"name": "find_rooms", "arguments": arguments}}
+    usage = {"input_tokens": 81, "cache_read_input_tokens": 32, "output_tokens": 23}
+    response = {"message": {"role": "assistant", "tool_calls": [called]}, "usage": usage}
+    attributes = logfire(
+        "Message with {request_data[model]!r}",
+        request_data=json.dumps({"model": "claude-sonnet-4-5", "messages": []}),
+        response_data=json.dumps(response),
+    )
+    found = to_trajectory([span(1, "Message with", "logfire.anthropic", attributes)])
+    [call] = of_kind(found, "llm")
+    assert call.output["tool_calls"] == [{"id": None, "name": "find_rooms", "arguments": ROOMS}]
+    assert (call.model_requested, call.model_served) == ("claude-sonnet-4-5", None)
+    assert (call.tokens_in, call.tokens_out, call.tokens_cached) == (113, 23, 32)
+
+
+def test_logfires_responses_end_with_what_was_said() -> None:
+    asked = {"event.name": "gen_ai.user.message", "role": "user", "content": "A room?"}
+    said = {"event.name": "gen_ai.assistant.message", "role": "assistant", "content": "Room 7."}
+    for events, output in (([asked, said], "Room 7."), ([said, asked], None)):
+        attributes = logfire(
+            "Responses API with {gen_ai.request.model!r}",
+            **{
+                "gen_ai.request.model": "gpt-4o",
+                "gen_ai.usage.input_tokens": 12,
+                "events": json.dumps(events),
+            },
+        )
+        found = to_trajectory([span(1, "Responses API with", "logfire.openai", attributes)])
+        assert of_kind(found, "llm")[0].output == output
+
+
+def test_logfires_embeddings_before_it_named_operations() -> None:
+    attributes = logfire(
+        "Embedding Creation with {request_data[model]!r}",
+        **{"gen_ai.request.model": "text-embedding-3-small", "gen_ai.usage.input_tokens": 7},
+    )
+    found = to_trajectory([span(1, "Embedding Creation", "logfire.openai", attributes)])
+    assert outline(found) == ["embedding text-embedding-3-small"]
+
+
 def test_parsers_of_outputs_have_no_kind() -> None:
     spans = [
         span(1, "answer", OI_LANGCHAIN, {"openinference.span.kind": "CHAIN"}),

@@ -93,7 +93,7 @@ def _rest(span: Span, parent: Span | None, operation: Any, kind: Any) -> Reading
     if kind in ("workflow", "task", "agent") or operation in ("invoke_agent", "execute_task"):
         return _unit(span, parent)
     if "gen_ai.request.model" in found:
-        return _step(model_call(span))
+        return _step(_model_call(span))
     if found.get("llm.request.type") in ("chat", "completion"):
         # Haystack's: what it writes for an answer are the names of the component's outputs.
         return _step(replace(model_call(span), output=None))
