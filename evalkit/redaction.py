@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from evalkit.redacting.finding import Item, apart, find, find_encoded
-from evalkit.redacting.naming import key_kind, secret_in
+from evalkit.redacting.naming import MARK, key_kind, secret_in
 from evalkit.redacting.placing import are_pairs, keys_of, name_in, names_of, text_of
 from evalkit.redacting.pseudonyms import Pseudonyms
 from evalkit.redacting.second import SecondPass, second_pass
-from evalkit.redacting.secrets import MARK
 
 __all__ = [
     "NOT_CHECKED",

@@ -154,6 +154,7 @@ NAMED = [
     f"ALTER ROLE app WITH PASSWORD '{ODD}'",
     f'builder.user("app").password("{ODD}")',
     f"pw: {ODD}",
+    f'{{"api_key": "Bearer\u00a0{ODD}"}}',  # a space of two bytes
     {"DB_PASS": ODD},
     {"AZURE_OPENAI_KEY": ODD},
     {"SecretString": ODD},
@@ -270,6 +271,9 @@ def test_secrets_become_numbered_marks() -> None:
         {"password": "How do I reset it?"},
         {"password": "[FILTERED]"},
         {"authorization": "[MaxDepth]", "config": "[MaxDepth]"},
+        ["REDACTED-github-token", "0000-1111-2222-abcd"],
+        "REDACTED-password: t7x9-11-ab",
+        "REDACTED-password 'in quotes'",
         {"forgot_password": "https://example.org/reset"},
         {"authorization": "none"},
         {"authorization": "granted"},
@@ -370,6 +374,20 @@ def test_hostile_values_are_bounded() -> None:
 def test_secret_free_values_come_back_as_they_are_and_nothing_raises(value: object) -> None:
     redacted, counts = redact_secrets(value)
     assert counts or redacted == value
+
+
+WORDS = [
+    "password", "token", "Authorization", "api_key", "mysql", " -p", "=", ": ", '"', "'", "\\", "<",
+    ">", "</", "Bearer", "\u00a0", "Basi\u017f", "to\u212aen", "é", "中", "\ud800", ODD, "x7" * 6,
+    "\n", "%41", "\\u0041", "+", "&sig=", "://", "@", "{", "}", ",", "value", "YWJjOmRlZmdoaQ==",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
+def test_any_mixture_of_names_and_signs_is_taken(text: str) -> None:
+    for value in ({"text": text}, {"authorization": text}, [text]):
+        redacted, counts = redact_secrets(value)
+        assert bool(counts) == (redacted != value)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

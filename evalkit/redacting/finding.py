@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from evalkit.redacting.naming import key_kind, secret_in
+from evalkit.redacting.naming import MARK, key_kind, secret_in
 from evalkit.redacting.personal import PERSONAL, PersonalKind
 from evalkit.redacting.second import SecondPass
 from evalkit.redacting.secrets import SECRETS, SecretKind
@@ -30,6 +30,9 @@ _NAMED = frozenset({"secret", "token", "basic-auth", "cookie"})
 _TOKEN = re.compile(rb"[A-Za-z0-9+/_.~-]{8,}={0,2}")
 _CALLED = re.compile(rb"[A-Za-z_.]+")
 """Before a bracket: code that gets a secret from somewhere, and not one."""
+
+_IN_MARK = re.compile(rb"%s[a-z0-9-]*$" % MARK.encode())
+"""Before what is part of a mark: ``REDACTED-password "x"`` says no password."""
 
 _ALL: tuple[SecretKind | PersonalKind, ...] = (*SECRETS, *PERSONAL)
 
@@ -133,6 +136,8 @@ def _secret_in(kind: SecretKind, match: re2._Match[bytes]) -> Iterator[tuple[int
     if kind.check is not None and not kind.check(match[group]):
         return
     start, end = match.span(group)
+    if _IN_MARK.search(match.string[max(0, match.start() - 40) : match.start()]):
+        return
     if match.string[end : end + 1] == b"(" and _CALLED.fullmatch(match[group]):
         return
     if not kind.named:
@@ -140,8 +145,8 @@ def _secret_in(kind: SecretKind, match: re2._Match[bytes]) -> Iterator[tuple[int
     elif (told := key_kind(match[1].decode("utf-8", "replace"))) is not None:
         text = match[group].decode("utf-8", "replace")
         secret = secret_in(told, text)
-        if secret is not None:  # all of the text, or what follows a scheme, which is plain ASCII
-            yield start + len(text) - len(secret), end, told
+        if secret is not None:  # all of the text, or what follows a scheme
+            yield start + len(text[: len(text) - len(secret)].encode()), end, told
 
 
 def _across(view: View, start: int, end: int, kind: str, found: Sequence[Item]) -> bool:

@@ -12,6 +12,10 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+MARK = "REDACTED-"
+"""What a secret is replaced by begins so: safe in URLs, JSON and shells; neither a secret nor the
+name of one."""
+
 _PASSWORDS = {
     "password",
     "passwd",
@@ -99,6 +103,8 @@ def key_kind(key: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _kind(name: str) -> str | None:
+    if MARK in name:
+        return None
     words = [word.lower() for word in _WORDS.findall(name)]
     while words and words[-1].isdecimal():  # API_KEY_2
         words.pop()
@@ -157,7 +163,7 @@ def secret_in(kind: str, text: str) -> str | None:
 def is_secret_value(text: str) -> bool:
     """Whether a text that something names a secret may be one: not empty, a mask or a reference."""
     stripped = text.strip()
-    return len(stripped) >= 3 and not _PLACEHOLDER.match(stripped)
+    return len(stripped) >= 3 and MARK not in stripped and not _PLACEHOLDER.match(stripped)
 
 
 def _is_word(text: str) -> bool:

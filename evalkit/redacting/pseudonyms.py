@@ -11,8 +11,8 @@ import hmac
 import ipaddress
 from collections.abc import Callable, Iterator
 
+from evalkit.redacting.naming import MARK
 from evalkit.redacting.personal import iban_check, luhn
-from evalkit.redacting.secrets import MARK
 
 _NAMES = [
     "Alder",

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from evalkit.redacting.naming import is_secret_value
-from evalkit.redacting.secrets import MARK
+from evalkit.redacting.naming import MARK, is_secret_value
 
 LEFT_OUT = frozenset({"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"})
 """Detectors that take hashes, ids and version numbers for secrets: each flags 1 to 7 % of clean

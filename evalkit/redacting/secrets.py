@@ -12,10 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from evalkit.redacting.naming import KEYS, PASS_OF, PHRASES, random_looking, secret_in
-
-MARK = "REDACTED-"
-"""What a secret is replaced by begins so: safe in URLs, JSON and shells, and never a secret."""
+from evalkit.redacting.naming import KEYS, MARK, PASS_OF, PHRASES, random_looking, secret_in
 
 
 def is_value(found: bytes) -> bool:
