@@ -308,6 +308,22 @@ def test_of_calls_written_over_one_another_on_an_agent_no_tokens_are_taken() -> 
     assert {"model calls", "tokens"} <= set(found.coverage.missing)
 
 
+def test_a_haystack_pipeline_answers_with_its_last_component_s_text() -> None:
+    def answer(output: Any) -> Any:
+        told = {"haystack.pipeline.output_data": json.dumps(output)}
+        return to_trajectory([span(1, "haystack.pipeline.run", None, "haystack", **told)]).output
+
+    reply = {"role": "assistant", "meta": {}, "content": [{"text": "Clay."}]}
+    assert answer({"writer": {"replies": [reply]}}) == "Clay."
+    asked = {"role": "user", "meta": {}, "content": [{"text": "What?"}]}
+    assert answer({"farmer": {"messages": [asked, reply]}}) == "Clay."
+    several = {"writer": {"replies": [reply]}, "finder": {"documents": []}}
+    assert answer(several) == several
+    call = {"tool_call": {"tool_name": "ph", "arguments": {}, "id": "c1"}}
+    calling = {"writer": {"replies": [{**reply, "content": [{"text": "Wait."}, call]}]}}
+    assert answer(calling) == calling
+
+
 def test_haystack_documents_that_were_not_recorded_are_unknown() -> None:
     component = {"haystack.component.type": "BM25Retriever", "haystack.component.name": "finder"}
     found = to_trajectory([span(1, "haystack.component.run", None, "haystack", **component)])

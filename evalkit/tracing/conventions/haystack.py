@@ -62,8 +62,16 @@ def _pipeline(span: Span) -> Step:
         name=step_name(found.get("haystack.pipeline.name"), "pipeline"),
         arguments=plain(structured(found.get("haystack.pipeline.input_data"))),
         # Versions before 3 write it before the pipeline has run: empty, whatever comes of it.
-        output=plain(structured(found.get("haystack.pipeline.output_data"))) or None,
+        output=plain(_answer(structured(found.get("haystack.pipeline.output_data")))) or None,
     )
+
+
+def _answer(output: Any) -> Any:
+    """What a pipeline answered: the text, where one component's messages or replies came out."""
+    parts = list(map(as_map, output.values())) if isinstance(output, Mapping) else []
+    said = as_list(first(parts[0], ("messages", "replies"))) if len(parts) == 1 else []
+    told = model_answer(said[-1:])
+    return output if told.text is None or told.calls else told.text
 
 
 def _agent(span: Span, parent: Span | None) -> Step:
