@@ -75,6 +75,8 @@ def _node(node: Step) -> Step:
     failed = "error" in (child.status, node.status)
     return replace(
         child,
+        # A graph that is a node is known by the node, as it is to what repeats it.
+        span_id=node.span_id if child.kind == "node" else child.span_id,
         steps=_in_order([*others, *child.steps]) if others else child.steps,
         status="error" if failed else "ok",
         error=error,

@@ -742,6 +742,27 @@ def test_of_two_recordings_of_an_answer_the_one_that_tells_its_calls_counts() ->
     }
 
 
+def test_a_graph_that_is_a_node_and_is_recorded_twice() -> None:
+    """As an agent of a supervisor's is, in a node of its own name."""
+    ours = {"openinference.span.kind": "CHAIN", "metadata": '{"langgraph_node": "flights"}'}
+    theirs = {
+        "traceloop.span.kind": "task",
+        "traceloop.entity.name": "flights",
+        "traceloop.association.properties.langgraph_node": "flights",
+    }
+    root = {"openinference.span.kind": "CHAIN"}
+    spans = [
+        span(1, "bureau", OI_LANGCHAIN, root),
+        span(2, "execute_task flights", TL_LANGCHAIN, theirs, at=(10, 90)),
+        span(3, "flights", OI_LANGCHAIN, ours, at=(10.1, 94)),
+        span(4, "execute_task flights", TL_LANGCHAIN, theirs, parent=2, at=(12, 84)),
+        span(5, "flights", OI_LANGCHAIN, ours, parent=3, at=(12.1, 88)),
+        span(6, "ChatOpenAI.chat", TL_LANGCHAIN, chat(), parent=4, at=(20, 30)),
+    ]
+    found = outline(to_trajectory(spans))
+    assert found == ["workflow bureau", "  node flights", "    llm gpt-4o"]
+
+
 # Calls that are spread over spans.
 
 
