@@ -189,6 +189,18 @@ _NO_MODEL = frozenset({"None", "null", "undefined", "unknown", "N/A"})
 """What instrumentations write where they do not know the model."""
 
 
+_NO_PROVIDER = frozenset(
+    {"autogen", "gcp.vertex.agent", "microsoft.agent_framework", "strands-agents"}
+)
+"""Frameworks that write their own name where the provider's belongs."""
+
+
+def provider_label(value: Any) -> str | None:
+    """A provider's name as a label; None also for a framework's."""
+    name = label(value)
+    return None if name in _NO_PROVIDER else name
+
+
 def model_label(value: Any) -> str | None:
     """A model's name as a label; None also for the words that stand for an unknown one."""
     name = label(value)

@@ -53,7 +53,6 @@ def mended_adk(step: Step, span: Span) -> Step:
         output=output,
         # Of calls it says "stop", too: without what was said, nobody knows.
         stop_reason=None if stopped == "stop" and output is None else stopped,
-        provider=None if step.provider == "gcp.vertex.agent" else step.provider,
         model_served=step.model_served or label(said.model),
         call_id=None if step.call_id == NO_CALL_ID else step.call_id,
         **_tokens(step, as_map(response.get("usage_metadata"))),

@@ -26,6 +26,7 @@ from evalkit.tracing.attributes import (
     model_output,
     parsed,
     plain,
+    provider_label,
     step_name,
     stop_reason,
     structured,
@@ -113,7 +114,7 @@ _AGENT = ("gen_ai.agent.name", "agent.name", "agent_name")
 _USAGE: Mapping[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "model_requested": (_REQUESTED, model_label),
     "model_served": (_SERVED, model_label),
-    "provider": (_PROVIDER, label),
+    "provider": (_PROVIDER, provider_label),
     "tokens_in": (_TOKENS_IN, count),
     "tokens_out": (_TOKENS_OUT, count),
     "tokens_cached": (_CACHED, count),

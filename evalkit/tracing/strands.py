@@ -42,7 +42,7 @@ def _tool(span: Span) -> Step:
 
 
 def mended_strands(step: Step, span: Span) -> Step:
-    """The step without Strands' own name for a provider; a failed tool's result is its error."""
+    """The step; a failed tool's result is its error."""
     if step.kind == "tool" and "error" in map(span.attributes.get, _STATUS):
         return replace(step, status="error", error=label(step.output))
-    return replace(step, provider=None) if step.provider == "strands-agents" else step
+    return step

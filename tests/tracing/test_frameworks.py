@@ -223,6 +223,19 @@ def test_crewai_s_crews_and_flows_are_named_alike_in_all_runs() -> None:
     assert labels(found) == ["workflow Flow", "  node intake", "  workflow Crew"]
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [("gen_ai.system", "strands-agents"), ("gen_ai.provider.name", "microsoft.agent_framework")],
+)
+def test_a_framework_is_no_provider(key: str, told: str) -> None:
+    for kind in ({KIND: "LLM"}, {}):
+        attributes = {**kind, "gen_ai.operation.name": "chat", key: told}
+        [call] = steps(to_trajectory([span(1, "chat", None, "", **attributes)]))
+        assert call.provider is None
+        [call] = steps(to_trajectory([span(1, "chat", None, "", **{**attributes, key: "openai"})]))
+        assert call.provider == "openai"
+
+
 def test_mastra_s_workflow_steps_are_nodes() -> None:
     scope = "@mastra/otel-exporter"
     step = {

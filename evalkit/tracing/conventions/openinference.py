@@ -29,6 +29,7 @@ from evalkit.tracing.attributes import (
     model_output,
     parsed,
     plain,
+    provider_label,
     step_name,
     stop_reason,
     structured,
@@ -225,7 +226,8 @@ def _used(span: Span) -> dict[str, Any]:
     """Models, provider, tokens and cost, in OpenInference's names or in GenAI's beside them."""
     found = span.attributes
     own = {
-        "provider": label(found.get("llm.provider")) or label(found.get("llm.system")),
+        "provider": provider_label(found.get("llm.provider"))
+        or provider_label(found.get("llm.system")),
         "tokens_in": count(found.get("llm.token_count.prompt")),
         "tokens_out": count(found.get("llm.token_count.completion")),
         "tokens_cached": count(found.get("llm.token_count.prompt_details.cache_read")),
