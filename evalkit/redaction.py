@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from evalkit.redacting.finding import Item, apart, find, find_encoded
 from evalkit.redacting.naming import MARK, key_kind, secret_in
-from evalkit.redacting.placing import are_pairs, keys_of, name_in, names_of, text_of
+from evalkit.redacting.placing import are_pairs, is_command, keys_of, name_in, names_of, text_of
 from evalkit.redacting.pseudonyms import Pseudonyms
 from evalkit.redacting.second import SecondPass, second_pass
 
@@ -152,7 +152,25 @@ class Redactor:
                 for one in value
             ]
         names = names_of(value, key)
-        return [self._walked(one, depth, name) for one, name in zip(value, names, strict=True)]
+        told = self._command(value) if is_command(value) else value
+        return [self._walked(one, depth, name) for one, name in zip(told, names, strict=True)]
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        """The words of a command without the secrets that it shows as one line."""
+        encoded = [word.encode("utf-8", "surrogatepass") for word in words]
+        items = find(b" ".join(encoded), personal=False, known=None)
+        ending = {item.end: item for item in items}
+        told, at = [], 0
+        for word in encoded:
+            end = at + len(word)
+            item = ending.get(end)
+            if item is None or item.start < at:
+                clean = word
+            else:
+                clean = word[: item.start - at] + self._put(item, word[item.start - at :])
+            told.append(clean.decode("utf-8", "surrogatepass"))
+            at = end + 1
+        return told
 
     def _binary(self, value: bytes, key: str) -> bytes:
         text = text_of(value)

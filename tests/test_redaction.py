@@ -113,6 +113,8 @@ QUOTED = f"{{\\u0022api_key\\u0022:\\u0022{ODD}\\u0022}}"
 NAMED = [
     ["app", "--api-key", ODD],
     ["app", "--password", "Swordfish"],
+    ["mysql", "-uroot", "-phunter", "orders"],
+    ["/usr/bin/sshpass", "-p", "Swordfish", "ssh", "host"],
     f"app --verbose --api-key {ODD} run",
     f"app -auth-token '{ODD}'",
     {"name": "x-api-key", "value": ODD},
@@ -291,6 +293,8 @@ def test_secrets_become_numbered_marks() -> None:
         "connect(password=args.password, api_key=settings.OPENAI_API_KEY)",
         "password: data.get('pw')",
         "mysql -u root -p orders",
+        ["mysql", "-u", "root", "-p", "orders"],
+        ["docker", "run", "-u", "1000:1000", "-p", "8080:80", "web2024"],
         "docker run -u 1000:1000 -p 8080:80 web2024",
         "<password>required</password><token>word</token>",
         [],

@@ -15,6 +15,7 @@ from evalkit.redacting.secrets import is_value
 
 _NAMES = frozenset({"name", "key", "header", "field", "param", "parameter", "variable", "k"})
 _VALUES = frozenset({"value", "val", "values", "v", "stringvalue", "string_value"})
+_SHORT = re.compile(r"-[paPwu]")
 _NAME = re.compile(r"(?:-{0,2}|/[\w./-]{0,80}/)[A-Za-z][\w.-]{1,60}")
 
 
@@ -54,6 +55,11 @@ def names_of(listed: Sequence[Any], key: str) -> list[str]:
             names[place] = before
         before = text if text is not None and _is_secret(text) else None
     return names
+
+
+def is_command(listed: Sequence[Any]) -> bool:
+    """Whether a list is one of a command's words, with an option of one letter: ``-p...``."""
+    return all(type(one) is str for one in listed) and any(_SHORT.match(one) for one in listed[1:])
 
 
 def are_pairs(listed: Sequence[Any]) -> bool:

@@ -70,6 +70,8 @@ QUOTED = f"{{\\u0022api_key\\u0022:\\u0022{ODD}\\u0022}}"
         {"input.value": json.dumps({"body": f'password = "{ODD}"'})},
         {"input.value": "blob " + base64.b64encode(f"MASTER_KEY={ODD}".encode()).decode()},
         {"input.value": f"q=mysql+-uroot+-p{ODD}%21+orders"},
+        {"process.command_args": ["mysql", "-uroot", f"-p{ODD}", "orders"]},
+        {"process.command_args": ["docker", "login", "-u", "acme", "-p", ODD, "example.org"]},
         {"db.url": f"mysql -uroot -p{ODD} orders"},
         {"soap": f"<wsse:Password>{ODD}</wsse:Password>"},
     ],
