@@ -38,6 +38,9 @@ _OLD_EVENTS = {
 }
 
 
+_HOSTED = frozenset(
+    {"code_interpreter_call", "file_search_call", "image_generation_call", "web_search_call"}
+)
 _AT_PROVIDER = ("server_tool_call", "server_tool_use")
 
 
@@ -237,9 +240,14 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
         "arguments": call.get("function.arguments", call.get("arguments", call.get("input"))),
     }
     told = label(call.get("id"))
-    return {
-        # OpenAI's id of the item in its answer is not that of the call: its result has another.
-        "id": None if told is not None and told.startswith("fc_") else told,
-        "name": step_name(function.get("name")),
-        "arguments": parsed(function.get("arguments")),
-    }
+    # OpenAI's id of the item in its answer is not that of the call: its result has another.
+    call_id = None if told is not None and told.startswith("fc_") else told
+    return named_call(call_id, function.get("name"), function.get("arguments"))
+
+
+def named_call(call_id: str | None, name: Any, arguments: Any) -> dict[str, Any]:
+    """A tool call; one that OpenAI ran while the model answered has the name of its item."""
+    made = {"id": call_id, "name": step_name(name), "arguments": parsed(arguments)}
+    if made["name"] in _HOSTED:
+        return {**made, "name": made["name"].removesuffix("_call"), "at_provider": True}
+    return made

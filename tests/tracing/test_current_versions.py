@@ -495,6 +495,22 @@ def test_langchain_counts_what_was_cached_with_the_prompt() -> None:
         assert (call.tokens_cached, call.tokens_reasoning) == (32, 8), scope
 
 
+def test_a_tool_that_openai_ran_did_not_stop_the_model() -> None:
+    message = "llm.output_messages.0.message"
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.finish_reason": "stop",
+        f"{message}.content": "It is sunny.",
+        f"{message}.tool_calls.0.tool_call.id": "ws_1",
+        f"{message}.tool_calls.0.tool_call.function.name": "web_search_call",
+        f"{message}.tool_calls.0.tool_call.function.arguments": '{"query": "weather"}',
+    }
+    found = to_trajectory([span(1, "response", OI_AGENTS, attributes)])
+    assert outline(found) == ["llm response", "tool web_search"]
+    assert of_kind(found, "tool")[0].arguments == {"query": "weather"}
+    assert (found.stop_reason, found.output) == ("stop", "It is sunny.")
+
+
 # Agents, handoffs and graphs.
 
 

@@ -36,6 +36,7 @@ from evalkit.tracing.attributes import (
     text,
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
+from evalkit.tracing.genai_messages import named_call, own_calls
 from evalkit.tracing.google_adk import NO_CALL_ID
 from evalkit.tracing.langchain import (
     chain_kind,
@@ -207,7 +208,7 @@ def _llm(span: Span, parent: Span | None) -> Reading:
         found.get("llm.finish_reason"),
         *(message.get("message.finish_reason") for message in messages),
         found.get("gen_ai.response.finish_reasons"),
-        calls=calls,
+        calls=own_calls(calls),
     )
     step = Step(
         kind="llm",
@@ -298,11 +299,11 @@ def _content(messages: list[dict[str, Any]]) -> str | None:
 
 def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
-        {
-            "id": label(call.get("tool_call.id")),
-            "name": step_name(call.get("tool_call.function.name")),
-            "arguments": parsed(call.get("tool_call.function.arguments")),
-        }
+        named_call(
+            label(call.get("tool_call.id")),
+            call.get("tool_call.function.name"),
+            call.get("tool_call.function.arguments"),
+        )
         for call in indexed(message, "message.tool_calls")
     ]
 
