@@ -155,6 +155,9 @@ NAMED = [
     f'<wsse:Password Type="text">{ODD}</wsse:Password>',
     f"ALTER ROLE app WITH PASSWORD '{ODD}'",
     f'builder.user("app").password("{ODD}")',
+    f"client.setApiKey('{ODD}')",
+    f"- name: DB_PASSWORD\n  value: {ODD}",
+    {"password": "correct horse battery staple"},
     f"pw: {ODD}",
     f'{{"api_key": "Bearer\u00a0{ODD}"}}',  # a space of two bytes
     {"DB_PASS": ODD},
@@ -170,7 +173,7 @@ NAMED = [
 def test_secrets_of_no_known_form_are_told_by_what_names_them(value: Any) -> None:
     redacted, counts = redact_secrets(value)
     assert counts and sum(counts.values()) == 1
-    assert not any(one in str(redacted) for one in (ODD, "Swordfish", "hunter", "correct-horse"))
+    assert not any(one in str(redacted) for one in (ODD, "Swordfish", "hunter", "correct"))
     if not isinstance(value, str | bytes):  # the same as a text within another value
         written = json.dumps({"input": json.dumps(value, default=bytes.decode)})
         random = ODD in written
@@ -270,6 +273,9 @@ def test_secrets_become_numbered_marks() -> None:
         {"max_token": 5, "token_type": "bearer", "token": 5},
         {"password": "required"},
         {"password": "Required field"},
+        {"password": "not provided"},
+        {"password": "at least 8 characters, one digit"},
+        {"api_key": "env:OPENAI_API_KEY"},
         {"password": "How do I reset it?"},
         {"password": "[FILTERED]"},
         {"authorization": "[MaxDepth]", "config": "[MaxDepth]"},

@@ -40,7 +40,7 @@ KEYS = ("api", "access", "private", "secret", "signing", "encryption", "session"
         "mistral", "cohere", "storage")  # fmt: skip
 """Of these, a ``key`` is a secret."""
 
-_PASSWORD_ENDS = ("password", "passwd", "passphrase", "dbpass", "userpass")
+_PASSWORD_ENDS = ("password", "passwd", "passphrase", "dbpass", "userpass", "sshpass")
 _SECRET_ENDS = (
     "secret", "apikey", "accesskey", "secretkey", "privatekey", "accesstoken", "authtoken",
     "refreshtoken", "sessiontoken", "bottoken", "csrftoken", "idtoken",
@@ -54,13 +54,13 @@ _NO_SECRET = {"page", "next", "continuation", "cancel", "sync", "stop", "pad", "
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PLACEHOLDER = re.compile(
     r"(?is)^(?:[*x•.·_=#~-]+|.*(?:\*{4}|•{3}).*|.*(?:\.\.\.|…)|<.*>|\[[a-z _-]*\]|\$.*|\{\{.*|%\(.*"
-    r"|os\.environ.*|process\.env.*|getenv.*|getpass.*|input|prompt"
+    r"|(?:env|vault|ssm|op|file|arn|keyring):.*|os\.environ.*|process\.env.*|getenv.*|getpass.*|input|prompt"
     r"|[\[(<]?(?:redacted|filtered|hidden|masked|removed|omitted)\b.*"
     r"|(?:your|insert|enter)(?:[^a-z0-9]+[a-z]+)+|your(?:api|access|auth|secret|token|pass|key)[a-z]*"
-    r"|changeme|n/?a|env|todo|tbd|true|false|yes|no|ok|null|none|nil|undefined|void|unset|empty"
+    r"|changeme|correct|n/?a|env|todo|tbd|true|false|yes|no|ok|null|none|nil|undefined|void|unset|empty"
     r"|oauth[12]?(?:\.0)?|str|string|text|char|varchar|bytes|any|object|number|int|integer|bool|boolean"
-    r"|(?:required|optional|needed|missing|unknown|provided|invalid|valid|incorrect|correct|wrong"
-    r"|expired|changed|reset|updated|sent|verified|pinned|enabled|disabled|must|should|please|the"
+    r"|(?:required|optional|needed|missing|unknown|provided|invalid|valid|incorrect|wrong"
+    r"|expired|changed|forgotten|reset|updated|sent|verified|pinned|enabled|disabled|must|should|please|the"
     r"|password|passwd|passphrase|token|secret)(?:\s.*)?)$"
 )
 _CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+|[A-Za-z_]+(?:\.[A-Za-z_]+)+")
@@ -147,7 +147,7 @@ def secret_in(kind: str, text: str) -> str | None:
     if not is_secret_value(said) or (_CONSTANT.fullmatch(said) and key_kind(said)):
         return None
     if kind == "password":
-        return None if _NO_PASSWORD.search(said) else secret
+        return None if _NO_PASSWORD.search(said) or _is_remark(said) else secret
     if kind == "cookie":  # without a name it is one to eat, or a choice
         return secret if "=" in said else None
     if kind == "basic-auth":
@@ -164,6 +164,12 @@ def is_secret_value(text: str) -> bool:
     """Whether a text that something names a secret may be one: not empty, a mask or a reference."""
     stripped = text.strip()
     return len(stripped) >= 3 and MARK not in stripped and not _PLACEHOLDER.match(stripped)
+
+
+def _is_remark(text: str) -> bool:
+    """Whether some words say something of a password: a phrase to log in has more, or numbers."""
+    words = text.split()
+    return len(words) > 1 and ("," in text or (len(words) < 4 and not re.search(r"\d", text)))
 
 
 def _is_word(text: str) -> bool:

@@ -134,7 +134,10 @@ SECRETS: tuple[SecretKind, ...] = (
     *(SecretKind("password", rf"\b(?:{command})[\s\"',\\](?:[^\r\n|;&]*?[\s\"',])?{option}\\*[\"']?([^\s\"'`|;&\\]{{3,}})", _is_password)
       for command, option in _COMMANDS.items()),
     SecretKind("password", r"\bauth\s?=\s?\(\s?[\"'][^\"'\r\n]{1,60}[\"'],\s{0,4}[\"']([^\"'\r\n]{3,})[\"']", _is_password),
-    SecretKind("password", r"(?i:(?:\.|set|with)passw(?:or)?d)\(\s{0,4}\\*[\"']([^\"'\\\r\n]{4,})", _is_password),
+    SecretKind("password", r"\.(?i:passw(?:or)?d)\(\s{0,4}\\*[\"']([^\"'\\\r\n]{4,})", _is_password),
+    SecretKind("secret", rf"(?i:set|with)_?{_NAMED}\(\s{{0,4}}\\*[\"']([^\"'\\\r\n]{{4,}})", named=True),
+    SecretKind("secret", rf"(?i:name):\s{{0,4}}[\"']?{_NAMED}[\"']?\s{{1,20}}(?i:value):\s{{0,4}}\\*(?:{_IN_QUOTES}|{_BARE})",
+               named=True),
     SecretKind("password", r"(?i:\blogin\s{1,8}\S{1,80}\s{1,8}password)\s{1,8}(\S{4,})", _is_password),
     SecretKind("password", r"(?i:\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by|password)\s{1,4})(?:'([^'\r\n]{4,})'|\\*\"([^\"\\\r\n]{4,})\\*\")",
                _is_password),
