@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from evalkit.tracing.attributes import as_map
@@ -12,21 +13,24 @@ from evalkit.trajectory import Step
 _PARTS = frozenset({"llm", "tool", "handoff", "retriever", "reranker", "embedding", "guardrail"})
 """Kinds of steps whose output is not yet an answer."""
 
-_NO_WHOLE = _PARTS | {"agent"}  # of several agents, the last one answers
-
 
 def final_output(steps: Sequence[Step]) -> Any:
-    """What the first workflow or node at the root gave, else what the last agent said.
+    """What the first workflow at the root gave, else what the last node or agent there did.
 
     What failed gave no answer, unless nothing else did. An agent whose span keeps its answer to
     itself said what its last call to a model gave, if that is a text: with a tool call in it, it
     was not the last word. Where neither tells, it is the last root step's output.
     """
     steps = [step for step in steps if step.status == "ok"] or steps
-    units = (step.output for step in steps if step.kind not in _NO_WHOLE)
-    whole = next((output for output in units if output is not None), None)
+    ended = _by_end(steps)
+    units = [step for step in reversed(ended) if step.kind not in _PARTS]
+    if units and units[0].kind == "agent":
+        units = []
+    wholes = (step for step in steps if step.kind == "workflow")
+    given = (step.output for step in chain(wholes, units) if step.output is not None)
+    whole = next(given, None)
     said = _last_word(steps) if whole is None else whole
-    return _by_end(steps)[-1].output if said is None and steps else said
+    return ended[-1].output if said is None and ended else said
 
 
 def _last_word(steps: Sequence[Step]) -> Any:
