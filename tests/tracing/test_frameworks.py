@@ -351,6 +351,12 @@ def test_the_last_agent_answers_and_one_that_failed_does_not() -> None:
         told = {KIND: "AGENT", "agent.name": f"a{number}", "output.value": said}
         return span(number, f"a{number}", 9, OI + "agno", **told)
 
+    def node(number: int, said: str) -> Span:
+        told = {"evalkit.step.kind": "node", "evalkit.step.output": json.dumps(said)}
+        return span(number, f"n{number}", 9, "", **told)
+
+    assert to_trajectory([node(2, "refund"), node(3, "Refunded.")]).output == "Refunded."
+    assert to_trajectory([node(2, "refund"), agent(3, "Refunded.")]).output == "Refunded."
     notes, report = agent(2, "Notes."), agent(3, "Report.")
     assert to_trajectory([notes, report]).output == "Report."
     failed = agent(4, "The server is overloaded")
