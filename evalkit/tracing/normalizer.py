@@ -204,7 +204,7 @@ def _completed(
     status, error, served = step.status, step.error, step.model_served
     raised = _exception(span) if span.events else None
     failed = span.error or raised is not None or (is_noted and _failed(span))
-    if failed and not leaves_graph(span):
+    if failed and not (leaves_graph(span) or _tells_others(span)):
         status = "error"
         error = (
             error
@@ -231,6 +231,11 @@ def _completed(
         end_ns=span.end_ns,
         steps=steps,
     )
+
+
+def _tells_others(span: Span) -> bool:
+    """Whether a span that did not fail has the failure of a call that LiteLLM wrote onto it."""
+    return not span.error and span.scope != "litellm" and "litellm.call_id" in span.attributes
 
 
 def _without_zeros(step: Step) -> Step:

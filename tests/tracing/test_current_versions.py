@@ -817,6 +817,15 @@ def test_logfires_embeddings_are_no_calls_of_a_model_that_talks() -> None:
     assert outline(found) == ["embedding text-embedding-3-small"]
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_attempt_that_failed_within_the_applications_own_span(failed: bool) -> None:
+    """LiteLLM writes it onto that span, though another attempt saved the call."""
+    own = {"gen_ai.agent.name": "desk", "litellm.call_id": "x", "error.type": "APIError"}
+    events = raised("litellm.exceptions.APIError", "The server is busy")
+    found = to_trajectory([span(1, "invoke_agent desk", "app", own, events=events, error=failed)])
+    assert outline(found) == ["agent desk !" if failed else "agent desk"]
+
+
 def test_litellm_within_the_applications_own_span() -> None:
     """It writes each call over the one before onto that span; its requests hold all of them."""
     called = {"id": "call_1", "function": {"name": "find_rooms", "arguments": json.dumps(ROOMS)}}
