@@ -45,6 +45,8 @@ FAILURES = (
     "pydantic_ai.is_error",
 )
 
+_AI_SDK = frozenset({"ai.operationId", "openinference.span.kind"})
+
 _MAX_VERSION = 200
 _MAX_KEYS = 200
 _MAX_ERROR = 500
@@ -234,8 +236,15 @@ def _completed(
 
 
 def _tells_others(span: Span) -> bool:
-    """Whether a span that did not fail has the failure of a call that LiteLLM wrote onto it."""
-    return not span.error and span.scope != "litellm" and "litellm.call_id" in span.attributes
+    """Whether a span that did not fail has the failure of another.
+
+    LiteLLM writes its call's onto the span around it, OpenInference's processor for the AI SDK
+    any failure onto all spans after it; where one failed itself, it has the exception.
+    """
+    if span.error:
+        is_processed = _AI_SDK.issubset(span.attributes)
+        return is_processed and _exception(span) is None
+    return span.scope != "litellm" and "litellm.call_id" in span.attributes
 
 
 def _without_zeros(step: Step) -> Step:

@@ -105,6 +105,38 @@ def test_an_agent_that_answers_a_text_did_not_answer_its_calls() -> None:
     assert agent_step.output["tool_calls"][0]["name"] == "dock_fee"
 
 
+def test_the_ai_sdk_s_spans_that_openinference_s_processor_changed() -> None:
+    def processed(number: int, operation: str, *, raised: bool = False, **told: Any) -> Span:
+        named = {"ai.operationId": operation, KIND: "LLM", "llm.model_name": "gpt-4o-2024-08-06"}
+        made = span(number, operation, None if number == 1 else 1, "ai", **{**named, **told})
+        failure = {"exception.message": "gauge timed out"}
+        event = SpanEvent(name="exception", time_ns=10**18, attributes=failure)
+        return replace(
+            made,
+            error=number > 2,  # all after the first failure, and the whole
+            status_message="gauge timed out" if number > 2 else "",
+            events=(event,) if raised else (),
+        )
+
+    tool = {"ai.toolCall.name": "flaky", "ai.toolCall.args": '{"q": "z"}'}
+    asked = {"ai.model.id": "gpt-4o", "ai.response.model": "gpt-4o-2024-08-06"}
+    found = to_trajectory(
+        [
+            replace(processed(1, "ai.generateText", **{"ai.response.text": "Got."}), error=True),
+            processed(2, "ai.generateText.doGenerate", **asked),
+            processed(3, "ai.toolCall", raised=True, **tool),
+            processed(4, "ai.generateText.doGenerate", **asked),
+            processed(5, "ai.toolCall", **tool, **{"ai.toolCall.result": '"row z"'}),
+        ]
+    )
+    assert [step.status for step in steps(found)] == ["ok", "ok", "error", "ok", "ok"]
+    _, first, failed, second, good = steps(found)
+    assert (failed.error, good.output, found.output) == ("gauge timed out", "row z", "Got.")
+    assert {(one.model_requested, one.model_served) for one in (first, second)} == {
+        ("gpt-4o", "gpt-4o-2024-08-06")
+    }
+
+
 def test_a_tool_s_text_is_read_without_json_s_quotes() -> None:
     attributes = {
         "ai.operationId": "ai.toolCall",
