@@ -15,13 +15,13 @@ _MAX_SCOPES = 100
 # The more particular before the more general: the first that claims a span reads it.
 _BUILT_IN = (
     "plain",
-    "vercel_ai",  # OpenInference's processor leaves its keys, and knows less
     "openinference",
     "langsmith",
     "traceai",
     "traceloop",
     "mcp",
     "litellm",
+    "vercel_ai",
     "claude",
     "haystack",
     "llamaindex",

@@ -34,6 +34,12 @@ def framework(scope: str) -> str:
     return name.removeprefix("traceai_").replace("-", "_")
 
 
+def of_ai_sdk(span: Span) -> bool:
+    """Whether the AI SDK recorded the span; OpenInference's processor may have added to it."""
+    is_named = span.scope in ("ai", "gen_ai") and "gen_ai.operation.name" in span.attributes
+    return is_named or "ai.operationId" in span.attributes
+
+
 def inner_chain(span: Span) -> bool:
     """Whether a chain is one of its framework's inner parts."""
     named = framework(span.scope)

@@ -22,6 +22,7 @@ from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.completeness import NAMING, missing, session_and_user
 from evalkit.tracing.completion import completed
 from evalkit.tracing.folding import folded
+from evalkit.tracing.frameworks import of_ai_sdk
 from evalkit.tracing.langchain import leaves_graph
 from evalkit.tracing.messages import Results, results_in
 from evalkit.tracing.offers import offered
@@ -44,8 +45,6 @@ FAILURES = (
     "gen_ai.task.status",
     "pydantic_ai.is_error",
 )
-
-_AI_SDK = frozenset({"ai.operationId", "openinference.span.kind"})
 
 _MAX_VERSION = 200
 _MAX_KEYS = 200
@@ -242,7 +241,7 @@ def _tells_others(span: Span) -> bool:
     any failure onto all spans after it; where one failed itself, it has the exception.
     """
     if span.error:
-        is_processed = _AI_SDK.issubset(span.attributes)
+        is_processed = "openinference.span.kind" in span.attributes and of_ai_sdk(span)
         return is_processed and _exception(span) is None
     return span.scope != "litellm" and "litellm.call_id" in span.attributes
 

@@ -137,6 +137,25 @@ def test_the_ai_sdk_s_spans_that_openinference_s_processor_changed() -> None:
     }
 
 
+def test_the_ai_sdk_s_newer_spans_that_openinference_s_processor_changed() -> None:
+    def processed(number: int, operation: str, kind: str, **told: Any) -> Span:
+        named = {"gen_ai.operation.name": operation, KIND: kind, **told}
+        made = span(number, operation, None if number == 1 else number - 1, "gen_ai", **named)
+        return replace(made, error=True, status_message="an earlier one's")
+
+    said = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "Got."}]}])
+    told = {"gen_ai.request.model": "gpt-4o", "gen_ai.output.messages": said}
+    found = to_trajectory(
+        [
+            processed(1, "invoke_agent", "AGENT", **{"gen_ai.agent.name": "harbor"}),
+            processed(2, "agent_step", "LLM"),
+            processed(3, "chat", "LLM", **told),
+        ]
+    )
+    assert labels(found) == ["agent harbor", "  llm gpt-4o"]
+    assert ([step.status for step in steps(found)], found.output) == (["ok", "ok"], "Got.")
+
+
 def test_a_tool_s_text_is_read_without_json_s_quotes() -> None:
     attributes = {
         "ai.operationId": "ai.toolCall",

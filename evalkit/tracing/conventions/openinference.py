@@ -35,7 +35,7 @@ from evalkit.tracing.attributes import (
     structured,
     text,
 )
-from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
+from evalkit.tracing.frameworks import framework, inner_chain, llama_chain, of_ai_sdk
 from evalkit.tracing.genai_messages import named_call, own_calls
 from evalkit.tracing.google_adk import NO_CALL_ID
 from evalkit.tracing.langchain import (
@@ -72,8 +72,8 @@ class OpenInference:
     claims_by_keys = True
 
     def claims(self, span: Span) -> bool:
-        """Whether the span has an OpenInference kind."""
-        return KIND in span.attributes
+        """Whether the span has an OpenInference kind, and not the AI SDK's own keys as well."""
+        return KIND in span.attributes and not of_ai_sdk(span)
 
     def read(self, span: Span, parent: Span | None) -> Reading:
         """The span by its kind; LangGraph's and LangChain's inner spans are wrappers."""
