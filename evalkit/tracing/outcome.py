@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from evalkit.tracing.answers import model_answer
 from evalkit.tracing.attributes import as_map
 from evalkit.tracing.genai_messages import own_calls
 from evalkit.trajectory import Step
@@ -13,13 +14,16 @@ from evalkit.trajectory import Step
 _PARTS = frozenset({"llm", "tool", "handoff", "retriever", "reranker", "embedding", "guardrail"})
 """Kinds of steps whose output is not yet an answer."""
 
+_STATE = frozenset({"messages"})
+
 
 def final_output(steps: Sequence[Step]) -> Any:
     """What the first workflow at the root gave, else what the last node or agent there did.
 
     What failed gave no answer, unless nothing else did. An agent whose span keeps its answer to
     itself said what its last call to a model gave, if that is a text: with a tool call in it, it
-    was not the last word. Where neither tells, it is the last root step's output.
+    was not the last word. Where neither tells, it is the last root step's output. Of the messages
+    that a LangGraph agent leaves it is the last one's text.
     """
     steps = [step for step in steps if step.status == "ok"] or steps
     ended = _by_end(steps)
@@ -30,7 +34,17 @@ def final_output(steps: Sequence[Step]) -> Any:
     given = (step.output for step in chain(wholes, units) if step.output is not None)
     whole = next(given, None)
     said = _last_word(steps) if whole is None else whole
-    return ended[-1].output if said is None and ended else said
+    return _out_of_state(ended[-1].output if said is None and ended else said)
+
+
+def _out_of_state(output: Any) -> Any:
+    """The answer in a LangGraph state of messages alone: what the model said in the last one."""
+    listed = output["messages"] if isinstance(output, Mapping) and set(output) == _STATE else None
+    last = as_map(listed[-1]) if isinstance(listed, list) and listed else {}
+    if last.get("role") not in ("ai", "assistant"):
+        return output
+    said = model_answer(last)
+    return output if said.text is None or own_calls(said.calls) else said.text
 
 
 def _last_word(steps: Sequence[Step]) -> Any:

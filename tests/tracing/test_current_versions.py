@@ -620,6 +620,30 @@ def test_what_calls_a_supervisors_agent_is_no_agent() -> None:
     assert outline(to_trajectory(spans)) == ["workflow bureau", "  agent flights"]
 
 
+@pytest.mark.parametrize(
+    ("last", "answer"),
+    [
+        ({"type": "ai", "content": "Room 7."}, "Room 7."),
+        ({"type": "ai", "content": [{"type": "text", "text": "Room 7."}]}, "Room 7."),
+        ({"type": "human", "content": "A room?"}, None),
+        ({"type": "ai", "content": "Wait.", "tool_calls": [LISTED]}, None),
+    ],
+)
+def test_a_langgraph_agent_answers_with_its_last_message(last: Any, answer: str | None) -> None:
+    asked = {"type": "human", "content": "A room?"}
+    state = {"messages": [{"type": one["type"], "data": one} for one in (asked, last)]}
+    attributes = {
+        "openinference.span.kind": "CHAIN",
+        "output.value": json.dumps(state),
+        "output.mime_type": "application/json",
+    }
+    found = to_trajectory([span(1, "desk", OI_LANGCHAIN, attributes)])
+    assert found.output == (found.steps[0].output if answer is None else answer)
+    more = {**attributes, "output.value": json.dumps({**state, "total": 3})}
+    found = to_trajectory([span(1, "desk", OI_LANGCHAIN, more)])
+    assert found.output["total"] == 3
+
+
 def test_langsmith_writes_empty_objects_where_it_knows_nothing() -> None:
     nothing = {"langsmith.span.kind": "chain", "gen_ai.prompt": "{}", "gen_ai.completion": "{}"}
     said = {
