@@ -644,6 +644,31 @@ def test_a_langgraph_agent_answers_with_its_last_message(last: Any, answer: str 
     assert found.output["total"] == 3
 
 
+def test_traceai_writes_a_states_messages_as_python_shows_them() -> None:
+    listed = [{"name": "find_rooms", "args": ROOMS, "id": "call_9", "type": "tool_call"}]
+    state = {
+        "messages": [
+            "content='A room?' additional_kwargs={} response_metadata={} id='1'",
+            f"content='' additional_kwargs={{}} tool_calls={listed} invalid_tool_calls=[]",
+            "content='room 7' name='find_rooms' id='2' tool_call_id='call_9'",
+            'content="It\'s room 7." additional_kwargs={} tool_calls=[] invalid_tool_calls=[]',
+        ]
+    }
+    attributes = {
+        "gen_ai.span.kind": "CHAIN",
+        "output.value": json.dumps(state),
+        "output.mime_type": "application/json",
+    }
+    found = to_trajectory([span(1, "desk", "traceai_langchain", attributes)])
+    assert found.steps[0].output["messages"] == [
+        {"role": "human", "content": "A room?"},
+        {"role": "ai", "content": "", "tool_calls": listed},
+        {"role": "tool", "content": "room 7"},
+        {"role": "ai", "content": "It's room 7."},
+    ]
+    assert found.output == "It's room 7."
+
+
 def test_langsmith_writes_empty_objects_where_it_knows_nothing() -> None:
     nothing = {"langsmith.span.kind": "chain", "gen_ai.prompt": "{}", "gen_ai.completion": "{}"}
     said = {

@@ -20,6 +20,7 @@ from evalkit.tracing.attributes import (
     first,
     indexed,
     label,
+    literal,
     model_output,
     parsed,
     plain,
@@ -34,6 +35,11 @@ from evalkit.trajectory import Step
 
 _KINDS = ("fi.span.kind", "gen_ai.span.kind", "pydantic_ai.span_kind")
 _CONTENT = re.compile(r"content=(?P<quote>['\"])(?P<content>.*?)(?P=quote) name=", re.DOTALL)
+_MESSAGE = re.compile(
+    r"""content=(?P<content>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") (?:additional_kwargs|name)=""",
+    re.DOTALL,
+)
+_CALLS = re.compile(r" tool_calls=(?P<calls>\[.*\]) invalid_tool_calls=", re.DOTALL)
 _CALL_ID = re.compile(r"tool_call_id=['\"]([^'\"]{1,200})['\"]")
 _PLACE = ("langgraph_node", "ls_integration", "lc_agent_name")
 _HANDOFF = "handoff to "
@@ -100,10 +106,27 @@ def _unit(kind: Any, name: str, span: Span) -> Step:
         kind=kind,
         name=step_name(agent, _bracketed(name)),
         arguments=plain(_value(span, "input")) or plain(found.get("pydantic_ai.run.prompt")),
-        output=plain(as_outcome(_value(span, "output"))),
+        output=plain(_with_messages(as_outcome(_value(span, "output")))),
         agent=label(agent),
         **usage(found),
     )
+
+
+def _with_messages(state: Any) -> Any:
+    """The state with LangChain's messages in it, which are written as Python shows them."""
+    listed = state.get("messages") if isinstance(state, Mapping) else None
+    return {**state, "messages": list(map(_message, listed))} if isinstance(listed, list) else state
+
+
+def _message(shown: Any) -> Any:
+    found = _MESSAGE.match(shown) if isinstance(shown, str) else None
+    if found is None:
+        return shown
+    called = _CALLS.search(shown)
+    role = "ai" if called else "tool" if " tool_call_id=" in shown else "human"
+    calls = literal(called["calls"]) if called else []
+    message = {"role": role, "content": literal(found["content"])}
+    return {**message, "tool_calls": calls} if calls else message
 
 
 def _bracketed(name: str) -> str:
