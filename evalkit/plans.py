@@ -167,11 +167,15 @@ class _Reader(NamedTuple):
     def sequence(self, listed: Sequence[ExpectedStep], start: int) -> list[_Way]:
         """One after the other: in the list's order, unless a step of the list says ``after``."""
         ordered = self.in_list_order and not any(one.after for one in listed)
-        ways = [_NOTHING]
+        ways, since = [_NOTHING], _NOTHING
         for stated in listed:
-            ways = _combined(ways, self._ways(stated, start), ordered)
+            found = self._ways(stated, start)
+            if len(found) == 1:  # joined with one another first, not each with every way before
+                since = _joined(since, found[0], ordered)
+            else:
+                ways, since = _combined(_combined(ways, [since], ordered), found, ordered), _NOTHING
             start += len([*single_steps(stated)])
-        return ways
+        return _combined(ways, [since], ordered)
 
     def _ways(self, stated: ExpectedStep, start: int) -> list[_Way]:
         if stated.is_single:

@@ -357,10 +357,14 @@ def test_a_completed_trajectory_is_freed_when_it_goes() -> None:
     """Nothing refers to itself: where cycles are seldom searched for, each would stay."""
     spans = [span(1, "chat", attributes=chat(FIND)), span(2, "find", attributes=tool("find"))]
     to_trajectory(spans)
-    gc.collect()
-    gc.disable()
-    try:
+
+    def left() -> int:
+        gc.collect()
         to_trajectory(spans)
-        assert gc.collect() == 0
+        return gc.collect()
+
+    gc.disable()
+    try:  # threads of other tests may leave something meanwhile
+        assert min(left() for _ in range(5)) == 0
     finally:
         gc.enable()
