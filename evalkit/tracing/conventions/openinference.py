@@ -14,44 +14,32 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import THOUGHTS, model_answer, whole_answer
+from evalkit.tracing.answers import whole_answer
 from evalkit.tracing.attributes import (
     HIDDEN,
-    amount,
     as_map,
     count,
     first,
     indexed,
-    is_shown_object,
     label,
     literal,
-    model_label,
-    model_output,
-    parsed,
     plain,
-    provider_label,
     step_name,
-    stop_reason,
     structured,
-    text,
 )
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain, of_ai_sdk
-from evalkit.tracing.genai_messages import named_call, own_calls
 from evalkit.tracing.google_adk import NO_CALL_ID
 from evalkit.tracing.langchain import (
     chain_kind,
-    counted,
     is_building_block,
     tool_message,
     without_envelopes,
 )
-from evalkit.tracing.readings import agent_name, first_token, named_arguments, only_text, usage
+from evalkit.tracing.openinference_calls import TOTALS, content_of, model_call, totals, usage_of
+from evalkit.tracing.readings import agent_name, named_arguments, only_text
 from evalkit.trajectory import Step
 
 KIND = "openinference.span.kind"
-
-_ANSWERING = frozenset({"openai", "groq", "mistralai", "ollama", "portkey", "together", "haystack"})
-"""Whose instrumentations take ``llm.model_name`` from the response; others from the request."""
 
 _HANDOFF = "handoff to "
 _FUNCTION_RESPONSE = frozenset({"id", "name", "response", "will_continue", "scheduling", "parts"})
@@ -143,26 +131,15 @@ def _unit(kind: Any, span: Span, name: str | None = None) -> Step:
     agent = agent_name(span.attributes) if kind == "agent" else None
     if kind == "agent" and framework(span.scope) == "crewai":  # the span is named AGENT.TASK
         agent = label(span.attributes.get("graph.node.id")) or span.name.partition(".")[0]
-    said = without_envelopes(_value(span, "output"))
+    said = without_envelopes(content_of(span, "output"))
     return Step(
         kind=kind,
         name=step_name(name, agent, span.attributes.get("flow.node.name"), _bare(span.name)),
-        arguments=plain(without_envelopes(_value(span, "input"))),
+        arguments=plain(without_envelopes(content_of(span, "input"))),
         output=plain(whole_answer(said) if kind in ("agent", "workflow") else said),
         agent=agent_name(span.attributes),
-        **(_totals(span) if kind in ("agent", "workflow") else {}),
+        **(totals(span) if kind in ("agent", "workflow") else {}),
     )
-
-
-_TOTALS = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "cost_usd")
-
-
-def _totals(span: Span) -> dict[str, Any]:
-    """What all that is done within a span used, where it says so."""
-    if "llm.token_count.prompt" not in span.attributes:
-        return {}
-    used = _used(span)
-    return {field: used[field] for field in _TOTALS if field in used}
 
 
 def _bare(name: str) -> str:
@@ -189,135 +166,25 @@ def _llm(span: Span, parent: Span | None) -> Reading:
     found = span.attributes
     operation = found.get("gen_ai.operation.name")
     if operation == "invoke_agent":  # an instrumentation wrote its model calls onto the agent
-        return _step(replace(_unit("agent", span), **_used(span)))
+        return _step(replace(_unit("agent", span), **usage_of(span)))
     if operation is not None and span.name.startswith("invoke_agent "):
         # So did Google ADK's, one over the other: what is left is the last one's.
-        return _step(replace(_unit("agent", span), **dict.fromkeys(_TOTALS)))
+        return _step(replace(_unit("agent", span), **dict.fromkeys(TOTALS)))
     if span.name.endswith("._prepare_chat_with_tools"):
         return Reading(role="wrapper")
-    requested, served = _models(span)
-    messages = indexed(found, "llm.output_messages")
-    calls = [call for message in messages for call in _tool_calls(message)]
-    said = _content(messages) if messages else model_answer(_value(span, "output")).text
-    used = _used(span)
-    if used.get("tokens_cached") and framework(span.scope) == "langchain":
-        # Of Anthropic's, older ones leave out of the prompt what was cached.
-        given = counted(model_answer(_value(span, "output")).usage)["tokens_in"]
-        used["tokens_in"] = max(used["tokens_in"] or 0, given or 0) or None
-    reason = stop_reason(
-        found.get("llm.finish_reason"),
-        *(message.get("message.finish_reason") for message in messages),
-        found.get("gen_ai.response.finish_reasons"),
-        calls=own_calls(calls),
-    )
-    step = Step(
-        kind="llm",
-        name=step_name(span.name),
-        output=plain(model_output(said, calls)),
-        # Of a response that is done it says so, whether or not tools were called.
-        stop_reason=None if _is_response(span) and said is None and not calls else reason,
-        agent=agent_name(found),
-        ttft_s=first_token(span),
-        **{**used, "model_requested": requested, "model_served": served},
-    )
-    return _step(step)
-
-
-def _used(span: Span) -> dict[str, Any]:
-    """Models, provider, tokens and cost, in OpenInference's names or in GenAI's beside them."""
-    found = span.attributes
-    own = {
-        "provider": provider_label(found.get("llm.provider"))
-        or provider_label(found.get("llm.system")),
-        "tokens_in": count(found.get("llm.token_count.prompt")),
-        "tokens_out": count(found.get("llm.token_count.completion")),
-        "tokens_cached": count(found.get("llm.token_count.prompt_details.cache_read")),
-        "tokens_reasoning": count(found.get("llm.token_count.completion_details.reasoning")),
-    }
-    if "gen_ai.operation.name" not in found:
-        return {**own, "cost_usd": amount(found.get("llm.cost.total"))}
-    return {**usage(found), **{field: value for field, value in own.items() if value is not None}}
-
-
-def _models(span: Span) -> tuple[str | None, str | None]:
-    """The model asked for, and the model that answered where that can be told.
-
-    ``llm.model_name`` is the one asked for, unless the instrumentation is known to take it from
-    the response, or it is another than the call's own parameters name.
-    """
-    found = span.attributes
-    if "gen_ai.operation.name" in found and "gen_ai.request.model" in found:
-        return model_label(found["gen_ai.request.model"]), model_label(
-            found.get("gen_ai.response.model")
-        )
-    named = model_label(found.get("llm.model_name"))
-    requested, served = _stated_models(span)
-    if span.error or named is None or served is not None:
-        return requested or named, served
-    is_lost = is_shown_object(found.get("output.value"))  # the response, of some streams
-    answered = (framework(span.scope) in _ANSWERING and not is_lost) or _is_response(span)
-    if answered or (requested is not None and _model_of(requested) != _model_of(named)):
-        return requested, named
-    return requested or named, model_label(model_answer(_value(span, "output")).model)
-
-
-def _stated_models(span: Span) -> tuple[str | None, str | None]:
-    """The models that attributes name which mean but one of the two."""
-    found = span.attributes
-    # The Responses API echoes its parameters: that is the model which answered.
-    asked = {} if _is_response(span) else as_map(found.get("llm.invocation_parameters"))
-    requested = (
-        model_label(first(found, ("llm.request.model_name", "ai.model.id")))
-        or model_label(first(asked, ("model", "model_name")))
-        or model_label(as_map(found.get("metadata")).get("ls_model_name"))
-    )
-    served = first(found, ("llm.response.model_name", "gen_ai.response.model", "ai.response.model"))
-    return requested, model_label(served)
-
-
-def _is_response(span: Span) -> bool:
-    """Whether the span is the Agents SDK's of a response, which has the response's model."""
-    return span.name == "response" and framework(span.scope) == "openai_agents"
-
-
-def _model_of(name: str) -> str:
-    """A model's name without its provider's."""
-    return name.rpartition("/")[2]
-
-
-def _content(messages: list[dict[str, Any]]) -> str | None:
-    texts = []
-    for message in messages:
-        whole = message.get("message.content")
-        parts = indexed(message, "message.contents")
-        # Some write the text of the parts beside them once more.
-        parts = [part for part in parts if part.get("message_content.type") not in THOUGHTS]
-        texts += [whole] if text(whole) else [part.get("message_content.text") for part in parts]
-    said = (found for found in texts if isinstance(found, str) and found != HIDDEN)
-    return "\n".join(said) or None
-
-
-def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        named_call(
-            label(call.get("tool_call.id")),
-            call.get("tool_call.function.name"),
-            call.get("tool_call.function.arguments"),
-        )
-        for call in indexed(message, "message.tool_calls")
-    ]
+    return _step(model_call(span))
 
 
 def _tool(span: Span, parent: Span | None) -> Reading:
     found = span.attributes
     if span.name.startswith(_HANDOFF) and "tool.name" not in found:
-        ends = {"from": _value(span, "input"), "to": _value(span, "output")}
+        ends = {"from": content_of(span, "input"), "to": content_of(span, "output")}
         handed = step_name(span.name[len(_HANDOFF) :])
         return _step(Step(kind="handoff", name=handed, arguments=plain(ends)))
     name = step_name(found.get("tool.name"), span.name.removesuffix(".__call__"))
     if name == "finish" and framework(span.scope) == "dspy":
         return Reading(role="wrapper")  # how ReAct says that it is done
-    message = tool_message(_result(_value(span, "output")))
+    message = tool_message(_result(content_of(span, "output")))
     step = Step(
         kind="tool",
         name=name,
@@ -346,7 +213,7 @@ def _call_id(found: Mapping[str, Any]) -> str | None:
 
 
 def _arguments(span: Span) -> Any:
-    value = _value(span, "input")
+    value = content_of(span, "input")
     if value is None:
         # Some instrumentations keep the tool's JSON Schema here, others the call's arguments.
         value = as_map(span.attributes.get("tool.parameters"))
@@ -364,8 +231,8 @@ def _retriever(span: Span, parent: Span | None) -> Reading:
     step = Step(
         kind="retriever",
         name=step_name(_class(span)),
-        arguments=plain(_query(_value(span, "input"))),
-        output=plain(documents or _value(span, "output")),
+        arguments=plain(_query(content_of(span, "input"))),
+        output=plain(documents or content_of(span, "output")),
     )
     return _step(step)
 
@@ -376,8 +243,8 @@ def _reranker(span: Span, parent: Span | None) -> Reading:
     step = Step(
         kind="reranker",
         name=step_name(_class(span)),
-        arguments=plain(_query(found.get("reranker.query") or _value(span, "input"))),
-        output=plain(documents or _value(span, "output")),
+        arguments=plain(_query(found.get("reranker.query") or content_of(span, "input"))),
+        output=plain(documents or content_of(span, "output")),
         model_requested=label(found.get("reranker.model_name")),
     )
     return _step(step)
@@ -419,16 +286,6 @@ def _embedding(span: Span, parent: Span | None) -> Reading:
         tokens_in=count(found.get("llm.token_count.prompt"), found.get("llm.token_count.total")),
     )
     return _step(step)
-
-
-def _value(span: Span, side: str) -> Any:
-    """``input.value`` or ``output.value``: parsed where it says that it is JSON, or looks so."""
-    value = span.attributes.get(f"{side}.value")
-    if value == HIDDEN or is_shown_object(value):
-        return None
-    if span.attributes.get(f"{side}.mime_type") == "application/json":
-        return parsed(value)
-    return structured(value) if text(value) else value
 
 
 def _step(step: Step) -> Reading:
