@@ -18,6 +18,11 @@ NO_CALL_ID = "<not specified>"
 """What stands for the id of a call that failed."""
 
 _RESPONSE = "gcp.vertex.agent.llm_response"
+_ADDED = "gen_ai.usage.reasoning.output_tokens"
+"""Versions that write this have added it to what came out, whichever model answered."""
+
+_RESOURCES = ("projects/", "publishers/", "models/")
+"""How names of Gemini's own begin that have a slash."""
 
 
 def read_older_adk(span: Span) -> Reading | None:
@@ -55,19 +60,29 @@ def mended_adk(step: Step, span: Span) -> Step:
         stop_reason=None if stopped == "stop" and output is None else stopped,
         model_served=step.model_served or label(said.model),
         call_id=None if step.call_id == NO_CALL_ID else step.call_id,
-        **_tokens(step, as_map(response.get("usage_metadata"))),
+        **_tokens(step, span, as_map(response.get("usage_metadata"))),
     )
 
 
-def _tokens(step: Step, used: Mapping[str, Any]) -> dict[str, int | None]:
-    """The tokens, with Gemini's thoughts, which it counts beside what it said."""
+def _tokens(step: Step, span: Span, used: Mapping[str, Any]) -> dict[str, int | None]:
+    """The tokens, with what the model thought in those that came out, once."""
     names = ("prompt_token_count", "candidates_token_count", "thoughts_token_count")
     given, said, thought = (count(used.get(name)) for name in names)
-    parts = [tokens for tokens in (given, said, thought) if tokens is not None]
-    apart = thought and said is not None and sum(parts) == count(used.get("total_token_count"))
+    thought = count(step.tokens_reasoning, thought)
+    out = count(step.tokens_out, said)
+    if said is not None and thought and (total := count(used.get("total_token_count"))):
+        apart = (given or 0) + said + thought == total  # as Gemini counts them
+        out = said + thought if apart else said
+    elif thought and _ADDED in span.attributes and _is_litellm(step.model_requested):
+        out = None if out is None else max(0, out - thought)
     return {
         "tokens_in": count(step.tokens_in, given),
-        "tokens_out": (said or 0) + (thought or 0) if apart else count(step.tokens_out, said),
+        "tokens_out": out,
         "tokens_cached": count(step.tokens_cached, used.get("cached_content_token_count")),
-        "tokens_reasoning": count(step.tokens_reasoning, thought),
+        "tokens_reasoning": thought,
     }
+
+
+def _is_litellm(model: str | None) -> bool:
+    """Whether a model is named as LiteLLM does; what comes out has what was thought in it there."""
+    return model is not None and "/" in model and not model.startswith(_RESOURCES)

@@ -464,3 +464,56 @@ def test_a_failed_google_adk_tool_has_no_call_id() -> None:
     told = {KIND: "TOOL", "tool.name": "boom", "tool.id": "<not specified>"}
     [tool] = steps(to_trajectory([span(1, "boom", None, OI + "google_adk", **told)]))
     assert tool.call_id is None
+
+
+@pytest.mark.parametrize(
+    ("model", "keys", "out"),
+    [
+        ("openai/gpt-4o", {"reasoning.output_tokens": 5}, 20),
+        ("gemini-2.5-flash", {"reasoning.output_tokens": 5}, 25),
+        ("publishers/google/models/gemini-2.5-flash", {"reasoning.output_tokens": 5}, 25),
+        ("openai/gpt-4o", {"experimental.reasoning_tokens": 5}, 25),
+        ("openai/gpt-4o", {}, 25),
+    ],
+)
+def test_google_adk_adds_thoughts_to_counts_that_have_them(
+    model: str, keys: dict[str, int], out: int
+) -> None:
+    """LiteLLM's have; Gemini's have not, and older versions added nothing."""
+    told = {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.request.model": model,
+        "gen_ai.usage.input_tokens": 61,
+        "gen_ai.usage.output_tokens": 25,
+        **{f"gen_ai.usage.{key}": value for key, value in keys.items()},
+    }
+    [call] = steps(to_trajectory([span(1, "call", None, "gcp.vertex.agent", **told)]))
+    assert (call.tokens_in, call.tokens_out) == (61, out)
+
+
+@pytest.mark.parametrize(("total", "out"), [(81, 20), (86, 25), (None, 25)])
+def test_the_total_tells_whether_thoughts_were_added(total: int | None, out: int) -> None:
+    told = {
+        "gen_ai.span.kind": "LLM",
+        "gen_ai.usage.input_tokens": 61,
+        "gen_ai.usage.output_tokens": 25,
+        "gen_ai.usage.output_tokens.reasoning": 5,
+        **({} if total is None else {"gen_ai.usage.total_tokens": total}),
+    }
+    [call] = steps(to_trajectory([span(1, "call_llm", None, "traceai_google_adk", **told)]))
+    assert (call.tokens_out, call.tokens_reasoning) == (out, 5)
+
+
+@pytest.mark.parametrize(("total", "out"), [(81, 20), (86, 25)])
+def test_google_adks_response_tells_it_too(total: int, out: int) -> None:
+    used = {"prompt_token_count": 61, "candidates_token_count": 20, "thoughts_token_count": 5}
+    response = {"content": {"parts": [{"text": "12 m."}]}, "usage_metadata": used}
+    used["total_token_count"] = total
+    told = {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.request.model": "some-model",
+        "gen_ai.usage.output_tokens": 25,
+        "gcp.vertex.agent.llm_response": json.dumps(response),
+    }
+    [call] = steps(to_trajectory([span(1, "call", None, "gcp.vertex.agent", **told)]))
+    assert (call.tokens_out, call.tokens_reasoning) == (out, 5)

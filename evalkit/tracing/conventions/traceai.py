@@ -17,6 +17,7 @@ from evalkit.spans import Span
 from evalkit.tracing.answers import ModelAnswer, model_answer
 from evalkit.tracing.attributes import (
     as_map,
+    count,
     first,
     indexed,
     label,
@@ -154,15 +155,22 @@ def _llm(span: Span) -> Step:
         # Some messages are recorded without their tool calls; the response has them.
         output=shown or plain(model_output(said.text, said.calls)) or step.output,
         stop_reason=step.stop_reason or stop_reason(said.stop_reason),
-        **_used(step, counted(said.usage)),
+        **_used(step, counted(said.usage), count(span.attributes.get("gen_ai.usage.total_tokens"))),
     )
 
 
-def _used(step: Step, told: Mapping[str, int | None]) -> dict[str, int | None]:
-    """The tokens; of Anthropic's, LangChain alone counts what was cached with the prompt's."""
+def _used(step: Step, told: Mapping[str, int | None], total: int | None) -> dict[str, int | None]:
+    """The tokens; of Anthropic's, LangChain alone counts what was cached with the prompt's.
+
+    Google ADK adds what was thought to what came out, which may have it in it: the total tells.
+    """
     both = {field: (getattr(step, field), value) for field, value in told.items()}
     known = {field: [one for one in pair if one is not None] for field, pair in both.items()}
-    return {field: max(counts, default=None) for field, counts in known.items()}
+    used = {field: max(counts, default=None) for field, counts in known.items()}
+    given, out, thought = (used[one] for one in ("tokens_in", "tokens_out", "tokens_reasoning"))
+    if given is not None and out and thought and given + out - thought == total:
+        used["tokens_out"] = out - thought
+    return used
 
 
 def _tool(span: Span) -> Step:
