@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.spans import Span
 from evalkit.suite import RouteRule, RouteSource
-from evalkit.tracing.attributes import label, structured
+from evalkit.tracing.attributes import label, parsed, structured
 from evalkit.trajectory import Step, Trajectory
 from evalkit.values import canonical
 
@@ -17,10 +17,13 @@ _NAME = re.compile(r"[\w-]{1,100}(?:(?: [&/+|-] |[ ./:&+|-])\(?[\w-]{1,100}\)?){
 """At most four words without a sentence's punctuation."""
 
 _TALK = {
-    "i", "it", "is", "are", "was", "be", "this", "that", "the", "a", "an", "we", "you", "your",
+    "i", "it", "is", "are", "was", "be", "this", "that", "we", "you", "your",
     "cannot", "will", "would", "should", "could", "please", "sorry", "because",
 }  # fmt: skip
 """Words that names of several words do without."""
+
+_MOST_WORDS = 5
+"""Of a route that is a router's whole text."""
 
 _FENCED = re.compile(r"```[\w-]{0,20}[ \t]*\n(.*?)```", re.DOTALL)
 
@@ -59,7 +62,9 @@ def _by(
         why = f"first step after {source.after}"
     else:
         outputs = [_output(step, source.path) for step in _named(trajectory, source.step)]
-        values = [None if _is_talk(said, whole) else said for said, whole in outputs]
+        values = [
+            None if whole and _is_talk(said, source.path) else said for said, whole in outputs
+        ]
         why = f"output of {source.step}" + (f" at {source.path}" if source.path else "")
     routes = [route for route in map(_as_route, values) if route is not None]
     return (routes[-1], why) if routes else None
@@ -113,20 +118,34 @@ def _output(step: Step, path: str | None) -> tuple[Any, bool]:
 def _held(output: Any) -> Any:
     """What JSON text holds, also where a model put it between fences, once; else the output."""
     said = structured(output)
-    if not isinstance(said, str) or "```" not in said:
+    if not isinstance(said, str):
+        return said
+    if said[:1] == '"':
+        return parsed(said)
+    if "```" not in said:
         return said
     fenced = _FENCED.findall(said)
     held = structured(fenced[0]) if len(fenced) == 1 else said
     return said if isinstance(held, str) else held
 
 
-def _is_talk(said: Any, whole: bool) -> bool:
-    """Whether a router's output is a text that is no name: a sentence tells no route for sure."""
-    if not whole:
-        return False
+def _is_talk(said: str, path: str | None) -> bool:
+    """Whether a router's whole text is no route: a sentence tells none for sure.
+
+    Where a path was to lead into it, it is one only if it can be a name.
+    """
     text = said.strip()
-    words = text.lower().split()
-    return _NAME.fullmatch(text) is None or (len(words) > 1 and not _TALK.isdisjoint(words))
+    words = text.split()
+    if len(words) > 1 and any(_is_talk_word(word) for word in words):
+        return True
+    if path is None:
+        return len(words) > _MOST_WORDS or "\n" in text
+    return _NAME.fullmatch(text) is None
+
+
+def _is_talk_word(word: str) -> bool:
+    """``it`` and ``It`` are; ``IT`` is a department."""
+    return word.lower() in _TALK and (len(word) == 1 or not word.isupper())
 
 
 def _after(steps: Sequence[Step], router: str) -> Iterator[Step]:

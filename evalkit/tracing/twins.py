@@ -25,6 +25,9 @@ from evalkit.trajectory import Step
 _NEAR = 50
 """How many spans of its kind before and after one, in order of start, may be the same."""
 
+_BEGINNING = 30
+"""Characters by which two recordings of an answer are known, however they end."""
+
 _SLACK_NS = 5_000_000
 _MAX_SLACK_NS = 50_000_000
 """By how much one of two recordings of a thing may stick out of the other, at each end: the first,
@@ -257,7 +260,7 @@ def _is_one(
     if first is None or second is None or forest.spans[outer].scope == forest.spans[inner].scope:
         return False
     if first.kind == second.kind and (ids := _response_ids(forest.spans, outer, inner)):
-        return ids[0] == ids[1]
+        return ids[0] == ids[1] and _may_be_one_text(said(first), said(second))
     failed = _failed(forest, steps, outer), _failed(forest, steps, inner)
     if first.kind == "llm" and any(failed) and not all(failed):
         return False  # an attempt, within a call that another attempt saved
@@ -266,10 +269,18 @@ def _is_one(
     return is_alike and not differ(first, second)
 
 
+def _may_be_one_text(one: str | None, other: str | None) -> bool:
+    """Whether two texts, of which one may be cut short or have more around it, may be the same."""
+    if one is None or other is None:
+        return True
+    return one[:_BEGINNING] in other or other[:_BEGINNING] in one
+
+
 def _response_ids(spans: Sequence[Span], one: int, other: int) -> tuple[str, str] | None:
     """The ids that a provider gave two responses, where both are known.
 
-    They outrank what else was written of a call: some count its tokens otherwise.
+    They outrank what else was written of a call but its text: some count its tokens otherwise,
+    and a stand-in of a provider gives one id to all that it answers.
     """
     first = spans[one].attributes.get("gen_ai.response.id")
     second = spans[other].attributes.get("gen_ai.response.id")

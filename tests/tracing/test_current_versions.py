@@ -727,6 +727,22 @@ def test_responses_of_two_ids_are_two_calls_though_they_say_the_same() -> None:
     assert len(of_kind(to_trajectory(spans), "llm")) == 2
 
 
+def test_a_stand_in_of_a_provider_may_give_one_id_to_all_answers() -> None:
+    """Two scopes that say other things are two calls, whatever their ids are."""
+
+    def told(said: str) -> dict[str, Any]:
+        text = answered({"type": "text", "content": said})
+        return chat(**{"gen_ai.response.id": "chatcmpl-123", "gen_ai.output.messages": text})
+
+    spans = [
+        span(1, "desk", "app", {"gen_ai.operation.name": "invoke_agent"}),
+        span(2, "one", "opentelemetry.instrumentation.anthropic", told("Refunded."), at=(10, 80)),
+        span(3, "two", "com.anthropic.sdk.python", told("No risk found."), at=(12, 78)),
+    ]
+    outputs = [call.output for call in of_kind(to_trajectory(spans), "llm")]
+    assert outputs == ["Refunded.", "No risk found."]
+
+
 def test_a_stream_through_a_gateway_is_one_call_by_a_model_that_nobody_told() -> None:
     said = {
         "openinference.span.kind": "LLM",
