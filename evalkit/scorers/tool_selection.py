@@ -26,7 +26,7 @@ MAX_LISTED = 100
 MAX_ACCEPTABLE = 10
 """At most so many tools are named for one decision."""
 
-_Rest = Sequence[tuple[int | None, int | str | None]]
+_Rest = Sequence[tuple[int | None, int | None]]
 
 
 def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
@@ -37,9 +37,10 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     arguments hold is no part of the value. ``wrong``: another tool in the expected one's stead
     (what is left on both sides, in order); ``missed``: none in its stead; ``spurious``: one too
     many. Optional ones count when called. No tool expected and none called is right. Passed: all
-    right. A call that a model asked for is a decision, though nothing shows that it took place.
-    ``data`` is described in docs/scorers.md. Could not judge: the trace records no tool calls, nor
-    what would show that there were none.
+    right. An expected call that a model asked for is a decision, though nothing shows that it took
+    place. ``data`` is described in docs/scorers.md. Could not judge: the trace records no tool
+    calls, nor what would show that there were none; or such a call, were it made, would be the only
+    one too many.
     """
     expect = case.expect
     if not expect.references:
@@ -61,6 +62,8 @@ def tool_selection(case: Case, trajectory: Trajectory, /) -> Score:
     if trajectory.coverage.unseen:
         chosen = _with_asked(alignment, chosen, trajectory.coverage.unseen)
     rest = list(zip_longest(chosen.missing, chosen.spurious))
+    if not rest and (doubtful := unrecorded.why_calls(trajectory, chosen.doubtful)):
+        return could_not_judge(NAME, doubtful)
     right, wrong = len(chosen.right) + len(chosen.asked), sum(None not in pair for pair in rest)
     total = right + len(rest)
     decisions = _decisions(alignment, chosen)
@@ -104,14 +107,15 @@ def _decision(row: Row, kinds: frozenset[str]) -> Row | None:
 class _Choices(NamedTuple):
     """Actual decisions: ``right`` by name, as (position, number), and ``spurious`` ones.
 
-    ``asked`` are right ones that no step shows, as (position, name); spurious ones of that sort are
-    names. ``missing`` are the positions of expected decisions that nobody made.
+    ``asked`` are right ones that no step shows, as (position, name); ``doubtful`` are such that are
+    not expected. ``missing`` are the positions of expected decisions that nobody made.
     """
 
     right: list[tuple[int, int]]
-    spurious: Sequence[int | str]
+    spurious: Sequence[int]
     missing: Sequence[int]
     asked: Sequence[tuple[int, str]] = ()
+    doubtful: Sequence[Unseen] = ()
 
 
 def _choices(alignment: Alignment) -> _Choices:
@@ -142,20 +146,20 @@ def _with_asked(alignment: Alignment, chosen: _Choices, calls: Sequence[Unseen])
     planned = Counter(row.position for row in alignment.plan.rows)
     open_places = [*chosen.missing, *(planned - taken - Counter(chosen.missing)).elements()]
     asked: list[tuple[int, str]] = []
-    spurious = list(chosen.spurious)
+    doubtful: list[Unseen] = []
     for call in calls:
         if call.kind != "tool":
             continue
         fitting = (place for place in open_places if _is_for(alignment, place, call.name))
         place = next(fitting, None)
         if place is None:
-            spurious.append(call.name)
+            doubtful.append(call)
         else:
             open_places.remove(place)
             asked.append((place, call.name))
     met = Counter(place for place, _ in asked)
     missing = (Counter(chosen.missing) - met).elements()
-    return _Choices(chosen.right, spurious, list(missing), asked)
+    return chosen._replace(missing=list(missing), asked=asked, doubtful=doubtful)
 
 
 def _is_for(alignment: Alignment, position: int, tool: str) -> bool:
@@ -173,8 +177,8 @@ def _wanted(alignment: Alignment, position: int | None) -> str | None:
     return " or ".join(dict.fromkeys(names))
 
 
-def _chosen(alignment: Alignment, one: int | str | None) -> str | None:
-    return alignment.step(one).name if isinstance(one, int) else one
+def _chosen(alignment: Alignment, one: int | None) -> str | None:
+    return None if one is None else alignment.step(one).name
 
 
 def _confusion(alignment: Alignment, chosen: _Choices, rest: _Rest) -> list[list[str | None]]:
@@ -197,9 +201,8 @@ def _decisions(alignment: Alignment, chosen: _Choices) -> dict[str, Any]:
     were made: none waits for them.
     """
     plan = alignment.plan
-    seen = [number for number in chosen.spurious if isinstance(number, int)]
-    made = [*chosen.right, *[(None, number) for number in seen]]
-    if seen:
+    made = [*chosen.right, *[(None, number) for number in chosen.spurious]]
+    if chosen.spurious:
         made.sort(key=itemgetter(1))
     open_places: dict[int, list[int]] = {}
     for number in range(len(plan.rows) - 1, -1, -1):
@@ -298,12 +301,11 @@ def _hallucinated(alignment: Alignment) -> list[str] | None:
 def _findings(alignment: Alignment, rest: _Rest) -> Iterator[Finding]:
     for place, number in rest[:MAX_LISTED]:
         wanted, chosen = _wanted(alignment, place), _chosen(alignment, number)
-        step = number if isinstance(number, int) else None
         if place is None:
-            yield Finding("unexpected", f"tool {chosen}", step=step)
+            yield Finding("unexpected", f"tool {chosen}", step=number)
         else:
             detail = f"{chosen} was called instead" if chosen else ""
-            yield Finding("missing", f"tool {wanted}", expected=place, step=step, detail=detail)
+            yield Finding("missing", f"tool {wanted}", expected=place, step=number, detail=detail)
 
 
 def _reason(

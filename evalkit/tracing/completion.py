@@ -42,8 +42,8 @@ _TAKEN = re.compile(
 class Completed(NamedTuple):
     """The steps with what the messages add.
 
-    ``unseen`` are calls of which only the model's message is known: no step shows them, nor any
-    message what they returned, so that they may not have taken place.
+    ``unseen`` are calls that later messages go on with: no step shows them, nor any message what
+    they returned, so that they may not have taken place.
     """
 
     steps: tuple[Step, ...]
@@ -78,7 +78,6 @@ def completed(
     changed = _changed(visits, known, agents, others)
     rebuilt: dict[int, list[Step]] = {}
     unseen: list[Unseen] = []
-    last = max((visit.number for visit in visits if visit.step.kind in ("llm", *_TOOLS)), default=0)
     has_tools = any(visit.step.kind in _TOOLS for visit in visits)
     for call, numbers, result in zip(calls, found, told, strict=True):
         for number in numbers:
@@ -91,10 +90,10 @@ def completed(
         ran = result is not None or call.at_provider or _led(call, agents)
         if ran or not has_tools:
             rebuilt.setdefault(call.number, []).append(made)
-        # With a call that nothing follows, the run ended before it or for it.
+        # Tools are recorded: a call that no message goes on with was a structured answer, or the
+        # run ended for it.
         elif (
-            call.number < last
-            and known.may_lack(call.id, call.name, visits[call.number].step.end_ns or 0)
+            known.lack(call.id, call.name, visits[call.number].step.end_ns or 0)
             and len(unseen) < _MAX_UNSEEN
         ):
             unseen.append(Unseen("handoff" if made.kind == "handoff" else "tool", made.name))

@@ -72,27 +72,21 @@ class Results(NamedTuple):
     """What tools returned, by call id and in order, and when a history last had each id.
 
     Calls without an id have an empty one here. There are several of one id where several calls
-    share it, and one for all the histories that repeat it. ``heard_ns`` is when the last call
-    started whose messages were recorded, ``open_ns`` when a history last had a call of this id and
-    name without a result.
+    share it, and one for all the histories that repeat it. ``open_ns`` is when a history last had a
+    call of this id and name without a result.
     """
 
     by_id: Mapping[str, Sequence[ToolResult]]
     last_ns: Mapping[str, int]
-    heard_ns: int = 0
     open_ns: Mapping[tuple[str, str], int] = {}
 
     def of(self, call_id: str | None) -> Sequence[ToolResult]:
         """The results of the calls of this id."""
         return self.by_id.get(call_id or "", ())
 
-    def may_lack(self, call_id: str | None, name: str, made_ns: int) -> bool:
-        """Whether such a call, made by then and without a result, may have had one all the same.
-
-        Not where later messages go on without it: then it was an answer in the form of a call, as
-        structured ones are.
-        """
-        return self.heard_ns <= made_ns or self.open_ns.get((call_id or "", name), 0) > made_ns
+    def lack(self, call_id: str | None, name: str, made_ns: int) -> bool:
+        """Whether later messages go on with such a call, made by then, and have no result of it."""
+        return self.open_ns.get((call_id or "", name), 0) > made_ns
 
 
 NO_RESULTS = Results({}, {})
@@ -131,12 +125,9 @@ def results_in(spans: Iterable[Span]) -> Results:
     by_id: dict[str, list[ToolResult]] = {}
     last_ns: dict[str, int] = {}
     histories: deque[_History] = deque(maxlen=_MAX_HISTORIES)
-    heard_ns = 0
     open_ns: dict[tuple[str, str], int] = {}
     for span in spans:
         given = list(_messages(span))
-        if given:
-            heard_ns = max(heard_ns, span.start_ns)
         begun = (one for one in reversed(histories) if one.messages and one.is_begun_by(given))
         history = next(begun, None)
         if history is None:
@@ -157,7 +148,7 @@ def results_in(spans: Iterable[Span]) -> Results:
                 is_new = before is None or before.value != one.value
                 if is_new and len(known) < _MAX_SHARED:
                     known.append(one._replace(told_ns=span.start_ns))
-    return Results(by_id, last_ns, heard_ns, open_ns)
+    return Results(by_id, last_ns, open_ns)
 
 
 def _last_of_each(results: list[ToolResult]) -> list[ToolResult]:

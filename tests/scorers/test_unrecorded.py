@@ -37,8 +37,8 @@ def spans(*found: dict[str, Any]) -> Trajectory:
                 span_id=f"{number:016x}",
                 parent_id=None if number == 1 else f"{1:016x}",
                 name="s",
-                start_ns=number,
-                end_ns=100 - number,
+                start_ns=10 * number,
+                end_ns=10 * number + (5 if number > 1 else 1000),
                 attributes=attributes,
                 scope="sdk",
                 scope_version="1.2",
@@ -192,13 +192,19 @@ def called(*names: str) -> dict[str, Any]:
 
 
 def asked(*names: str) -> Trajectory:
-    """A model called ``look-up``, which the trace shows, and these, which it does not."""
+    """A model called ``look-up``, which the trace shows, and these, which it does not.
+
+    The conversation goes on with all of them, and has the result of ``look-up`` alone.
+    """
+    made = called("look-up", *names)
+    part = {"type": "tool_call_response", "id": "c-look-up", "result": "found"}
+    given = [*json.loads(made["gen_ai.output.messages"]), {"role": "tool", "parts": [part]}]
     answer = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": SAID}
-    seen = {**TOOL, "gen_ai.tool.call.id": "c-look-up", "gen_ai.tool.call.arguments": '{"q": 1}'}
-    return spans(ROOT, called("look-up", *names), seen, answer)
+    return spans(ROOT, made, SEEN, answer | {"gen_ai.input.messages": json.dumps(given)})
 
 
 ROOT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "helper"}
+SEEN = {**TOOL, "gen_ai.tool.call.id": "c-look-up", "gen_ai.tool.call.arguments": '{"q": 1}'}
 LOOK_UP, PAY = {"tool": "look-up"}, {"tool": "pay"}
 NOT_SEEN = "the trace does not record whether tool pay happened: a model called it, and its"
 
@@ -237,16 +243,19 @@ def test_a_call_that_could_change_nothing_leaves_the_verdict() -> None:
     [
         ([LOOK_UP, PAY], 1, (2, 0, 0, 0)),
         ([LOOK_UP, {**PAY, "optional": True}], 1, (2, 0, 0, 0)),
-        ([LOOK_UP], 0.5, (1, 0, 0, 1)),
-        ([LOOK_UP, {"tool": "mail"}], 0.5, (1, 1, 0, 0)),
+        ([LOOK_UP], None, ()),
+        ([LOOK_UP, {"tool": "mail"}], 0.5, (1, 0, 1, 0)),
         ([PAY, LOOK_UP, {"tool": "mail"}], 2 / 3, (2, 0, 1, 0)),
-        ([], 0, (0, 0, 0, 2)),
+        ([], 0, (0, 0, 0, 1)),
     ],
 )
 def test_which_tool_was_chosen_the_models_message_tells(
-    steps: list[Any], value: float, counts: tuple[int, ...]
+    steps: list[Any], value: float | None, counts: tuple[int, ...]
 ) -> None:
     score = scored({"steps": steps}, asked("pay"), "tool_selection")["tool_selection"]
+    if value is None:  # it would be the only one too many
+        assert score.status == "could_not_judge" and score.reason.startswith(NOT_SEEN)
+        return
     assert score.value == pytest.approx(value)
     assert tuple(score.data[key] for key in ("right", "wrong", "missed", "spurious")) == counts
     assert score.data["decisions"]["made"] == 1
@@ -264,6 +273,49 @@ def test_what_counts_steps_could_not_judge_beside_a_call_that_nothing_shows() ->
     assert wiped.status == "could_not_judge"
     over = {"steps": [LOOK_UP], "limits": {"steps": 0}}
     assert scored(over, asked("pay"), "limits")["limits"].passed is False  # by what is seen alone
+
+
+def openinference(kind: str, **more: str) -> dict[str, Any]:
+    return {"openinference.span.kind": kind, **{k.replace("__", "."): v for k, v in more.items()}}
+
+
+def structured(name: str, **given: str) -> dict[str, Any]:
+    """A model's answer in the form of a call, as LangChain's ``with_structured_output`` asks."""
+    said = "llm.output_messages.0.message."
+    made = f"{said}tool_calls.0.tool_call.function."
+    return openinference("LLM", **given) | {
+        f"{said}role": "assistant",
+        f"{made}name": name,
+        f"{made}arguments": '{"to": "refunds"}',
+        f"{said}tool_calls.0.tool_call.id": f"c-{name}",
+    }
+
+
+GRAPH = openinference("CHAIN") | {"session.id": "s"}
+LOOKED = openinference("TOOL", tool__name="look-up", input__value='{"q": 1}')
+REPLY = openinference("LLM") | {
+    "llm.output_messages.0.message.role": "assistant",
+    "llm.output_messages.0.message.content": "done",
+}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (GRAPH, structured("Route"), LOOKED),  # no model is called afterwards
+        (GRAPH, structured("Route"), LOOKED, REPLY),  # what models were given is not recorded
+        (ROOT, called("Route"), SEEN, {"gen_ai.operation.name": "chat"}),
+        (GRAPH, LOOKED, structured("Grade"), REPLY),
+    ],
+)
+def test_a_structured_answer_is_no_call_where_tools_are_recorded(found: Any) -> None:
+    told = spans(*found)
+    assert told.coverage.unseen == () and "tool spans" not in told.coverage.missing
+    for mode in ("exact", "unordered", "subset", "effects"):
+        assert match(told, steps=[LOOK_UP], match=mode).passed, mode
+    expect = {"steps": [LOOK_UP], "limits": {"steps": 9}}
+    uses = ("tool_selection", "step_efficiency", "limits")
+    assert {one.value for one in scored(expect, told, *uses).values()} == {1}
 
 
 def rebuilt(result: str | None) -> Trajectory:

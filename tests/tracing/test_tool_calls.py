@@ -50,9 +50,11 @@ def test_names_that_end_alike_are_of_different_tools(one: str, other: str) -> No
 
 
 def test_a_tool_takes_no_call_of_another_with_the_same_arguments() -> None:
+    part = {"type": "tool_call", **call("c1", "cancel-order", id=1)}
+    cancelled = {"role": "assistant", "parts": [part]}
     spans = [
         span(1, "chat", attributes=chat(call("c1", "cancel-order", id=1))),
-        span(3, "chat", attributes=chat(call("c2", "get-order", id=1))),
+        span(3, "chat", attributes=chat(call("c2", "get-order", id=1), given=[cancelled])),
         span(5, "t", attributes=tool("get-order", **{"gen_ai.tool.call.arguments": {"id": 1}})),
     ]
     assert known(spans) == [("tool get-order", {"id": 1}, "c2")]
@@ -319,7 +321,7 @@ def test_a_call_that_nothing_shows_beside_others_is_said_to_be_missing() -> None
     spans = [
         span(1, "chat", attributes=chat(call("c1", "pay"), call("c2", "mail"))),
         span(3, "t", attributes=tool("mail", **{"gen_ai.tool.call.id": "c2"})),
-        span(5, "chat", attributes=chat()),
+        span(5, "chat", attributes=chat(given=[PAYS, *MAILED])),
     ]
     assert [step.label for step in tools(spans)] == ["tool mail"]
     assert "tool spans" in to_trajectory(spans).coverage.missing
@@ -328,7 +330,7 @@ def test_a_call_that_nothing_shows_beside_others_is_said_to_be_missing() -> None
 @pytest.mark.parametrize(
     ("later", "unseen"),
     [
-        (None, True),  # whether it had a result is not recorded
+        (None, False),  # nothing is evidence of a call: tools are recorded
         ([PAYS, *MAILED], True),  # the conversation goes on with it, and lacks what it returned
         ([{"role": "user", "parts": [{"type": "text", "content": "next"}]}], False),
         ([PAYS, *MAILED, *answer("c1", "paid")], False),
@@ -347,6 +349,18 @@ def test_a_call_that_later_messages_go_on_without_was_an_answer(
     assert [one.label for one in found.coverage.unseen] == (["tool pay"] if unseen else [])
     rebuilt = [step.name for step in tools(spans) if step.inferred == "call"]
     assert rebuilt == (["pay"] if later and len(later) == 3 else [])
+
+
+def test_a_structured_answer_beside_another_model_call_is_no_call() -> None:
+    asked = [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]
+    spans = [
+        span(1, "chat", attributes=chat(call("c1", "mail"), given=asked)),
+        span(3, "t", attributes=tool("mail", **{"gen_ai.tool.call.id": "c1"})),
+        span(5, "chat", attributes=chat(call("c2", "Grade"), given=asked), end_ns=9),
+        span(7, "chat", attributes=chat(given=asked)),
+    ]
+    found = to_trajectory(spans).coverage
+    assert found.unseen == () and "tool spans" not in found.missing
 
 
 def test_a_run_that_ends_with_a_call_lacks_no_span() -> None:
