@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,9 +18,6 @@ THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
 
 FAKE_ID = "__fake_id__"
 """Whose response the OpenAI Agents SDK made up itself, of chunks, with the model asked for."""
-
-_SHOWN = re.compile(r"[A-Z]\w*\(\w+=")
-"""How Python shows an object; what it shows may be cut short."""
 
 
 class ModelAnswer(NamedTuple):
@@ -57,32 +53,6 @@ def model_answer(value: Any) -> ModelAnswer:
     if is_own and not _RESPONSE.isdisjoint(value):
         model = model or first(value, ("model", "model_version", "modelVersion"))
     return ModelAnswer("\n".join(texts) or None, calls, reason, model, usage)
-
-
-def whole_answer(value: Any) -> Any:
-    """What an agent or a whole pipeline answered, out of what its framework recorded of it.
-
-    CrewAI has the text beside its tasks, AutoGen as the last of its messages, LlamaIndex and
-    Google ADK within events. An object as Python shows it tells nothing. Any other value is the
-    answer itself.
-    """
-    if isinstance(value, str):
-        return None if _SHOWN.match(value) else value
-    if not isinstance(value, Mapping):
-        return value
-    if {"raw", "json_dict", "pydantic"} <= value.keys():  # CrewAI's outputs
-        return value["raw"]
-    if "response" in (inner := as_map(value.get("result"))):  # LlamaIndex's StopEvent
-        return model_answer(inner["response"]).text
-    if "source_nodes" in value and "response" in value:  # its query engines' Response
-        return value["response"]
-    if "parts" in as_map(value.get("content")):  # Google ADK's Event
-        return model_answer(value).text
-    said = as_list(first(value, ("messages", "replies")))
-    if said and "stop_reason" in value and isinstance(said[-1], Mapping):  # AutoGen's TaskResult
-        return said[-1].get("content")
-    is_shown = bool(said) and all(isinstance(one, str) and _SHOWN.match(one) for one in said)
-    return None if is_shown else value  # Haystack's messages
 
 
 def _messages(value: Any) -> Iterator[Mapping[str, Any]]:

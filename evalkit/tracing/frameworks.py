@@ -30,6 +30,8 @@ _LLAMA_RERANK = re.compile(r"_?a?postprocess_nodes")
 @lru_cache(maxsize=1024)
 def framework(scope: str) -> str:
     """The framework that an instrumentation's scope names at its end, as ``dspy``."""
+    if scope == "gcp.vertex.agent":
+        return "google_adk"  # its own
     name = scope.rpartition(".")[2].rpartition("openinference-instrumentation-")[2]
     return name.removeprefix("traceai_").replace("-", "_")
 

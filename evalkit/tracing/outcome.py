@@ -20,12 +20,16 @@ _STATE = frozenset({"messages"})
 def final_output(steps: Sequence[Step]) -> Any:
     """What the first workflow at the root gave, else what the last node or agent there did.
 
-    What failed gave no answer, unless nothing else did. An agent whose span keeps its answer to
-    itself said what its last call to a model gave, if that is a text: with a tool call in it, it
-    was not the last word. Where neither tells, it is the last root step's output. Of the messages
+    What failed gave no answer, unless it is all that could: a tool beside a failed agent did not
+    answer for it. An agent whose span keeps its answer to itself said what its last call to a
+    model gave, if that is a text: with a tool call in it, it was not the last word. Where neither
+    tells, it is the output of the last call at the root, if that did not fail. Of the messages
     that a LangGraph agent leaves it is the last one's text.
     """
-    steps = [step for step in steps if step.status == "ok"] or steps
+    units = [step for step in steps if step.kind not in _PARTS]
+    if units:
+        is_failed = all(step.status != "ok" for step in units)
+        steps = units if is_failed else [step for step in steps if step.status == "ok"]
     ended = _by_end(steps)
     units = [step for step in reversed(ended) if step.kind not in _PARTS]
     if units and units[0].kind == "agent":
@@ -34,7 +38,14 @@ def final_output(steps: Sequence[Step]) -> Any:
     given = (step.output for step in chain(wholes, units) if step.output is not None)
     whole = next(given, None)
     said = _last_word(steps) if whole is None else whole
-    return _out_of_state(ended[-1].output if said is None and ended else said)
+    return _out_of_state(_last_told(ended) if said is None else said)
+
+
+def _last_told(ended: Sequence[Step]) -> Any:
+    """The last output, but for agents and the like that have none; a failed step's is no answer."""
+    told = (step for step in reversed(ended) if step.output is not None or step.kind in _PARTS)
+    last = next(told, None)
+    return last.output if last is not None and last.status == "ok" else None
 
 
 def _out_of_state(output: Any) -> Any:
@@ -57,8 +68,11 @@ def _last_word(steps: Sequence[Step]) -> Any:
             return said  # by an agent that took over; it may be recorded within the call
         if step.kind == "llm" and step.status == "ok":
             return _answer(step.output)
+        if step.kind == "node":  # one that only runs an agent tells what that said
+            inside = _by_end(step.steps)[-1:]
+            return _last_word([one for one in inside if one.kind in ("agent", "workflow")])
         # A rebuilt call stands behind its model's answer, which says whether it was the last word.
-        if step.kind in ("tool", "handoff", "node") and step.inferred != "call":
+        if step.kind in ("tool", "handoff") and step.inferred != "call":
             return None
     return None
 

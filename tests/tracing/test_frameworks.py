@@ -79,6 +79,71 @@ def test_an_answer_is_taken_out_of_what_its_framework_puts_around_it(
     assert found.output == "12 m."
 
 
+SOURCES = {"response": "ok", "source_nodes": [], "decision": "x"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "output"),
+    [
+        (OI + "llama_index", {"status": 200, "result": {"response": {"decision": "approve"}}}),
+        (OI + "llama_index", {"result": {"response": {"decision": "approve"}}}),
+        (OI + "llama_index", {"result": {"response": "ok", "decision": "approve"}, "route": "x"}),
+        (OI + "llama_index", SOURCES),
+        ("llamaindex.opentelemetry.tracer", SOURCES),
+        ("opentelemetry.instrumentation.llamaindex", SOURCES),
+        (OI + "google_adk", {"content": {"parts": [{"sku": 1}]}, "decision": "x"}),
+        (OI + "google_adk", {"content": {"parts": [{"sku": 1}]}}),
+        (OI + "autogen_agentchat", {**RESULT, "decision": "approve"}),
+        (OI + "crewai", {**CREW, "decision": "approve"}),
+        (OI + "haystack", {**MESSAGES, "decision": "approve"}),
+        (OI + "langchain", CREW),
+        (OI + "crewai", EVENT),
+        (OI + "google_adk", RESULT),
+        (OI + "llama_index", 'Button(label="x") is the component you need.'),
+        (OI + "llama_index", 'Button(label=")") and (so on)'),
+    ],
+)
+def test_a_user_s_own_result_is_the_answer_as_it_was_recorded(scope: str, output: Any) -> None:
+    value = output if isinstance(output, str) else json.dumps(output)
+    told = {KIND: "CHAIN", "output.value": value}
+    if scope.startswith("opentelemetry"):
+        told = {"traceloop.span.kind": "workflow", "traceloop.entity.output": value}
+    root = span(1, "Reef.run", None, scope, **told)
+    if scope.startswith("llamaindex"):
+        event = SpanEvent(name="workflow.output", time_ns=10**18, attributes={"output": value})
+        root = replace(root, attributes={}, events=(event,))
+    assert to_trajectory([root]).output == output
+
+
+@pytest.mark.parametrize(
+    "shown", ["Event(text='it\\'s :)', of=[(1, 2)])", "Event(text='as far as (th", SHOWN]
+)
+def test_what_python_shows_whole_or_cut_off_is_no_answer(shown: str) -> None:
+    told = {KIND: "CHAIN", "output.value": shown}
+    assert to_trajectory([span(1, "Reef.run", None, OI + "llama_index", **told)]).output is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "output"),
+    [
+        ("llama_index", {"response": "12 m.", "source_nodes": ["<Node>"], "metadata": {}}),
+        (
+            "llama_index",
+            {"result": {"response": {"role": "assistant", "blocks": [{"text": "12 m."}]}}},
+        ),
+    ],
+)
+def test_llamaindex_s_own_answers_are_their_text(scope: str, output: Any) -> None:
+    told = {KIND: "CHAIN", "output.value": json.dumps(output)}
+    assert to_trajectory([span(1, "Reef.run", None, OI + scope, **told)]).output == "12 m."
+
+
+def test_an_event_of_google_adk_under_traceai_is_its_text() -> None:
+    told = {"gen_ai.span.kind": "AGENT", "output.value": json.dumps(EVENT)}
+    found = to_trajectory([span(1, "agent_run [diver]", None, "traceai_google_adk", **told)])
+    assert found.output == "12 m."
+
+
 def test_text_that_only_looks_a_little_like_an_object_stays_an_answer() -> None:
     said = "Call Anna (tel=12) first."
     root = span(1, "diver.run", None, OI + "smolagents", **{KIND: "AGENT", "output.value": said})
@@ -414,6 +479,35 @@ def test_the_last_agent_answers_and_one_that_failed_does_not() -> None:
     failed = replace(failed, error=True)
     assert to_trajectory([notes, report, failed]).output == "Report."
     assert to_trajectory([failed]).output == "The server is overloaded"
+
+
+def test_a_tool_does_not_answer_for_what_failed() -> None:
+    def told(number: int, kind: str, output: str | None, *, failed: bool = False) -> Span:
+        keys = {"evalkit.step.kind": kind}
+        if output is not None:
+            keys["evalkit.step.output"] = json.dumps(output)
+        return replace(span(number, f"s{number}", 9, "", **keys), error=failed)
+
+    for kind in ("workflow", "agent"):
+        refused = told(1, kind, "Sorry, I cannot do it", failed=True)
+        assert to_trajectory([refused, told(2, "tool", "logged")]).output == "Sorry, I cannot do it"
+        silent = told(1, kind, None, failed=True)
+        assert to_trajectory([silent, told(2, "tool", "logged")]).output is None
+    found, lost = told(1, "tool", "a document"), told(2, "tool", "timed out", failed=True)
+    assert to_trajectory([found, lost]).output is None
+    assert to_trajectory([found, told(2, "agent", None)]).output == "a document"
+
+
+def test_an_agent_that_a_node_runs_has_the_last_word_of_a_silent_workflow() -> None:
+    def told(number: int, parent: int | None, kind: str) -> Span:
+        return span(number, f"s{number}", parent, "", **{"evalkit.step.kind": kind})
+
+    call = {"operation__name": "chat", "request__model": "gpt-4o"}
+    said = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "12 m."}]}])
+    flow, node, agent = told(1, None, "workflow"), told(2, 1, "node"), told(3, 2, "agent")
+    answer = genai(4, "chat", 3, "app", **call, output__messages=said)
+    assert to_trajectory([flow, node, agent, answer]).output == "12 m."
+    assert to_trajectory([flow, node, replace(answer, parent_id=node.span_id)]).output is None
 
 
 def test_the_reason_is_that_of_the_agent_which_was_handed_over_to_within_a_call() -> None:

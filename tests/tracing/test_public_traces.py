@@ -194,6 +194,7 @@ TOLD: dict[str, Told] = {
         models=(MISTRAL,) * 3,
         tokens=(2251, 86),
         missing=("served model",),
+        output="{'success': True, 'result': {'steps': [{'number': 1",
     ),
     "any-agent/LANGCHAIN_trace.json": Told(
         (*ASKED, "  tool write_file", f"  {LATEST}", f"  {LATEST}"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import model_answer, whole_answer
+from evalkit.tracing.answers import model_answer
 from evalkit.tracing.attributes import (
     MAX_TEXT,
     count,
@@ -22,6 +22,7 @@ from evalkit.tracing.attributes import (
     stop_reason,
     structured,
 )
+from evalkit.tracing.envelopes import whole_answer
 from evalkit.tracing.frameworks import llama_chain
 from evalkit.tracing.readings import documents
 from evalkit.trajectory import Step
@@ -70,7 +71,7 @@ class LlamaIndex:
                 kind=kind,
                 name=step_name(name),
                 arguments=plain(given),
-                output=plain(said if kind == "node" else whole_answer(said)),
+                output=plain(said if kind == "node" else whole_answer(said, "llamaindex")),
             )
         )
 

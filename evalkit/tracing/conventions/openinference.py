@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import whole_answer
 from evalkit.tracing.attributes import (
     HIDDEN,
     as_map,
@@ -27,6 +26,7 @@ from evalkit.tracing.attributes import (
     step_name,
     structured,
 )
+from evalkit.tracing.envelopes import whole_answer
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain, of_ai_sdk
 from evalkit.tracing.google_adk import NO_CALL_ID
 from evalkit.tracing.langchain import (
@@ -110,7 +110,7 @@ def _haystack(span: Span) -> Step:
     kind = {"Agent": "agent", "Pipeline": "workflow", "AsyncPipeline": "workflow"}.get(name, "node")
     step = _unit(kind, span, name)
     parts = as_map(step.output).values() if kind == "workflow" else ()
-    is_told = not parts or any(whole_answer(part) is not None for part in parts)
+    is_told = not parts or any(whole_answer(part, "haystack") is not None for part in parts)
     return step if is_told else replace(step, output=None)
 
 
@@ -132,11 +132,13 @@ def _unit(kind: Any, span: Span, name: str | None = None) -> Step:
     if kind == "agent" and framework(span.scope) == "crewai":  # the span is named AGENT.TASK
         agent = label(span.attributes.get("graph.node.id")) or span.name.partition(".")[0]
     said = without_envelopes(content_of(span, "output"))
+    if kind in ("agent", "workflow"):
+        said = whole_answer(said, framework(span.scope))
     return Step(
         kind=kind,
         name=step_name(name, agent, span.attributes.get("flow.node.name"), _bare(span.name)),
         arguments=plain(without_envelopes(content_of(span, "input"))),
-        output=plain(whole_answer(said) if kind in ("agent", "workflow") else said),
+        output=plain(said),
         agent=agent_name(span.attributes),
         **(totals(span) if kind in ("agent", "workflow") else {}),
     )

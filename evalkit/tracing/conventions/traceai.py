@@ -29,6 +29,7 @@ from evalkit.tracing.attributes import (
     stop_reason,
     structured,
 )
+from evalkit.tracing.envelopes import whole_answer
 from evalkit.tracing.frameworks import framework, inner_chain, llama_chain
 from evalkit.tracing.langchain import as_outcome, chain_kind, counted
 from evalkit.tracing.readings import documents, model_call, named_arguments, query, tool_call, usage
@@ -103,11 +104,14 @@ def _chain(span: Span, parent: Span | None, kind: str) -> Step | None:
 def _unit(kind: Any, name: str, span: Span) -> Step:
     found = span.attributes
     agent = found.get("gen_ai.agent.name") if kind == "agent" else None
+    said = as_outcome(_value(span, "output"))
+    if kind in ("agent", "workflow"):
+        said = whole_answer(said, framework(span.scope))
     return Step(
         kind=kind,
         name=step_name(agent, _bracketed(name)),
         arguments=plain(_value(span, "input")) or plain(found.get("pydantic_ai.run.prompt")),
-        output=plain(_with_messages(as_outcome(_value(span, "output")))),
+        output=plain(_with_messages(said)),
         agent=label(agent),
         **usage(found),
     )

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from evalkit.protocols import Reading
 from evalkit.spans import Span
-from evalkit.tracing.answers import whole_answer
 from evalkit.tracing.attributes import (
     as_map,
     first,
@@ -20,6 +19,7 @@ from evalkit.tracing.attributes import (
     step_name,
     structured,
 )
+from evalkit.tracing.envelopes import whole_answer
 from evalkit.tracing.frameworks import LLAMA_CLASSES
 from evalkit.tracing.langchain import as_outcome, chain_kind, tool_message, without_envelopes
 from evalkit.tracing.readings import (
@@ -158,7 +158,8 @@ def _llama(span: Span, kind: Any) -> Reading:
         return Reading(role="wrapper")
     if name in LLAMA_CLASSES and name != "AgentWorkflow":
         return Reading(role="wrapper")
-    output = plain(whole_answer(structured(span.attributes.get("traceloop.entity.output"))))
+    said = structured(span.attributes.get("traceloop.entity.output"))
+    output = plain(whole_answer(said, "llamaindex"))
     place: StepKind = "agent" if name.endswith("Agent") else "workflow"
     return _step(Step(kind=place, name=name, output=output))
 
