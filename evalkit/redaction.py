@@ -19,6 +19,7 @@ from evalkit.redacting.finding import Item, apart, find, find_encoded
 from evalkit.redacting.naming import MARK, key_kind, secret_in
 from evalkit.redacting.placing import are_pairs, is_command, keys_of, name_in, names_of, text_of
 from evalkit.redacting.pseudonyms import Pseudonyms
+from evalkit.redacting.quoting import bare_numbers
 from evalkit.redacting.second import SecondPass, second_pass
 
 __all__ = [
@@ -40,6 +41,7 @@ NOT_CHECKED = (
 """What redaction does not look for: a person must."""
 
 _PHONE_KEY = re.compile(r"(?i)(?:phone|mobile|cell|tel|fax|whatsapp)(?:[_ -]?(?:number|no|nr))?$")
+_JSON_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _PHONE = re.compile(r"\+?[0-9(][0-9 ()./-]{5,22}[0-9]")
 
 
@@ -208,8 +210,11 @@ class Redactor:
         if not items:
             return data
         out, at = [], 0
-        for item in items:
-            out += [data[at : item.start], self._put(item, data[item.start : item.end])]
+        for item, mark in bare_numbers(data, items):
+            put = self._put(item, data[item.start : item.end])
+            if mark and not _JSON_NUMBER.fullmatch(put):
+                put = mark + put + mark
+            out += [data[at : item.start], put]
             at = item.end
         return b"".join((*out, data[at:]))
 

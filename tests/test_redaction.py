@@ -411,3 +411,63 @@ def test_the_documented_example_runs() -> None:
     text = (Path(__file__).parents[1] / "docs" / "redaction.md").read_text()
     (source,) = re.findall(r"(?s)```python\n(.*?)```", text)
     exec(compile(source, "redaction.md", "exec"), {})
+
+
+SECRET_LEAVES = st.sampled_from(
+    [482913, 12345678, -123456, 482913.5, 4242424242424242, 4155552671, ODD, "482913", "a\\", 'b"c',
+     "login ci password hunter22", ": 482913, x", "codes [482913, 1]", "see 482913", None, True, 7]
+)  # fmt: skip
+SECRET_KEYS = st.sampled_from(["otp", "password", "access_token", "api_key", "user", "x", "phone"])
+
+
+def _texts(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    held = st.dictionaries(SECRET_KEYS, inner, max_size=4)
+    return (
+        st.lists(inner, max_size=3)
+        | held
+        | st.builds(lambda one: {"x": json.dumps(one)}, held)
+        | st.builds(lambda one: {"x": json.dumps(one, indent=1)}, held)
+    )
+
+
+JSON_WITH_SECRETS = st.recursive(SECRET_LEAVES, _texts, max_leaves=8)
+
+
+def shape(value: Any, key: str = "x") -> Any:
+    """What of a value must stay: objects with their keys, lists, JSON in strings (a password may
+    look like it)."""
+    if isinstance(value, dict):
+        return {name: shape(one, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shape(one, key) for one in value]
+    if isinstance(value, str) and value[:1] in ("{", "[") and key in ("user", "x"):
+        return "text", shape(json.loads(value))
+    return "leaf"
+
+
+@given(st.dictionaries(SECRET_KEYS, JSON_WITH_SECRETS, min_size=1, max_size=4))
+def test_json_stays_json_of_the_same_structure(value: dict[str, Any]) -> None:
+    for redacted in (
+        redact_secrets(json.dumps(value))[0],
+        redact(json.dumps(value), key=KEY).value,
+    ):
+        assert shape(json.loads(redacted)) == shape(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ('{"otp":482913,"user":7}', '{"otp":"REDACTED-password","user":7}'),
+        (r"{\"otp\":482913,\"user\":7}", r"{\"otp\":\"REDACTED-password\",\"user\":7}"),
+        ('{"password": 123456}', '{"password": "REDACTED-password"}'),
+        ("{'password': 123456}", "{'password': 'REDACTED-password'}"),
+        ('{"access_token": 12345678}', '{"access_token": "REDACTED-secret"}'),
+        ('{"otp": 482913.5}', '{"otp": "REDACTED-password"}'),
+        ('{"otp":482913,"codes":[1,482913],"said":": 482913, no"}',
+         '{"otp":"REDACTED-password","codes":[1,"REDACTED-password"],"said":'
+         '": REDACTED-password, no"}'),
+        ("%7B%22otp%22%3A482913%7D", "%7B%22otp%22%3A%22REDACTED-password%22%7D"),
+    ],
+)  # fmt: skip
+def test_the_mark_of_a_bare_number_is_quoted_as_its_key(text: str, redacted: str) -> None:
+    assert redact_secrets(text)[0] == redacted

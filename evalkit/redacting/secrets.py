@@ -138,7 +138,7 @@ SECRETS: tuple[SecretKind, ...] = (
     SecretKind("secret", rf"(?i:set|with)_?{_NAMED}\(\s{{0,4}}\\*[\"']([^\"'\\\r\n]{{4,}})", named=True),
     SecretKind("secret", rf"(?i:name):\s{{0,4}}[\"']?{_NAMED}[\"']?\s{{1,20}}(?i:value):\s{{0,4}}\\*(?:{_IN_QUOTES}|{_BARE})",
                named=True),
-    SecretKind("password", r"(?i:\blogin\s{1,8}\S{1,80}\s{1,8}password)\s{1,8}(\S{4,})", _is_password),
+    SecretKind("password", r"(?i:\blogin\s{1,8}\S{1,80}\s{1,8}password)\s{1,8}([^\s\"\\]{4,})", _is_password),
     SecretKind("password", r"(?i:\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by|password)\s{1,4})(?:'([^'\r\n]{4,})'|\\*\"([^\"\\\r\n]{4,})\\*\")",
                _is_password),
     SecretKind("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
