@@ -15,14 +15,11 @@ import msgspec
 from evalkit.errors import FileError, Problem
 from evalkit.tracing.cutting import Shape, pieces
 from evalkit.tracing.reasons import Reasons
-from evalkit.tracing.wire import DamagedError, Framing, framing, next_message
+from evalkit.tracing.wire import MAX_MESSAGE, DamagedError, Framing, framing, next_message
 
 MAX_DOCUMENT = 64 * 1024 * 1024
 """A larger document (a line, or a file that is one document) is refused, unless it is of a shape
 that it can be cut by. Bytes, inflated."""
-
-MAX_MESSAGE = 64 * 1024 * 1024
-"""A larger protobuf message, or a resource's part of one, is refused. Bytes."""
 
 MAX_WHOLE = 32 * 1024 * 1024
 """A larger document of a known shape is cut into pieces (:mod:`evalkit.tracing.cutting`)."""

@@ -12,6 +12,9 @@ writes it, in four bytes, most significant first; or as protobuf's own libraries
 _FIRST = b"\n"
 """The tag of the only field that a request of traces or logs has: number 1, with a length."""
 
+MAX_MESSAGE = 64 * 1024 * 1024
+"""A larger message, or a resource's part of one, is refused. Bytes."""
+
 _MAX_VARINT = 10
 
 
@@ -53,16 +56,19 @@ def fields(message: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
 
 def framing(start: bytes) -> Framing | None:
     """How messages lie in a file that begins so; None where it is no file of requests."""
+    is_framed, stated = False, int.from_bytes(start[:4], "big")
     if len(start) > 4 and start[:1] != _FIRST and start[4:5] == _FIRST:
-        length = int.from_bytes(start[:4], "big")
-        if _is_request(start[4 : 4 + length], length):
-            return "four bytes"
+        is_framed = _is_request(start[4 : 4 + stated], stated)
+    if is_framed and stated <= MAX_MESSAGE:
+        return "four bytes"
     try:
         length, at = varint(start, 0)
     except DamagedError:
         length = at = 0
     if length and _is_request(start[at : at + length], length):
         return "varint"
+    if is_framed:
+        return "four bytes"
     return "whole" if start[:1] == _FIRST else None
 
 
