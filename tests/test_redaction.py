@@ -471,3 +471,48 @@ def test_json_stays_json_of_the_same_structure(value: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_the_mark_of_a_bare_number_is_quoted_as_its_key(text: str, redacted: str) -> None:
     assert redact_secrets(text)[0] == redacted
+
+
+@pytest.mark.parametrize(
+    ("key", "secret"),
+    [
+        ("client_secret", "qkzjwvxtrhpfmbdlgycnsaeu"), ("api_key", "QKZJWVXTRHPFMBDLGYCNSAEU"),
+        ("auth_token", "xkqvbzjwpfhm"), ("auth_token", "supersecret"), ("jwt_secret", "dev-secret"),
+        ("token", "12345678901234567890"), ("password", "open sesame"),
+        ("password", "blue horse sky"), ("password", "Tiger, Lion"), ("password", "Hello, World 1"),
+        ("password", "What a day!"), ("password", "updated Password99"),
+        ("password", "hunter2...."),        ("password", "ssm:hunter2"),
+    ],
+)  # fmt: skip
+def test_what_a_plain_name_names_is_a_secret_be_it_words(key: str, secret: str) -> None:
+    for value in ({key: secret}, json.dumps({key: secret}), json.dumps(json.dumps({key: secret}))):
+        assert secret not in str(redact_secrets(value)[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["X-Api-Key: QKZJWVXTRHPFMBDL", "Authorization: Bearer xkqvbzjwpfhmqwrt"]
+)
+def test_a_header_of_letters_alone_is_a_secret(text: str) -> None:
+    secret = text.rpartition(" ")[2]
+    assert secret not in redact_secrets(text)[0]
+    assert secret not in redact_secrets(json.dumps({"log": text}))[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "docker run --name mongo -p 27017:27017 mongo:7",
+        ["docker", "run", "--name", "mongo", "-p", "27017:27017", "mongo:7"],
+        "zip code 97201 -Portland",
+        "the zip file -Photos2024",
+        "abfss://raw-customer-data-2024-11@mystorage.dfs.core.windows.net/x",
+        "postgres://analytics_readonly_user_01@db/x",
+        {"storage_key": "uploads/2024/invoice_1234.pdf"},
+        {"azure_key": "westeurope-2024"},
+        {"pw": "50W"},
+    ],
+)
+def test_names_ports_and_units_are_no_secrets(value: object) -> None:
+    assert redact_secrets(value) == (value, {})
+    written = json.dumps(value)
+    assert redact_secrets(written) == (written, {})

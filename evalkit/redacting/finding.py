@@ -144,7 +144,7 @@ def _secret_in(kind: SecretKind, match: re2._Match[bytes]) -> Iterator[tuple[int
         yield start, end, kind.name
     elif (told := key_kind(match[1].decode("utf-8", "replace"))) is not None:
         text = match[group].decode("utf-8", "replace")
-        secret = secret_in(told, text)
+        secret = secret_in(told, text, prose=kind.prose)
         if secret is not None:  # all of the text, or what follows a scheme
             yield start + len(text[: len(text) - len(secret)].encode()), end, told
 

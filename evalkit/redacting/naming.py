@@ -40,6 +40,8 @@ KEYS = ("api", "access", "private", "secret", "signing", "encryption", "session"
         "mistral", "cohere", "storage")  # fmt: skip
 """Of these, a ``key`` is a secret."""
 
+_KEYS_OF_SECRETS = frozenset(KEYS) - {"azure", "storage"}
+
 _PASSWORD_ENDS = ("password", "passwd", "passphrase", "dbpass", "userpass", "sshpass")
 _SECRET_ENDS = (
     "secret", "apikey", "accesskey", "secretkey", "privatekey", "accesstoken", "authtoken",
@@ -53,20 +55,30 @@ _NO_SECRET = {"page", "next", "continuation", "cancel", "sync", "stop", "pad", "
               "cancellation", "resume", "public", "first", "last"}  # fmt: skip
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PLACEHOLDER = re.compile(
-    r"(?is)^(?:[*x•.·_=#~-]+|.*(?:\*{4}|•{3}).*|.*(?:\.\.\.|…)|<.*>|\[[a-z _-]*\]|\$.*|\{\{.*|%\(.*"
-    r"|(?:env|vault|ssm|op|file|arn|keyring):.*|os\.environ.*|process\.env.*|getenv.*|getpass.*|input|prompt"
+    r"(?is)^(?:[*x•.·_=#~-]+|.*(?:\*{4}|•{3}).*|.*(?<!\.)(?:\.{3}|…)"
+    r"|[a-z]{2,6}[-_]\.+|<.*>|\[[a-z _-]*\]|\$.*|\{\{.*|%\(.*"
+    r"|(?:vault|ssm|op|file|keyring):.*/.*|arn:.*:.*|env:(?-i:[A-Z_][A-Z0-9_]*)"
+    r"|[0-9.]+ ?[km]?w|os\.environ.*|process\.env.*|getenv.*|getpass.*|input|prompt"
     r"|[\[(<]?(?:redacted|filtered|hidden|masked|removed|omitted)\b.*"
     r"|(?:your|insert|enter)(?:[^a-z0-9]+[a-z]+)+|your(?:api|access|auth|secret|token|pass|key)[a-z]*"
     r"|changeme|correct|n/?a|env|todo|tbd|true|false|yes|no|ok|null|none|nil|undefined|void|unset|empty"
     r"|oauth[12]?(?:\.0)?|str|string|text|char|varchar|bytes|any|object|number|int|integer|bool|boolean"
+    r"|basic|bearer|digest|granted|denied|same-origin|include|omit|inherit|default|not-[a-z]+|none-[a-z]+"
     r"|(?:required|optional|needed|missing|unknown|provided|invalid|valid|incorrect|wrong"
     r"|expired|changed|forgotten|reset|updated|sent|verified|pinned|enabled|disabled|must|should|please|the"
-    r"|password|passwd|passphrase|token|secret)(?:\s.*)?)$"
+    r"|not|at least|at most|how (?:do|can|to|should)|is|was|minimum|maximum"
+    r"|configured|revoked|rejected|rotated"
+    r"|password|passwd|passphrase|token|secret)(?!\S)(?!.*\b(?:[a-z]+[0-9]|[0-9]+[a-z])).*)$"
 )
 _CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+|[A-Za-z_]+(?:\.[A-Za-z_]+)+")
 _SCHEME = re.compile(r"(?i)^(?:bearer|basic|token|apikey|digest)\s+(?=\S)")
-_NO_PASSWORD = re.compile(r"\s.*[.?!:]$|^https?://", re.DOTALL)
-"""A sentence, or where one is set or reset."""
+_NO_PASSWORD = re.compile(r"^https?://\S+$")
+"""Where one is set or reset."""
+
+_WORDS_AND_NUMBERS = re.compile(
+    rb"(?:[a-z]{3,}|[A-Z][a-z]{2,})(?:[-_/](?:[a-z]{3,}|[A-Z][a-z]{2,}|[0-9]{1,4}))+(?:\.[a-z]{2,4})?"
+)
+"""Names with a date or a count: ``raw-data-2024-11``, ``uploads/2024/invoice_1234.pdf``."""
 
 _BETWEEN = re.compile(r"[-_.'’/]+")
 _HUMP = re.compile(r"(?<=[a-z]{3})(?=[A-Z][a-z]{2})")
@@ -80,7 +92,7 @@ def random_looking(found: bytes) -> bool:
     It has two digits, or it is long, and has one or letters that change case every few: words
     put together do not.
     """
-    if len(set(found)) < 8:
+    if len(set(found)) < 8 or _WORDS_AND_NUMBERS.fullmatch(found):
         return False
     digits = sum(48 <= one <= 57 for one in found)
     if digits >= 2 or (digits and len(found) >= 20 and found.lower() != found):
@@ -122,7 +134,7 @@ def _kind(name: str) -> str | None:
     if (
         last in _SECRETS
         or (last in ("token", "pat") and before)
-        or (last in ("key", "keys") and (before in KEYS or before.endswith("api")))
+        or (last in ("key", "keys") and (before in _KEYS_OF_SECRETS or before.endswith("api")))
         or (last in ("string", "value") and before == "secret")
     ):
         return "secret"
@@ -130,16 +142,18 @@ def _kind(name: str) -> str | None:
         return "password"
     if last.endswith(_SECRET_ENDS):
         return "secret"
+    if last in ("key", "keys") and before in KEYS:  # azure_key may name a region, too
+        last = "token"
     return _BY_WORD.get(last)
 
 
-def secret_in(kind: str, text: str) -> str | None:
+def secret_in(kind: str, text: str, *, prose: bool = False) -> str | None:
     """What of a text under a key of this kind is a secret, without a scheme such as ``Bearer``.
 
-    None where it is empty, a mask or a reference, or words that say something about the secret:
-    ``required``, ``granted``, ``same-origin``, ``YOUR_API_KEY``, ``args.password``. A password may
-    be a word or several. What is called no more than ``token`` is often a word of a text, and
-    counts only if it is none.
+    None where it is empty, a mask or a reference, or one of the remarks that are listed above:
+    ``required``, ``granted``, ``same-origin``, ``YOUR_API_KEY``, ``args.password``. Anything else
+    is one, be it a word, and a password may be several. In running ``prose``, without quotes, a
+    word is none; what is called no more than ``token`` counts only if it looks random.
     """
     scheme = _SCHEME.match(text)
     secret = text[scheme.end() :] if scheme and kind != "password" else text
@@ -147,7 +161,7 @@ def secret_in(kind: str, text: str) -> str | None:
     if not is_secret_value(said) or (_CONSTANT.fullmatch(said) and key_kind(said)):
         return None
     if kind == "password":
-        return None if _NO_PASSWORD.search(said) or _is_remark(said) else secret
+        return None if _NO_PASSWORD.search(said) else secret
     if kind == "cookie":  # without a name it is one to eat, or a choice
         return secret if "=" in said else None
     if kind == "basic-auth":
@@ -155,21 +169,17 @@ def secret_in(kind: str, text: str) -> str | None:
     if len(said) < 6 or len(said.split()) > 1:
         return None
     if kind == "token" and not scheme:
-        random = not said.isdecimal() and random_looking(said.encode("utf-8", "replace"))
+        if said.isdecimal():
+            return secret if len(said) >= 16 else None
+        random = random_looking(said.encode("utf-8", "replace"))
         return secret if random else None
-    return None if _is_word(said) else secret
+    return None if prose and _is_word(said) and not said.isupper() else secret
 
 
 def is_secret_value(text: str) -> bool:
     """Whether a text that something names a secret may be one: not empty, a mask or a reference."""
     stripped = text.strip()
     return len(stripped) >= 3 and MARK not in stripped and not _PLACEHOLDER.match(stripped)
-
-
-def _is_remark(text: str) -> bool:
-    """Whether some words say something of a password: a phrase to log in has more, or numbers."""
-    words = text.split()
-    return len(words) > 1 and ("," in text or (len(words) < 4 and not re.search(r"\d", text)))
 
 
 def _is_word(text: str) -> bool:

@@ -9,6 +9,7 @@ a check as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,6 +24,16 @@ def is_value(found: bytes) -> bool:
 def _is_password(found: bytes) -> bool:
     """Whether a text where a password must stand is one, be it a word."""
     return secret_in("password", found.decode("utf-8", "replace")) is not None
+
+
+def _in_command(found: bytes) -> bool:
+    """Whether what a command takes is a password, and not one port for another: ``8080:80``."""
+    return _is_password(found) and not _PORTS.fullmatch(found)
+
+
+def _is_header(found: bytes) -> bool:
+    """Whether what follows a scheme is a header's secret."""
+    return secret_in("secret", found.decode("utf-8", "replace")) is not None
 
 
 def _in_prose(found: bytes) -> bool:
@@ -40,16 +51,21 @@ def _password_in_prose(found: bytes) -> bool:
     return any(48 <= one <= 57 for one in found) and is_value(found)
 
 
+_PORTS = re.compile(rb"[0-9]{1,5}:[0-9]{1,5}")
+
+
 class SecretKind(NamedTuple):
     """One kind of secret: its name, how it looks, and a check that RE2 cannot express.
 
-    Of a ``named`` kind, the first group is the name before the secret, judged as a key is.
+    Of a ``named`` kind, the first group is the name before the secret, judged as a key is; in
+    ``prose`` a word is no secret.
     """
 
     name: str
     pattern: str
     check: Callable[[bytes], bool] | None = None
     named: bool = False
+    prose: bool = False
 
 
 _IS = r"""\\*["']?\s{0,4}(?:=>|:=|[:=])\s{0,4}(?:\[\s{0,4})?"""
@@ -70,10 +86,12 @@ _NUMBERED = r"(?i:([a-z0-9_.-]{0,40}(?:pin|otp|cvv|cvc|passcode|password)))"
 
 _COMMANDS = {
     r"(?:mysql|mariadb)[a-z-]{0,10}|mycli": r"-p",
-    r"sshpass|(?:docker|podman|helm|nerdctl|buildah|oras|skopeo)\W{1,4}(?:registry\W{1,4})?login|mongo[a-z]{0,7}|cqlsh": r"-p[\s\"',=\\]{0,6}",
+    r"sshpass|(?:docker|podman|helm|nerdctl|buildah|oras|skopeo)\W{1,4}(?:registry\W{1,4})?login|mongo(?:sh|dump|restore|import|export|stat|top|files)|cqlsh": r"-p[\s\"',=\\]{0,6}",
+    r"(?m:^)mongo": r"-p[\s\"',=\\]{0,6}",
     r"(?:redis|keydb|valkey)-cli": r"-a[\s\"',\\]{1,6}",
     r"ldap[a-z]{3,10}": r"-w[\s\"',\\]{1,6}",
-    r"sqlcmd|bcp|osql|(?:un)?zip": r"-P[\s\"',\\]{0,6}",
+    r"sqlcmd|bcp|osql": r"-P[\s\"',\\]{0,6}",
+    r"(?:un)?zip": r"-P[\s\"',\\]{1,6}",
     r"curl": r"-u[^\s:\"'@/]{1,60}:",
     r"openssl": r"-pass(?:in|out)?[\s\"',\\]{1,6}pass:",
 }
@@ -131,7 +149,7 @@ SECRETS: tuple[SecretKind, ...] = (
                r"[\"'`]?([^\s\"'`,;<>]{6,})", _password_in_prose),
     SecretKind("password", r"(?:\s(?:-u|--(?:proxy-)?user)[ =][\"']?[^\s:\"'@/]{0,30}[^\s:\"'@/0-9][^\s:\"'@/]{0,30}:)"
                r"([^\s\"'`]{4,})", is_value),
-    *(SecretKind("password", rf"\b(?:{command})[\s\"',\\](?:[^\r\n|;&]*?[\s\"',])?{option}\\*[\"']?([^\s\"'`|;&\\]{{3,}})", _is_password)
+    *(SecretKind("password", rf"\b(?:{command})[\s\"',\\](?:[^\r\n|;&]*?[\s\"',])?{option}\\*[\"']?([^\s\"'`|;&\\]{{3,}})", _in_command)
       for command, option in _COMMANDS.items()),
     SecretKind("password", r"\bauth\s?=\s?\(\s?[\"'][^\"'\r\n]{1,60}[\"'],\s{0,4}[\"']([^\"'\r\n]{3,})[\"']", _is_password),
     SecretKind("password", r"\.(?i:passw(?:or)?d)\(\s{0,4}\\*[\"']([^\"'\\\r\n]{4,})", _is_password),
@@ -197,14 +215,16 @@ SECRETS: tuple[SecretKind, ...] = (
                lambda found: not found.startswith((MARK.encode(), b"$", b"{", b"<", b"***"))),
     SecretKind("bearer-token", r"(?i:\b(?:bearer|authorization\W{1,8}(?:bearer|basic|token|apikey|digest)?))"
                r"\s{1,4}([A-Za-z0-9._~+/=-]{12,})", random_looking),
+    SecretKind("secret", r"(?i:\bauthorization\\*[\"']?\s{0,4}[:=]\s{0,4}\\*[\"']?(?:bearer|basic|token|apikey|digest))"
+               r"\s{1,4}([A-Za-z0-9._~+/=-]{8,})(?:[\r\n\"'\\]|$)", _is_header),
     SecretKind("cookie", r"(?i:\b(?:set-)?cookie\W{1,6}[^\r\n]{0,}?(?:sess|auth|sid|token)[a-z0-9_.-]{0,20}=)"
                r"([A-Za-z0-9%._~+/=-]{12,})", random_looking),
-    SecretKind("secret", rf"{_NAMED}{_IS}{_BARE}", _in_prose, named=True),
+    SecretKind("secret", rf"{_NAMED}{_IS}{_BARE}", _in_prose, named=True, prose=True),
     SecretKind("secret", rf"{_NAMED}{_IS}\\*{_IN_QUOTES}", named=True),
     SecretKind("password", rf"{_QUOTED}{_NUMBERED}{_QUOTED}\s{{0,4}}:\s{{0,4}}{_QUOTED}?([0-9]{{3,12}})\b", named=True),
     SecretKind("basic-auth", r"\b(_?(?i:auth))" + _IS + r"""\\*["']?([A-Za-z0-9+/]{8,}={0,2})""", named=True),
     # An option and its value; a header as a record in JSON; a name and its value in a list.
-    SecretKind("secret", rf"(?:^|[\s\"'`])--?{_NAMED}\s{{1,4}}" + _VALUE, _is_argument, named=True),
+    SecretKind("secret", rf"(?:^|[\s\"'`])--?{_NAMED}\s{{1,4}}" + _VALUE, _is_argument, named=True, prose=True),
     SecretKind("secret", rf"{_QUOTED}(?:/[\w./-]{{0,80}}/)?{_NAMED}{_QUOTED}\s{{0,4}}(?:,\s{{0,4}}(?:{_QUOTED}\w{{1,20}}{_QUOTED}\s{{0,4}}:\s{{0,4}}"
                rf"{_QUOTED}\w{{1,30}}{_QUOTED}\s{{0,4}},\s{{0,4}})?|:?\s{{0,4}}\{{)?\s{{0,4}}{_QUOTED}?(?i:val(?:ues?)?|default)"
                rf"(?:{_IS}\{{\s{{0,4}}{_QUOTED}(?i:string_?value))?" + _IS + r"\\*" + _VALUE, named=True),
