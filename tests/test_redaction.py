@@ -150,6 +150,9 @@ NAMED = [
     f"my token: {ODD}",
     f"https://example.org/d?id=7&sig={ODD}",
     f"mysql -uroot -p{ODD} orders",
+    "docker exec db mongo -u root -p Swordfish",
+    ["mongo", "-u", "root", "-p", "Swordfish"],
+    "unzip -P Swordfish a.zip",
     f"docker login -u acme -p {ODD} registry.example.org",
     f"<password>{ODD}</password>",
     f'<wsse:Password Type="text">{ODD}</wsse:Password>',
@@ -503,6 +506,7 @@ def test_a_header_of_letters_alone_is_a_secret(text: str) -> None:
     [
         "docker run --name mongo -p 27017:27017 mongo:7",
         ["docker", "run", "--name", "mongo", "-p", "27017:27017", "mongo:7"],
+        "docker run --name mongo -p 127.0.0.1:27017:27017/tcp mongo:7",
         "zip code 97201 -Portland",
         "the zip file -Photos2024",
         "abfss://raw-customer-data-2024-11@mystorage.dfs.core.windows.net/x",

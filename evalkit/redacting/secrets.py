@@ -51,7 +51,10 @@ def _password_in_prose(found: bytes) -> bool:
     return any(48 <= one <= 57 for one in found) and is_value(found)
 
 
-_PORTS = re.compile(rb"[0-9]{1,5}:[0-9]{1,5}")
+_PORTS = re.compile(
+    rb"(?:[0-9.]+:)?[0-9]{1,5}(?:-[0-9]{1,5})?:[0-9]{1,5}(?:-[0-9]{1,5})?(?:/[a-z]{3,4})?"
+)
+"""A container's port for one of the machine."""
 
 
 class SecretKind(NamedTuple):
@@ -86,8 +89,7 @@ _NUMBERED = r"(?i:([a-z0-9_.-]{0,40}(?:pin|otp|cvv|cvc|passcode|password)))"
 
 _COMMANDS = {
     r"(?:mysql|mariadb)[a-z-]{0,10}|mycli": r"-p",
-    r"sshpass|(?:docker|podman|helm|nerdctl|buildah|oras|skopeo)\W{1,4}(?:registry\W{1,4})?login|mongo(?:sh|dump|restore|import|export|stat|top|files)|cqlsh": r"-p[\s\"',=\\]{0,6}",
-    r"(?m:^)mongo": r"-p[\s\"',=\\]{0,6}",
+    r"sshpass|(?:docker|podman|helm|nerdctl|buildah|oras|skopeo)\W{1,4}(?:registry\W{1,4})?login|mongo(?:sh|dump|restore|import|export|stat|top|files)?|cqlsh": r"-p[\s\"',=\\]{0,6}",
     r"(?:redis|keydb|valkey)-cli": r"-a[\s\"',\\]{1,6}",
     r"ldap[a-z]{3,10}": r"-w[\s\"',\\]{1,6}",
     r"sqlcmd|bcp|osql": r"-P[\s\"',\\]{0,6}",
