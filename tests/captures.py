@@ -12,9 +12,12 @@ from evalkit.tracing.otlp import read_otlp_json
 
 CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 
+ABSENT = "the recordings are not part of the repository, and not on this machine"
+needs_captures = pytest.mark.skipif(not CAPTURES.is_dir(), reason=ABSENT)
+
 
 def spans_of(name: str) -> list[Span]:
     """The spans of one recording. Skips where there are none; fails where this one is gone."""
     if not CAPTURES.is_dir():
-        pytest.skip("the recordings are not on this machine")
+        pytest.skip(ABSENT)
     return read_otlp_json(gzip.decompress((CAPTURES / f"{name}.otlp.json.gz").read_bytes()))

@@ -18,7 +18,7 @@ from evalkit.tracing.choosing import reader_of
 from evalkit.tracing.otlp import read_parts
 from evalkit.tracing.reasons import Reasons
 from evalkit.tracing.shapes import shape_of, shaped
-from tests.captures import CAPTURES
+from tests.captures import CAPTURES, needs_captures
 
 PARTS = st.sampled_from(["a", "b", "0", "1", "10", "x1", "٣", ""])
 KEYS = st.lists(PARTS, min_size=1, max_size=6).map(".".join)
@@ -101,7 +101,7 @@ def test_a_convention_that_does_not_say_so_is_asked_about_every_span(
         choosing._candidates.cache_clear()
 
 
-@pytest.mark.skipif(not CAPTURES.is_dir(), reason="the recordings are not on this machine")
+@needs_captures
 def test_every_recorded_span_is_read_by_the_first_convention_that_claims_it() -> None:
     assert set(choosing._BUILT_IN) <= set(registered("convention"))
     known = [load("convention", name)() for name in choosing._BUILT_IN]
